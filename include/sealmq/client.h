@@ -1,0 +1,279 @@
+/*
+ * The client: open a realm, connect to any MQTT broker, publish sealed, receive opened.
+ *
+ *     struct smq_client_options o;
+ *     smq_client_options_init(&o);
+ *     o.host = "broker.example";  o.realm = realm;  o.on_message = print_it;
+ *     smq_client_new(&o, &client);
+ *     smq_client_subscribe(client, "plant/#", 1, NULL, 0, NULL);
+ *     smq_client_connect(client);
+ *     while (smq_client_run(client, 1000) == SMQ_OK) ...
+ *
+ * One thread. Nothing blocks but smq_client_run; whoever has a loop of his own
+ * polls smq_client_fd for reading and calls smq_client_service when it is ready.
+ * Callbacks come from inside these two calls only, and may call publish,
+ * subscribe, unsubscribe, disconnect and stop, but not free. Strings and spans
+ * handed in are copied before the call returns; those handed to a callback are
+ * valid until it returns.
+ */
+#ifndef SEALMQ_CLIENT_H
+#define SEALMQ_CLIENT_H
+
+#include <stdbool.h>
+
+#include <sealmq/crypto.h>
+#include <sealmq/err.h>
+#include <sealmq/realm.h>
+#include <sealmq/span.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- MQTT 5 properties, by the words of mosquitto_pub -D ---- */
+
+/* command: "connect", "publish", "subscribe", "unsubscribe", "disconnect", "auth", "will";
+ * name: as in the MQTT 5 standard, lower case with dashes, "user-property" for pairs. */
+struct smq_property {
+	const char *command;
+	const char *name;
+	const char *value; /* numbers in decimal, binary values as they are */
+	size_t value_len;
+	const char *pair_value; /* the second half of a user-property, NULL for the others */
+};
+
+/* ---- messages ---- */
+
+struct smq_mqtt_message {
+	int id;
+	const char *topic; /* zero-terminated */
+	smq_span payload;
+	int qos; /* 0, 1, 2 */
+	bool retain;
+	bool dup;
+	const struct smq_property *properties; /* MQTT 5: those of PUBLISH */
+	size_t property_count;
+};
+
+enum smq_proof {
+	SMQ_PROOF_PLAIN,       /* not sealed at all (only with options.plain) */
+	SMQ_PROOF_MEMBER,      /* any holder of the group's key could have sent it */
+	SMQ_PROOF_PEER,        /* a pairwise session: nobody but this peer or ourselves */
+	SMQ_PROOF_PROVISIONAL, /* checkpoint signing: not covered yet */
+	SMQ_PROOF_PROVEN       /* covered by the sender's signature */
+};
+const char *smq_proof_name(enum smq_proof proof); /* "plain", "member", "peer", "provisional", "proven" */
+
+/* An opened message. */
+struct smq_message {
+	struct smq_mqtt_message mqtt; /* payload: the plaintext */
+	enum smq_proof proof;
+	const char *sender; /* certified name; "" for plain ones */
+	const char *group;  /* NULL for a pairwise session */
+	const char *algorithm;
+	uint64_t epoch;   /* group epoch, or the running number of the session with this peer (from 1) */
+	uint64_t slot;    /* SMQ_NO_SLOT where there are none */
+	uint64_t counter; /* the sender's number for this message under this boot id and key */
+	uint8_t boot_id[16];
+	size_t overhead;      /* sealed length minus plaintext length, bytes */
+	int64_t age_ms;       /* since the sender sealed it, by both clocks; SMQ_NO_AGE if it carries no time stamp */
+	uint64_t open_ns;     /* time taken to open it */
+	uint64_t missing;     /* messages of this sender that should have come between the last one and this */
+};
+#define SMQ_NO_SLOT UINT64_MAX
+#define SMQ_NO_AGE INT64_MIN
+
+/* A payload that was not opened. Nothing of its content is here. */
+struct smq_refusal {
+	smq_err reason;
+	const char *topic;
+	size_t payload_len;
+	const char *sender;   /* "" while unknown; claimed, not proven */
+	const char *moved_from; /* the topic it was sealed for, where that is known, else NULL */
+	uint64_t epoch;
+	uint64_t counter;
+	uint64_t suppressed; /* like ones that were only counted since the last call, see smq_counts */
+};
+
+enum smq_event_kind {
+	SMQ_EVENT_SESSION_NEW,     /* first session with a peer */
+	SMQ_EVENT_SESSION_ROTATED, /* keys with a peer replaced */
+	SMQ_EVENT_SESSION_WIPED,   /* an old session's keys are gone */
+	SMQ_EVENT_SESSION_FAILED,  /* a key exchange ended with err */
+	SMQ_EVENT_PEER_SILENT,     /* no answer to our key exchange so far; still trying */
+	SMQ_EVENT_QUEUED,          /* a message waits for a connection or a session */
+	SMQ_EVENT_DROPPED          /* a QoS 0 message was dropped: no connection or no session */
+};
+
+struct smq_event {
+	enum smq_event_kind kind;
+	const char *peer; /* "" where there is none */
+	uint64_t epoch;
+	smq_err err;
+	size_t wire_bytes; /* of the key exchange, both directions, where it ended */
+	uint64_t took_ms;
+};
+
+/* Counted since smq_client_new. */
+struct smq_counts {
+	uint64_t sealed, opened, plain_in, plain_out;
+	uint64_t bytes_plain, bytes_sealed; /* of all sealed and opened payloads */
+	uint64_t seal_ns, open_ns;          /* sums */
+	uint64_t refused;                   /* all refusals, the ones below included */
+	uint64_t refused_replay, refused_open, refused_no_key, refused_moved, refused_malformed, refused_sender,
+		refused_stale, refused_not_sealed;
+	uint64_t missing;    /* gaps in senders' counters that were never filled */
+	uint64_t sessions;   /* key exchanges completed */
+	uint64_t failed_exchanges;
+	uint64_t reconnects;
+	uint64_t published, acknowledged, queued, dropped;
+};
+
+/* ---- options ---- */
+
+struct smq_tls_options {
+	const char *ca_file, *ca_dir; /* either one turns TLS on */
+	const char *cert_file, *key_file, *key_passphrase_file;
+	const char *ciphers;  /* OpenSSL list for TLS up to 1.2 */
+	const char *version;  /* "tlsv1.3" (default), "tlsv1.2" */
+	const char *alpn;
+	const char *psk, *psk_identity; /* hex; instead of certificates */
+	const char *key_form, *engine, *engine_pin_sha1;
+	bool os_certs;
+	bool insecure_no_hostname; /* dangerous: the broker's name is not checked */
+};
+
+struct smq_client_options {
+	/* broker */
+	const char *host; /* default "localhost"; a path begins with '/' : unix socket */
+	int port;         /* 0: 1883, or 8883 with TLS */
+	const char *bind_address;
+	bool srv_lookup;
+	const char *socks5; /* "socks5h://user:pass@host:port" */
+	int keepalive_s;    /* default 60 */
+	int protocol;       /* 5 (default), 4 (3.1.1), 3 (3.1) */
+	const char *client_id; /* NULL: random */
+	const char *username, *password;
+	struct smq_tls_options tls;
+	bool clean_start;             /* default true */
+	uint32_t session_expiry_s;    /* MQTT 5, for clean_start false */
+	int inflight_max;             /* default 20 */
+	int backoff_min_ms, backoff_max_ms; /* default 250 and 30,000; jittered */
+	int connect_timeout_ms;       /* default 10,000 */
+	const struct smq_mqtt_message *will; /* sealed like any other where it can be; NULL: none */
+	const struct smq_property *properties; /* for connect, will and disconnect */
+	size_t property_count;
+
+	/* end to end */
+	smq_realm *realm;        /* NULL only with plain; not owned, must outlive the client */
+	bool plain;              /* publish unsealed, deliver unsealed payloads too */
+	const char *algorithm;   /* for what we seal; NULL: A128GCM */
+	const char *accept_algorithms; /* comma-separated; NULL: all three */
+	const char *const *peers;  /* members whose sessions are kept up from the start (pub --to, sub --from) */
+	size_t peer_count;
+	bool any_peer;           /* accept sessions from every member of the realm, not from `peers` alone */
+	const char *const *groups; /* groups of the realm to read; NULL with count 0: all that the realm holds */
+	size_t group_count;
+	const char *keyex_topic; /* NULL: the realm's; may hold "{to}" */
+	uint32_t rotate_every_ms; /* default 300,000; at least 1,000 */
+	uint64_t rotate_messages; /* default 2^24; a new key exchange after so many seals */
+	uint32_t grace_ms;        /* how long old keys still open; default 10,000 */
+	int method;               /* EDHOC method, 0 (signatures, default) or 3 (static DH) */
+	const int *suites;        /* EDHOC suites in order of preference; NULL: 2, 6, 0 as the own key allows */
+	size_t suite_count;
+	bool stamp;               /* carry the time of sealing in each message (4 bytes): gives ages and latency */
+	bool cose;                /* send the expanded COSE_Encrypt0 form */
+
+	/* local */
+	const char *outbox_file;  /* SQLite; NULL: the queue lives in memory */
+	size_t queue_max;         /* messages waiting for a connection or a session; default 10,000 */
+
+	/* callbacks; NULL where not wanted */
+	void *self;
+	void (*on_connect)(void *self, int reason, bool session_present);
+	void (*on_disconnect)(void *self, smq_err err, int reason, bool will_retry);
+	void (*on_message)(void *self, const struct smq_message *message);
+	void (*on_refused)(void *self, const struct smq_refusal *refusal);
+	/* reason: MQTT 5 reason code, >= 128 refused; 0 for MQTT 3.1.1 and QoS 0 */
+	void (*on_published)(void *self, uint64_t ticket, smq_err err, int reason);
+	void (*on_subscribed)(void *self, int id, const int *reasons, size_t count);
+	void (*on_unsubscribed)(void *self, int id);
+	void (*on_event)(void *self, const struct smq_event *event);
+	void (*on_log)(void *self, int level, const char *line);
+};
+
+/* Fills in the defaults named above; everything else is zero. */
+void smq_client_options_init(struct smq_client_options *o);
+
+/* ---- the client ---- */
+
+typedef struct smq_client smq_client;
+
+/* Checks the options and reads what they name; connects to nothing. On failure *ret_why (may be NULL) points to
+ * static or thread-local text that says what is wrong and what would be right. */
+SMQ_MUST_USE smq_err smq_client_new(const struct smq_client_options *options, smq_client **ret_client,
+				    const char **ret_why);
+/* Writes what must be kept (replay windows, outbox), wipes the keys, closes. NULL is fine. */
+void smq_client_free(smq_client *client);
+
+/* Starts connecting; subscriptions and publishes may come before or after it. */
+SMQ_MUST_USE smq_err smq_client_connect(smq_client *client);
+
+/* options: QoS 0..2, plus SMQ_SUB_ bits (MQTT 5). Kept and repeated after every reconnect. */
+enum { SMQ_SUB_NO_LOCAL = 0x04, SMQ_SUB_RETAIN_AS_PUBLISHED = 0x08, SMQ_SUB_SEND_RETAIN_NEW = 0x10,
+       SMQ_SUB_SEND_RETAIN_NEVER = 0x20 };
+SMQ_MUST_USE smq_err smq_client_subscribe(smq_client *client, const char *filter, int options,
+					  const struct smq_property *properties, size_t property_count, int *ret_id);
+SMQ_MUST_USE smq_err smq_client_unsubscribe(smq_client *client, const char *filter,
+					    const struct smq_property *properties, size_t property_count, int *ret_id);
+
+struct smq_publish {
+	const char *topic;
+	smq_span payload;
+	int qos;
+	bool retain;
+	const struct smq_property *properties;
+	size_t property_count;
+	const char *to;    /* seal for this member's session */
+	const char *group; /* seal for this group; with neither, options.plain is needed */
+	bool plain;        /* send this one unsealed although a realm is open (e.g. an empty retained message) */
+};
+
+/*
+ * Seals and sends, or keeps the message until there is a connection and a session: QoS 1 and 2 go out once, in
+ * order; QoS 0 waits for the first session with its peer and is dropped only while disconnected. The ticket comes
+ * back in on_published. SMQ_ERR_FULL: queue_max messages wait already.
+ */
+SMQ_MUST_USE smq_err smq_client_publish(smq_client *client, const struct smq_publish *message, uint64_t *ret_ticket);
+
+/* One descriptor, readable whenever service has something to do. Stays the same for the client's life. */
+int smq_client_fd(const smq_client *client);
+/* Does what is due now, without blocking. */
+SMQ_MUST_USE smq_err smq_client_service(smq_client *client);
+/* Waits and services for at most timeout_ms (-1: for ever), or until smq_client_stop. SMQ_OK, or what ended it. */
+SMQ_MUST_USE smq_err smq_client_run(smq_client *client, int timeout_ms);
+/* Ends a running smq_client_run; safe in a signal handler. */
+void smq_client_stop(smq_client *client);
+/* Says goodbye to the broker; on_disconnect follows. */
+SMQ_MUST_USE smq_err smq_client_disconnect(smq_client *client, int reason);
+
+bool smq_client_connected(const smq_client *client);
+/* Messages that wait for a connection, a session or an acknowledgement. */
+size_t smq_client_pending(const smq_client *client);
+struct smq_counts smq_client_counts(const smq_client *client);
+/* Whether keys to seal for this member are there. */
+bool smq_client_has_session(const smq_client *client, const char *peer);
+/* Begins a new key exchange with the peer now. */
+SMQ_MUST_USE smq_err smq_client_rotate(smq_client *client, const char *peer);
+
+/* The process-wide OpenSSL 3 implementation of the crypto port, and the operating system's randomness. */
+const struct smq_crypto *smq_crypto_openssl(void);
+const struct smq_random *smq_random_system(void);
+
+/* "0.1.0" */
+const char *smq_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
