@@ -1,0 +1,86 @@
+/*
+ * Sealing and opening under one sender's key (PROTOCOL.md 3.3 to 3.6).
+ *
+ * A context says what the key is bound to; from it and a traffic secret come the AEAD key, the base IV and the
+ * context digest that every message authenticates. The nonce is the counter xor the base IV. Nothing here
+ * allocates after init, reads a clock or draws randomness.
+ */
+#ifndef SMQ_CORE_SEAL_H
+#define SMQ_CORE_SEAL_H
+
+#include "core/replay.h"
+#include "wire/sealed.h"
+
+enum { SMQ_TRAFFIC_SECRET_LEN = 32, SMQ_TOPIC_AAD_MAX = 65535 };
+
+struct smq_traffic_secret {
+	uint8_t b[SMQ_TRAFFIC_SECRET_LEN];
+};
+
+/* Everything a sender's key is bound to; each field is authenticated (PROTOCOL.md 3.4). */
+struct smq_seal_context {
+	enum smq_sealed_kind kind;
+	const struct smq_aead_alg *alg;
+	smq_span realm;
+	smq_span group;     /* empty for a session */
+	smq_span sender;    /* certified name */
+	smq_span recipient; /* certified name; empty for a group */
+	uint8_t key_id[SMQ_KEY_ID_LEN]; /* session only */
+	uint64_t epoch;
+	uint64_t slot;
+	uint64_t sender_id;
+	uint8_t manifest[SMQ_HASH_LEN]; /* zero where there is none */
+	uint8_t boot_id[SMQ_BOOT_ID_LEN];
+};
+
+/* Common to both directions; embed, do not look inside. */
+struct smq_seal_key {
+	const struct smq_crypto *crypto;
+	smq_aead *aead;
+	uint8_t base_iv[SMQ_AEAD_NONCE_MAX];
+	uint8_t context_digest[SMQ_HASH_LEN];
+	struct smq_sealed header; /* kind, alg and key reference; counter and stamp are set per message */
+};
+
+struct smq_sealer {
+	struct smq_seal_key key;
+	uint64_t next_counter;
+	uint64_t counter_limit; /* first counter that may not be used: the AEAD's limit, or the end of a reservation */
+	bool cose;
+};
+
+struct smq_opener {
+	struct smq_seal_key key;
+	struct smq_replay replay;
+};
+
+SMQ_MUST_USE smq_err smq_sealer_init(struct smq_sealer *s, const struct smq_crypto *crypto,
+				     const struct smq_traffic_secret *secret, const struct smq_seal_context *context);
+/* stamp_ms: Unix time to carry, or a negative value for none. Room needed: smq_sealed_room(). plain may lie in room
+ * at the place where the ciphertext goes only if it is the same bytes. SMQ_ERR_KEY_SPENT at the limit. */
+SMQ_MUST_USE smq_err smq_seal(struct smq_sealer *s, smq_span topic, int64_t stamp_ms, smq_span plain, smq_mspan room,
+			      size_t *ret_len);
+size_t smq_sealed_room(size_t plain_len); /* enough for either form */
+void smq_sealer_done(struct smq_sealer *s);
+
+SMQ_MUST_USE smq_err smq_opener_init(struct smq_opener *o, const struct smq_crypto *crypto,
+				     const struct smq_traffic_secret *secret, const struct smq_seal_context *context);
+/*
+ * Opens a decoded message into room (at least ciphertext.len - tag). The window is looked at first, and moved only
+ * after the tag has verified. *ret_missing: counters newly skipped by this message (may be NULL).
+ * SMQ_ERR_OPEN, SMQ_ERR_REPLAY, SMQ_ERR_ALGORITHM (not the context's), SMQ_ERR_NO_ROOM.
+ */
+SMQ_MUST_USE smq_err smq_open(struct smq_opener *o, const struct smq_sealed *sealed, smq_span topic, smq_mspan room,
+			      size_t *ret_len, uint64_t *ret_missing);
+/* Whether the tag verifies for this topic: diagnosis of a moved message; changes nothing, room is wiped. */
+bool smq_opens_under(const struct smq_opener *o, const struct smq_sealed *sealed, smq_span topic, smq_mspan room);
+void smq_opener_done(struct smq_opener *o);
+
+/* External AAD (PROTOCOL.md 3.5) as the COSE Enc_structure takes it; for inspect. */
+SMQ_MUST_USE smq_err smq_seal_external_aad(const struct smq_seal_key *key, const struct smq_sealed *sealed,
+					   smq_span topic, smq_mspan room, size_t *ret_len);
+
+/* The age of a stamped message in ms by our clock: the time nearest to now_ms whose low 24 bits are the stamp. */
+int64_t smq_stamp_age(uint32_t stamp, int64_t now_ms);
+
+#endif

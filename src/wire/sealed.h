@@ -1,0 +1,59 @@
+/*
+ * The sealed message on the wire (PROTOCOL.md 3): compact form and its lossless COSE_Encrypt0 expansion.
+ *
+ * Compact:
+ *     b0                  10 AA KKK P      AA: 0 A128GCM, 1 A256GCM, 2 ChaCha20-Poly1305, 3: an extension byte follows
+ *     [ext]               0000 T 0 AA      T: a time stamp follows; AA as above (3 refused); T must be set
+ *     key reference       session: key id (4 bytes)
+ *                         group:   epoch (varint) [slot (varint)] sender id (varint) [boot id (16 bytes)]
+ *     counter             varint
+ *     [stamp]             3 bytes, the low 24 bits of the Unix time in ms
+ *     ciphertext and tag
+ *     [signature]         64 bytes, where P is set
+ *
+ * KKK: 0 session, 1 group, 2 group with boot id, 3 group with slot, 4 group with slot and boot id.
+ * The first byte is 0x80..0xbf, with which no UTF-8 text begins; the expanded form begins with 0xd0 (tag 16).
+ */
+#ifndef SMQ_WIRE_SEALED_H
+#define SMQ_WIRE_SEALED_H
+
+#include <stdbool.h>
+
+#include <sealmq/crypto.h>
+
+enum smq_sealed_kind {
+	SMQ_SEALED_SESSION = 0,
+	SMQ_SEALED_GROUP = 1,
+	SMQ_SEALED_GROUP_BOOT = 2,
+	SMQ_SEALED_SLOT = 3,
+	SMQ_SEALED_SLOT_BOOT = 4
+};
+
+enum { SMQ_KEY_ID_LEN = 4, SMQ_BOOT_ID_LEN = 16, SMQ_STAMP_BITS = 24, SMQ_SEALED_HEADER_MAX = 64 };
+
+/* The header fields and where the rest lies. Fields that the kind does not have are zero. */
+struct smq_sealed {
+	enum smq_sealed_kind kind;
+	const struct smq_aead_alg *alg;
+	uint8_t key_id[SMQ_KEY_ID_LEN];
+	uint64_t epoch;
+	uint64_t slot;
+	uint64_t sender_id;
+	uint8_t boot_id[SMQ_BOOT_ID_LEN];
+	uint64_t counter;
+	bool has_stamp;
+	uint32_t stamp;      /* low 24 bits of the Unix time in ms */
+	smq_span ciphertext; /* with its tag; a view into the input */
+	smq_span signature;  /* empty where there is none; a view into the input */
+};
+
+/* Either form; the spans point into payload. SMQ_ERR_NOT_SEALED where the first byte is neither form's. */
+SMQ_MUST_USE smq_err smq_sealed_decode(smq_span payload, struct smq_sealed *ret_sealed);
+/* Header of the compact form; ciphertext and signature follow it. */
+SMQ_MUST_USE smq_err smq_sealed_encode_header(const struct smq_sealed *sealed, smq_mspan room, size_t *ret_len);
+/* The whole message in the expanded form, from the fields and the two spans. */
+SMQ_MUST_USE smq_err smq_sealed_encode_cose(const struct smq_sealed *sealed, smq_mspan room, size_t *ret_len);
+/* The whole message in the compact form. */
+SMQ_MUST_USE smq_err smq_sealed_encode(const struct smq_sealed *sealed, smq_mspan room, size_t *ret_len);
+
+#endif
