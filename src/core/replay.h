@@ -18,8 +18,11 @@ struct smq_replay {
 
 /* SMQ_ERR_REPLAY: seen, or too old to tell. Changes nothing. */
 SMQ_MUST_USE smq_err smq_replay_check(const struct smq_replay *r, uint64_t counter);
-/* Marks a counter that check let pass; returns how many counters it newly skipped. */
+/* Marks a counter that check let pass; returns how many counters it newly skipped (0 for the first one seen:
+ * whoever joins late has missed nothing). */
 uint64_t smq_replay_commit(struct smq_replay *r, uint64_t counter);
+/* Refuses every counter below floor from now on; what is kept across restarts may be no more than such a floor. */
+void smq_replay_refuse_below(struct smq_replay *r, uint64_t floor);
 
 /* For keeping it across restarts: a fixed-size encoding (FORMATS.md). */
 enum { SMQ_REPLAY_ENCODED_LEN = 8 + 8 * SMQ_REPLAY_WORDS };

@@ -11,7 +11,7 @@
 #include "core/replay.h"
 #include "wire/sealed.h"
 
-enum { SMQ_TRAFFIC_SECRET_LEN = 32, SMQ_TOPIC_AAD_MAX = 65535 };
+enum { SMQ_TRAFFIC_SECRET_LEN = 32, SMQ_TOPIC_AAD_MAX = 65535, SMQ_AAD_HEAD_MAX = 16 };
 
 struct smq_traffic_secret {
 	uint8_t b[SMQ_TRAFFIC_SECRET_LEN];
@@ -40,6 +40,8 @@ struct smq_seal_key {
 	uint8_t base_iv[SMQ_AEAD_NONCE_MAX];
 	uint8_t context_digest[SMQ_HASH_LEN];
 	struct smq_sealed header; /* kind, alg and key reference; counter and stamp are set per message */
+	uint8_t aad_head[SMQ_AAD_HEAD_MAX]; /* how every message's Enc_structure begins */
+	size_t aad_head_len;
 };
 
 struct smq_sealer {
@@ -68,7 +70,8 @@ SMQ_MUST_USE smq_err smq_opener_init(struct smq_opener *o, const struct smq_cryp
 /*
  * Opens a decoded message into room (at least ciphertext.len - tag). The window is looked at first, and moved only
  * after the tag has verified. *ret_missing: counters newly skipped by this message (may be NULL).
- * SMQ_ERR_OPEN, SMQ_ERR_REPLAY, SMQ_ERR_ALGORITHM (not the context's), SMQ_ERR_NO_ROOM.
+ * SMQ_ERR_OPEN, SMQ_ERR_REPLAY, SMQ_ERR_ALGORITHM (not the context's), SMQ_ERR_NO_KEY (its key reference names
+ * another key), SMQ_ERR_NO_ROOM.
  */
 SMQ_MUST_USE smq_err smq_open(struct smq_opener *o, const struct smq_sealed *sealed, smq_span topic, smq_mspan room,
 			      size_t *ret_len, uint64_t *ret_missing);
@@ -79,6 +82,12 @@ void smq_opener_done(struct smq_opener *o);
 /* External AAD (PROTOCOL.md 3.5) as the COSE Enc_structure takes it; for inspect. */
 SMQ_MUST_USE smq_err smq_seal_external_aad(const struct smq_seal_key *key, const struct smq_sealed *sealed,
 					   smq_span topic, smq_mspan room, size_t *ret_len);
+
+/* The whole Enc_structure (RFC 9052, 5.3), which is the AEAD's AAD, and the full nonce; for inspect and tests. */
+SMQ_MUST_USE smq_err smq_seal_enc_structure(const struct smq_seal_key *key, const struct smq_sealed *sealed,
+					    smq_span topic, smq_mspan room, size_t *ret_len);
+SMQ_MUST_USE smq_err smq_seal_nonce(const struct smq_seal_key *key, uint64_t counter,
+				    uint8_t ret_nonce[SMQ_AEAD_NONCE_MAX]);
 
 /* The age of a stamped message in ms by our clock: the time nearest to now_ms whose low 24 bits are the stamp. */
 int64_t smq_stamp_age(uint32_t stamp, int64_t now_ms);

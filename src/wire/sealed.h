@@ -21,6 +21,8 @@
 
 #include <sealmq/crypto.h>
 
+#include "base/writer.h"
+
 enum smq_sealed_kind {
 	SMQ_SEALED_SESSION = 0,
 	SMQ_SEALED_GROUP = 1,
@@ -53,6 +55,15 @@ SMQ_MUST_USE smq_err smq_sealed_decode(smq_span payload, struct smq_sealed *ret_
 SMQ_MUST_USE smq_err smq_sealed_encode_header(const struct smq_sealed *sealed, smq_mspan room, size_t *ret_len);
 /* The whole message in the expanded form, from the fields and the two spans. */
 SMQ_MUST_USE smq_err smq_sealed_encode_cose(const struct smq_sealed *sealed, smq_mspan room, size_t *ret_len);
+/* Of the expanded form everything up to the ciphertext's bytes, which come last (and are not read here). */
+SMQ_MUST_USE smq_err smq_sealed_encode_cose_header(const struct smq_sealed *sealed, size_t ciphertext_len,
+						   smq_mspan room, size_t *ret_len);
+/* The protected header {1: alg} as the byte string that stands in COSE_Encrypt0 and in its Enc_structure. */
+void smq_sealed_put_protected(struct smq_writer *w, const struct smq_aead_alg *alg);
+/* The algorithm, if it is one that seals messages; NULL for the rest (CCM belongs to EDHOC). */
+const struct smq_aead_alg *smq_sealed_alg(int id);
+/* Whether the kind's key reference names a slot. */
+bool smq_sealed_has_slot(enum smq_sealed_kind kind);
 /* The whole message in the compact form. */
 SMQ_MUST_USE smq_err smq_sealed_encode(const struct smq_sealed *sealed, smq_mspan room, size_t *ret_len);
 

@@ -1,0 +1,101 @@
+/* The key schedule (PROTOCOL.md 3.4). */
+#include "core/keyschedule.h"
+
+#include "base/text.h"
+#include "base/wipe.h"
+#include "crypto/hkdf.h"
+#include "wire/cbor.h"
+
+enum { CONTEXT_VERSION = 1, CONTEXT_ROOM = 4 * (SMQ_NAME_MAX + 2) + 128, INFO_ROOM = 192 };
+
+static void put_hash(struct smq_writer *w, const uint8_t *bytes, size_t len)
+{
+	smq_cbor_put_bytes(w, smq_span_of(bytes, len));
+}
+
+/* Fields that the kind does not have are null, so that nothing a caller leaves in them matters. */
+static void put_key_ref(struct smq_writer *w, const struct smq_seal_context *c)
+{
+	if (c->kind == SMQ_SEALED_SESSION)
+		put_hash(w, c->key_id, sizeof(c->key_id));
+	else
+		smq_cbor_put_uint(w, c->epoch);
+	if (smq_sealed_has_slot(c->kind))
+		smq_cbor_put_uint(w, c->slot);
+	else
+		smq_cbor_put_null(w);
+	if (c->kind == SMQ_SEALED_SESSION)
+		smq_cbor_put_null(w);
+	else
+		smq_cbor_put_uint(w, c->sender_id);
+}
+
+smq_err smq_context_digest(const struct smq_crypto *crypto, const struct smq_seal_context *c,
+			   uint8_t ret_digest[SMQ_HASH_LEN])
+{
+	uint8_t room[CONTEXT_ROOM];
+	struct smq_writer w = smq_writer_on(smq_mspan_of(room, sizeof(room)));
+	smq_cbor_put_array(&w, 12);
+	smq_cbor_put_uint(&w, CONTEXT_VERSION);
+	smq_cbor_put_int(&w, c->alg->id);
+	smq_cbor_put_text(&w, c->realm);
+	smq_cbor_put_text(&w, c->group);
+	smq_cbor_put_text(&w, c->sender);
+	smq_cbor_put_text(&w, c->recipient);
+	smq_cbor_put_uint(&w, (uint64_t)c->kind);
+	put_key_ref(&w, c);
+	put_hash(&w, c->manifest, sizeof(c->manifest));
+	put_hash(&w, c->boot_id, sizeof(c->boot_id));
+	if (w.err != SMQ_OK)
+		return SMQ_ERR_TOO_LARGE;
+	smq_span context = smq_writer_span(&w);
+	return crypto->sha256(&context, 1, ret_digest);
+}
+
+static smq_err expand(const struct smq_crypto *crypto, const struct smq_traffic_secret *secret, const char *label,
+		      const uint8_t digest[SMQ_HASH_LEN], smq_mspan ret_okm)
+{
+	uint8_t room[INFO_ROOM];
+	struct smq_writer w = smq_writer_on(smq_mspan_of(room, sizeof(room)));
+	smq_cbor_put_array(&w, 3);
+	smq_cbor_put_text(&w, smq_span_str(label));
+	put_hash(&w, digest, SMQ_HASH_LEN);
+	smq_cbor_put_uint(&w, ret_okm.len);
+	smq_span info = smq_writer_span(&w);
+	return w.err != SMQ_OK ? SMQ_ERR_BUG : smq_hkdf_expand(crypto, secret->b, &info, 1, ret_okm);
+}
+
+smq_err smq_derive_key_iv(const struct smq_crypto *crypto, const struct smq_traffic_secret *secret,
+			  const uint8_t context_digest[SMQ_HASH_LEN], smq_mspan ret_key, smq_mspan ret_iv)
+{
+	smq_err err = expand(crypto, secret, "sealmq1 key", context_digest, ret_key);
+	if (err == SMQ_OK)
+		err = expand(crypto, secret, "sealmq1 iv", context_digest, ret_iv);
+	if (err != SMQ_OK)
+		smq_wipe(ret_key.p, ret_key.len);
+	return err;
+}
+
+smq_err smq_group_traffic_secret(const struct smq_crypto *crypto, const struct smq_epoch_secret *epoch,
+				 smq_span realm, smq_span group, uint64_t epoch_number,
+				 struct smq_traffic_secret *ret_secret)
+{
+	uint8_t room[INFO_ROOM], prk[SMQ_HASH_LEN];
+	struct smq_writer w = smq_writer_on(smq_mspan_of(room, sizeof(room)));
+	smq_cbor_put_array(&w, 6);
+	smq_cbor_put_text(&w, smq_span_str("sealmq1 traffic"));
+	smq_cbor_put_text(&w, realm);
+	smq_cbor_put_text(&w, group);
+	smq_cbor_put_uint(&w, epoch_number);
+	smq_cbor_put_null(&w); /* the slot, in slotted groups */
+	smq_cbor_put_uint(&w, SMQ_TRAFFIC_SECRET_LEN);
+	if (w.err != SMQ_OK)
+		return SMQ_ERR_TOO_LARGE;
+	smq_span info = smq_writer_span(&w);
+	/* The salt is the slot key, where there are slots. */
+	smq_err err = smq_hkdf_extract(crypto, smq_span_of(NULL, 0), smq_span_of(epoch->b, sizeof(epoch->b)), prk);
+	if (err == SMQ_OK)
+		err = smq_hkdf_expand(crypto, prk, &info, 1, smq_mspan_of(ret_secret->b, sizeof(ret_secret->b)));
+	smq_wipe(prk, sizeof(prk));
+	return err;
+}

@@ -1,0 +1,293 @@
+/* Sealing and opening under one sender's key (PROTOCOL.md 3.3 to 3.6). */
+#include "core/seal.h"
+
+#include "base/varint.h"
+#include "base/wipe.h"
+#include "core/keyschedule.h"
+#include "wire/cbor.h"
+
+enum {
+	TOPIC_VERBATIM_MAX = 512, /* longer ones enter the AAD as their hash: the AAD lies on the stack */
+	EXTERNAL_AAD_MAX = 1 + 2 + SMQ_HASH_LEN + 3 + TOPIC_VERBATIM_MAX + 5 + 1,
+	AAD_MAX = SMQ_AAD_HEAD_MAX + 3 + EXTERNAL_AAD_MAX,
+	HEADER_AND_SIGNATURE_MAX = 160 /* the expanded form with every field at its longest takes 147 */
+};
+
+/* ---- keys ---- */
+
+/* The part of the Enc_structure that is the same for every message: array, context string, protected header. */
+static smq_err make_aad_head(struct smq_seal_key *k)
+{
+	struct smq_writer w = smq_writer_on(smq_mspan_of(k->aad_head, sizeof(k->aad_head)));
+	smq_cbor_put_array(&w, 3);
+	smq_cbor_put_text(&w, smq_span_str("Encrypt0"));
+	smq_sealed_put_protected(&w, k->header.alg);
+	return smq_writer_end(&w, &k->aad_head_len);
+}
+
+static void set_header(struct smq_sealed *h, const struct smq_seal_context *c)
+{
+	bool session = c->kind == SMQ_SEALED_SESSION;
+	*h = (struct smq_sealed){ .kind = c->kind, .alg = c->alg };
+	if (session) {
+		memcpy(h->key_id, c->key_id, sizeof(h->key_id));
+		return;
+	}
+	h->epoch = c->epoch;
+	h->sender_id = c->sender_id;
+	if (smq_sealed_has_slot(c->kind))
+		h->slot = c->slot;
+	if (c->kind == SMQ_SEALED_GROUP_BOOT || c->kind == SMQ_SEALED_SLOT_BOOT)
+		memcpy(h->boot_id, c->boot_id, sizeof(h->boot_id));
+}
+
+static smq_err key_init(struct smq_seal_key *ret_key, const struct smq_crypto *crypto,
+			const struct smq_traffic_secret *secret, const struct smq_seal_context *context)
+{
+	struct smq_seal_key k = { .crypto = crypto };
+	uint8_t key[SMQ_AEAD_KEY_MAX];
+	smq_err err = SMQ_ERR_ALGORITHM;
+	if (!context->alg || !smq_sealed_alg(context->alg->id))
+		return err;
+	smq_mspan key_room = smq_mspan_of(key, context->alg->key_len);
+	smq_mspan iv_room = smq_mspan_of(k.base_iv, context->alg->nonce_len);
+
+	set_header(&k.header, context);
+	if ((err = make_aad_head(&k)) != SMQ_OK)
+		goto out;
+	if ((err = smq_context_digest(crypto, context, k.context_digest)) != SMQ_OK)
+		goto out;
+	if ((err = smq_derive_key_iv(crypto, secret, k.context_digest, key_room, iv_room)) != SMQ_OK)
+		goto out;
+	if ((err = crypto->aead_new(context->alg, smq_span_of(key, key_room.len), &k.aead)) != SMQ_OK)
+		goto out;
+	*ret_key = k;
+out:
+	smq_wipe(key, sizeof(key));
+	smq_wipe(&k, sizeof(k));
+	return err;
+}
+
+static void key_done(struct smq_seal_key *k)
+{
+	if (k->crypto)
+		k->crypto->aead_free(k->aead);
+	smq_wipe(k, sizeof(*k));
+}
+
+/* Base IV xor the counter, left-padded (RFC 8613, 5.2; RFC 9052, 3.1). */
+static void make_nonce(const struct smq_seal_key *k, uint64_t counter, uint8_t ret_nonce[SMQ_AEAD_NONCE_MAX])
+{
+	size_t len = k->header.alg->nonce_len;
+	memcpy(ret_nonce, k->base_iv, SMQ_AEAD_NONCE_MAX);
+	for (size_t i = len; counter != 0; counter >>= 8)
+		ret_nonce[--i] ^= (uint8_t)counter;
+}
+
+/* ---- AAD ---- */
+
+static smq_err put_topic(struct smq_writer *w, const struct smq_crypto *crypto, smq_span topic)
+{
+	uint8_t hash[SMQ_HASH_LEN];
+	if (topic.len > SMQ_TOPIC_AAD_MAX)
+		return SMQ_ERR_TOPIC;
+	if (topic.len <= TOPIC_VERBATIM_MAX) {
+		smq_cbor_put_text(w, topic);
+		return SMQ_OK;
+	}
+	smq_err err = crypto->sha256(&topic, 1, hash);
+	if (err == SMQ_OK)
+		smq_cbor_put_bytes(w, smq_span_of(hash, sizeof(hash))); /* bytes, so that no topic reads the same */
+	return err;
+}
+
+/* [context digest, topic, stamp or null, signed]: "signed" lets nobody strip a signature unnoticed. */
+static smq_err put_external_aad(struct smq_writer *w, const struct smq_seal_key *k, const struct smq_sealed *s,
+				smq_span topic)
+{
+	smq_cbor_put_array(w, 4);
+	smq_cbor_put_bytes(w, smq_span_of(k->context_digest, sizeof(k->context_digest)));
+	smq_err err = put_topic(w, k->crypto, topic);
+	if (err != SMQ_OK)
+		return err;
+	if (s->has_stamp)
+		smq_cbor_put_uint(w, s->stamp);
+	else
+		smq_cbor_put_null(w);
+	smq_cbor_put_bool(w, s->signature.len != 0);
+	return w->err;
+}
+
+smq_err smq_seal_external_aad(const struct smq_seal_key *key, const struct smq_sealed *sealed, smq_span topic,
+			      smq_mspan room, size_t *ret_len)
+{
+	struct smq_writer w = smq_writer_on(room);
+	smq_err err = put_external_aad(&w, key, sealed, topic);
+	return err != SMQ_OK ? err : smq_writer_end(&w, ret_len);
+}
+
+smq_err smq_seal_enc_structure(const struct smq_seal_key *key, const struct smq_sealed *sealed, smq_span topic,
+			       smq_mspan room, size_t *ret_len)
+{
+	uint8_t external[EXTERNAL_AAD_MAX];
+	struct smq_writer inner = smq_writer_on(smq_mspan_of(external, sizeof(external)));
+	struct smq_writer w = smq_writer_on(room);
+	smq_err err = put_external_aad(&inner, key, sealed, topic);
+	if (err != SMQ_OK)
+		return err;
+	smq_write(&w, smq_span_of(key->aad_head, key->aad_head_len));
+	smq_cbor_put_bytes(&w, smq_writer_span(&inner));
+	return smq_writer_end(&w, ret_len);
+}
+
+smq_err smq_seal_nonce(const struct smq_seal_key *key, uint64_t counter, uint8_t ret_nonce[SMQ_AEAD_NONCE_MAX])
+{
+	if (counter > SMQ_VARINT_MAX)
+		return SMQ_ERR_TOO_LARGE;
+	make_nonce(key, counter, ret_nonce);
+	return SMQ_OK;
+}
+
+/* ---- sealing ---- */
+
+smq_err smq_sealer_init(struct smq_sealer *s, const struct smq_crypto *crypto,
+			const struct smq_traffic_secret *secret, const struct smq_seal_context *context)
+{
+	struct smq_seal_key key;
+	smq_err err = key_init(&key, crypto, secret, context);
+	if (err != SMQ_OK)
+		return err;
+	*s = (struct smq_sealer){ .key = key, .counter_limit = context->alg->message_limit };
+	smq_wipe(&key, sizeof(key));
+	return SMQ_OK;
+}
+
+size_t smq_sealed_room(size_t plain_len)
+{
+	return HEADER_AND_SIGNATURE_MAX + plain_len + SMQ_AEAD_TAG_MAX;
+}
+
+static smq_err encode_head(const struct smq_sealer *s, const struct smq_sealed *header, size_t cipher_len,
+			   smq_mspan room, size_t *ret_len)
+{
+	if (s->cose)
+		return smq_sealed_encode_cose_header(header, cipher_len, room, ret_len);
+	return smq_sealed_encode_header(header, room, ret_len);
+}
+
+smq_err smq_seal(struct smq_sealer *s, smq_span topic, int64_t stamp_ms, smq_span plain, smq_mspan room,
+		 size_t *ret_len)
+{
+	const struct smq_aead_alg *alg = s->key.header.alg;
+	struct smq_sealed header = s->key.header;
+	uint8_t aad[AAD_MAX], nonce[SMQ_AEAD_NONCE_MAX];
+	size_t head_len, aad_len, cipher_len = plain.len + alg->tag_len;
+
+	if (s->next_counter >= s->counter_limit || s->next_counter >= alg->message_limit)
+		return SMQ_ERR_KEY_SPENT;
+	header.counter = s->next_counter;
+	header.has_stamp = stamp_ms >= 0;
+	header.stamp = header.has_stamp ? (uint32_t)(stamp_ms & ((1 << SMQ_STAMP_BITS) - 1)) : 0;
+	smq_err err = smq_seal_enc_structure(&s->key, &header, topic, smq_mspan_of(aad, sizeof(aad)), &aad_len);
+	if (err == SMQ_OK)
+		err = encode_head(s, &header, cipher_len, room, &head_len);
+	if (err != SMQ_OK)
+		return err;
+	if (cipher_len < plain.len || room.len - head_len < cipher_len)
+		return SMQ_ERR_NO_ROOM;
+	s->next_counter++; /* used up whatever the AEAD answers: a failed seal may have shown some key stream */
+	make_nonce(&s->key, header.counter, nonce);
+	err = s->key.crypto->aead_seal(s->key.aead, nonce, smq_span_of(aad, aad_len), plain, room.p + head_len);
+	if (err == SMQ_OK)
+		*ret_len = head_len + cipher_len;
+	return err;
+}
+
+void smq_sealer_done(struct smq_sealer *s)
+{
+	key_done(&s->key);
+	smq_wipe(s, sizeof(*s));
+}
+
+/* ---- opening ---- */
+
+smq_err smq_opener_init(struct smq_opener *o, const struct smq_crypto *crypto,
+			const struct smq_traffic_secret *secret, const struct smq_seal_context *context)
+{
+	struct smq_seal_key key;
+	smq_err err = key_init(&key, crypto, secret, context);
+	if (err != SMQ_OK)
+		return err;
+	*o = (struct smq_opener){ .key = key };
+	smq_wipe(&key, sizeof(key));
+	return SMQ_OK;
+}
+
+/* Whether the message names this very key. */
+static smq_err check_header(const struct smq_sealed *ours, const struct smq_sealed *s)
+{
+	if (s->alg != ours->alg)
+		return SMQ_ERR_ALGORITHM;
+	bool same = s->kind == ours->kind && s->epoch == ours->epoch && s->slot == ours->slot &&
+		    s->sender_id == ours->sender_id && memcmp(s->key_id, ours->key_id, sizeof(s->key_id)) == 0 &&
+		    memcmp(s->boot_id, ours->boot_id, sizeof(s->boot_id)) == 0;
+	return same ? SMQ_OK : SMQ_ERR_NO_KEY;
+}
+
+static smq_err verify(const struct smq_opener *o, const struct smq_sealed *s, smq_span topic, smq_mspan room)
+{
+	uint8_t aad[AAD_MAX], nonce[SMQ_AEAD_NONCE_MAX];
+	size_t aad_len, tag_len = o->key.header.alg->tag_len;
+	smq_err err = check_header(&o->key.header, s);
+	if (err != SMQ_OK)
+		return err;
+	if (s->ciphertext.len < tag_len)
+		return SMQ_ERR_MALFORMED;
+	if (room.len < s->ciphertext.len - tag_len)
+		return SMQ_ERR_NO_ROOM;
+	err = smq_seal_enc_structure(&o->key, s, topic, smq_mspan_of(aad, sizeof(aad)), &aad_len);
+	if (err != SMQ_OK)
+		return err;
+	make_nonce(&o->key, s->counter, nonce);
+	return o->key.crypto->aead_open(o->key.aead, nonce, smq_span_of(aad, aad_len), s->ciphertext, room.p);
+}
+
+smq_err smq_open(struct smq_opener *o, const struct smq_sealed *sealed, smq_span topic, smq_mspan room,
+		 size_t *ret_len, uint64_t *ret_missing)
+{
+	smq_err err = check_header(&o->key.header, sealed);
+	if (err == SMQ_OK)
+		err = smq_replay_check(&o->replay, sealed->counter);
+	if (err == SMQ_OK)
+		err = verify(o, sealed, topic, room);
+	if (err != SMQ_OK)
+		return err;
+	uint64_t missing = smq_replay_commit(&o->replay, sealed->counter);
+	if (ret_missing)
+		*ret_missing = missing;
+	*ret_len = sealed->ciphertext.len - o->key.header.alg->tag_len;
+	return SMQ_OK;
+}
+
+bool smq_opens_under(const struct smq_opener *o, const struct smq_sealed *sealed, smq_span topic, smq_mspan room)
+{
+	bool opens = verify(o, sealed, topic, room) == SMQ_OK;
+	if (opens)
+		smq_wipe(room.p, sealed->ciphertext.len - o->key.header.alg->tag_len);
+	return opens;
+}
+
+void smq_opener_done(struct smq_opener *o)
+{
+	key_done(&o->key);
+	smq_wipe(o, sizeof(*o));
+}
+
+/* ---- stamps ---- */
+
+int64_t smq_stamp_age(uint32_t stamp, int64_t now_ms)
+{
+	const int64_t span = INT64_C(1) << SMQ_STAMP_BITS;
+	int64_t age = (int64_t)(((uint64_t)now_ms - stamp) & (uint64_t)(span - 1));
+	return age >= span / 2 ? age - span : age;
+}

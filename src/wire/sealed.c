@@ -1,0 +1,208 @@
+/* The sealed message's compact form (PROTOCOL.md 3.2). */
+#include "wire/sealed.h"
+
+#include "base/table.h"
+#include "base/varint.h"
+#include "wire/sealed_key_ref.h"
+
+enum {
+	COMPACT_MARK = 0x80, /* 10 in the two top bits of the first byte */
+	COMPACT_MASK = 0xc0,
+	ALG_SHIFT = 4,
+	ALG_EXTENDED = 3,
+	KIND_SHIFT = 1,
+	SIGNED_BIT = 0x01,
+	EXT_STAMP_BIT = 0x08,
+	STAMP_LEN = SMQ_STAMP_BITS / 8
+};
+
+/* The two AA bits, in order. */
+static const int alg_ids[] = { SMQ_A128GCM, SMQ_A256GCM, SMQ_CHACHA20_POLY1305 };
+
+/* Which parts the key reference of a kind has. */
+static const struct key_ref {
+	bool key_id, epoch, slot, boot_id;
+} key_refs[] = {
+	[SMQ_SEALED_SESSION] = { .key_id = true },
+	[SMQ_SEALED_GROUP] = { .epoch = true },
+	[SMQ_SEALED_GROUP_BOOT] = { .epoch = true, .boot_id = true },
+	[SMQ_SEALED_SLOT] = { .epoch = true, .slot = true },
+	[SMQ_SEALED_SLOT_BOOT] = { .epoch = true, .slot = true, .boot_id = true },
+};
+
+bool smq_sealed_has_slot(enum smq_sealed_kind kind)
+{
+	return (size_t)kind < SMQ_COUNT(key_refs) && key_refs[kind].slot;
+}
+
+static size_t alg_index(const struct smq_aead_alg *alg)
+{
+	size_t i = 0;
+	while (i < SMQ_COUNT(alg_ids) && (!alg || alg_ids[i] != alg->id))
+		i++;
+	return i;
+}
+
+const struct smq_aead_alg *smq_sealed_alg(int id)
+{
+	for (size_t i = 0; i < SMQ_COUNT(alg_ids); i++) {
+		if (alg_ids[i] == id)
+			return smq_aead_alg_by_id(id);
+	}
+	return NULL;
+}
+
+smq_err smq_sealed_check(const struct smq_sealed *s)
+{
+	if ((size_t)s->kind >= SMQ_COUNT(key_refs))
+		return SMQ_ERR_MALFORMED;
+	if (alg_index(s->alg) == SMQ_COUNT(alg_ids))
+		return SMQ_ERR_ALGORITHM;
+	if (s->counter > SMQ_VARINT_MAX)
+		return SMQ_ERR_TOO_LARGE;
+	if (s->has_stamp ? s->stamp >> SMQ_STAMP_BITS : s->stamp)
+		return SMQ_ERR_MALFORMED;
+	if (s->ciphertext.len < s->alg->tag_len || (s->signature.len != 0 && s->signature.len != SMQ_SIG_LEN))
+		return SMQ_ERR_MALFORMED;
+	return SMQ_OK;
+}
+
+/* ---- the key reference ---- */
+
+void smq_write_key_ref(struct smq_writer *w, const struct smq_sealed *s)
+{
+	if ((size_t)s->kind >= SMQ_COUNT(key_refs)) {
+		smq_writer_fail(w, SMQ_ERR_MALFORMED);
+		return;
+	}
+	const struct key_ref *ref = &key_refs[s->kind];
+	if (ref->key_id)
+		smq_write(w, smq_span_of(s->key_id, sizeof(s->key_id)));
+	if (ref->epoch)
+		smq_write_varint(w, s->epoch);
+	if (ref->slot)
+		smq_write_varint(w, s->slot);
+	if (ref->epoch)
+		smq_write_varint(w, s->sender_id);
+	if (ref->boot_id)
+		smq_write(w, smq_span_of(s->boot_id, sizeof(s->boot_id)));
+}
+
+static void read_array(struct smq_reader *r, uint8_t *to, size_t len)
+{
+	smq_span bytes = smq_read(r, len);
+	if (bytes.len == len)
+		memcpy(to, bytes.p, len);
+}
+
+void smq_read_key_ref(struct smq_reader *r, struct smq_sealed *s)
+{
+	if ((size_t)s->kind >= SMQ_COUNT(key_refs)) {
+		smq_reader_fail(r, SMQ_ERR_MALFORMED);
+		return;
+	}
+	const struct key_ref *ref = &key_refs[s->kind];
+	if (ref->key_id)
+		read_array(r, s->key_id, sizeof(s->key_id));
+	if (ref->epoch)
+		s->epoch = smq_read_varint(r);
+	if (ref->slot)
+		s->slot = smq_read_varint(r);
+	if (ref->epoch)
+		s->sender_id = smq_read_varint(r);
+	if (ref->boot_id)
+		read_array(r, s->boot_id, sizeof(s->boot_id));
+}
+
+/* ---- encoding ---- */
+
+static void write_header(struct smq_writer *w, const struct smq_sealed *s)
+{
+	size_t alg = alg_index(s->alg);
+	size_t outer = s->has_stamp ? ALG_EXTENDED : alg;
+	smq_write_u8(w, (uint8_t)(COMPACT_MARK | outer << ALG_SHIFT | (size_t)s->kind << KIND_SHIFT |
+				  (s->signature.len ? SIGNED_BIT : 0)));
+	if (s->has_stamp)
+		smq_write_u8(w, (uint8_t)(EXT_STAMP_BIT | alg));
+	smq_write_key_ref(w, s);
+	smq_write_varint(w, s->counter);
+	if (s->has_stamp) {
+		uint8_t stamp[STAMP_LEN] = { (uint8_t)(s->stamp >> 16), (uint8_t)(s->stamp >> 8), (uint8_t)s->stamp };
+		smq_write(w, smq_span_of(stamp, sizeof(stamp)));
+	}
+}
+
+smq_err smq_sealed_encode_header(const struct smq_sealed *s, smq_mspan room, size_t *ret_len)
+{
+	struct smq_writer w = smq_writer_on(room);
+	if (alg_index(s->alg) == SMQ_COUNT(alg_ids))
+		return SMQ_ERR_ALGORITHM;
+	write_header(&w, s);
+	return smq_writer_end(&w, ret_len);
+}
+
+smq_err smq_sealed_encode(const struct smq_sealed *s, smq_mspan room, size_t *ret_len)
+{
+	struct smq_writer w = smq_writer_on(room);
+	smq_err err = smq_sealed_check(s);
+	if (err != SMQ_OK)
+		return err;
+	write_header(&w, s);
+	smq_write(&w, s->ciphertext);
+	smq_write(&w, s->signature);
+	return smq_writer_end(&w, ret_len);
+}
+
+/* ---- decoding ---- */
+
+/* Takes the algorithm from the first byte or the extension byte; the latter must be there for a reason. */
+static void read_alg(struct smq_reader *r, uint8_t first, struct smq_sealed *s)
+{
+	size_t alg = first >> ALG_SHIFT & 3;
+	if (alg == ALG_EXTENDED) {
+		uint8_t ext = smq_read_u8(r);
+		alg = ext & 3;
+		s->has_stamp = true;
+		if ((ext & ~3) != EXT_STAMP_BIT || alg == ALG_EXTENDED) {
+			smq_reader_fail(r, SMQ_ERR_MALFORMED);
+			return;
+		}
+	}
+	s->alg = smq_aead_alg_by_id(alg_ids[alg]);
+}
+
+static smq_err decode_compact(smq_span payload, struct smq_sealed *ret_sealed)
+{
+	struct smq_reader r = smq_reader_on(payload);
+	struct smq_sealed s = { 0 };
+	uint8_t first = smq_read_u8(&r);
+
+	s.kind = (enum smq_sealed_kind)(first >> KIND_SHIFT & 7);
+	read_alg(&r, first, &s);
+	smq_read_key_ref(&r, &s);
+	s.counter = smq_read_varint(&r);
+	if (s.has_stamp) {
+		smq_span stamp = smq_read(&r, STAMP_LEN);
+		if (stamp.len == STAMP_LEN)
+			s.stamp = (uint32_t)stamp.p[0] << 16 | (uint32_t)stamp.p[1] << 8 | stamp.p[2];
+	}
+	smq_span rest = smq_read_rest(&r);
+	size_t sig_len = first & SIGNED_BIT ? SMQ_SIG_LEN : 0;
+	if (r.err != SMQ_OK)
+		return r.err;
+	if (rest.len < s.alg->tag_len + sig_len)
+		return SMQ_ERR_TRUNCATED;
+	s.ciphertext = smq_span_of(rest.p, rest.len - sig_len);
+	s.signature = smq_span_of(rest.p + s.ciphertext.len, sig_len);
+	*ret_sealed = s;
+	return SMQ_OK;
+}
+
+smq_err smq_sealed_decode(smq_span payload, struct smq_sealed *ret_sealed)
+{
+	if (payload.len > 0 && (payload.p[0] & COMPACT_MASK) == COMPACT_MARK)
+		return decode_compact(payload, ret_sealed);
+	if (payload.len > 0 && payload.p[0] == SMQ_SEALED_COSE_TAG)
+		return smq_sealed_decode_cose(payload, ret_sealed);
+	return SMQ_ERR_NOT_SEALED;
+}
