@@ -1,0 +1,39 @@
+/* What the files of this adapter share: the algorithms fetched once, and the functions of the port. */
+#ifndef SMQ_CRYPTO_OPENSSL_INTERNAL_H
+#define SMQ_CRYPTO_OPENSSL_INTERNAL_H
+
+#include <openssl/ec.h>
+#include <openssl/evp.h>
+
+#include <sealmq/crypto.h>
+
+/* Fetched once per process and never freed; NULL where the library does not have it. */
+struct smq_openssl_lib {
+	EVP_MD *sha256;
+	EVP_MAC *hmac;
+	EVP_CIPHER *aes128gcm, *aes256gcm, *chacha20poly1305, *aes128ccm;
+	EC_GROUP *p256;
+	BIGNUM *p256_p, *p256_n;
+};
+
+const struct smq_openssl_lib *smq_openssl_lib(void);
+
+smq_err smq_openssl_sha256(const smq_span *parts, size_t count, uint8_t ret_hash[SMQ_HASH_LEN]);
+smq_err smq_openssl_hmac_sha256(smq_span key, const smq_span *parts, size_t count, uint8_t ret_mac[SMQ_HASH_LEN]);
+smq_err smq_openssl_aead_new(const struct smq_aead_alg *alg, smq_span key, smq_aead **ret_aead);
+smq_err smq_openssl_aead_seal(smq_aead *aead, const uint8_t *nonce, smq_span aad, smq_span plain, uint8_t *ret_cipher);
+smq_err smq_openssl_aead_open(smq_aead *aead, const uint8_t *nonce, smq_span aad, smq_span cipher, uint8_t *ret_plain);
+void smq_openssl_aead_free(smq_aead *aead);
+smq_err smq_openssl_kex_public(enum smq_curve curve, const uint8_t secret[SMQ_KEX_LEN],
+			       uint8_t ret_public[SMQ_KEX_LEN]);
+smq_err smq_openssl_kex_agree(enum smq_curve curve, const uint8_t secret[SMQ_KEX_LEN],
+			      const uint8_t peer_public[SMQ_KEX_LEN], uint8_t ret_shared[SMQ_KEX_LEN]);
+/* The whole point 04 || x || y of a P-256 secret. */
+smq_err smq_openssl_p256_point(const uint8_t secret[SMQ_KEX_LEN], uint8_t ret_point[SMQ_PUBLIC_KEY_MAX]);
+smq_err smq_openssl_verify(enum smq_sig_id alg, smq_span public_key, const smq_span *parts, size_t count,
+			   const uint8_t signature[SMQ_SIG_LEN]);
+
+/* The parts as one piece of memory: the only part itself, or a copy that the caller frees by *ret_copy. */
+smq_err smq_openssl_join(const smq_span *parts, size_t count, smq_span *ret_whole, uint8_t **ret_copy);
+
+#endif
