@@ -17,15 +17,19 @@
 
 struct smq_transport;
 
+#define SMQ_PUBLISHED_NEVER (-1)
+
 struct smq_transport_events {
 	void *self;
 	/* CONNACK arrived; reason is MQTT's own code (0: accepted), session_present as the broker says. */
 	void (*connected)(void *self, int reason, bool session_present);
-	/* The connection ended or could not be made. reason: the broker's DISCONNECT code (MQTT 5), else 0.
+	/* The connection ended or could not be made. reason: the broker's DISCONNECT code (MQTT 5), or
+	 * the CONNACK code that refused us, else 0.
 	 * The transport tries again on its own unless disconnect() was called. */
 	void (*disconnected)(void *self, smq_err err, int reason);
 	void (*message)(void *self, const struct smq_mqtt_message *message);
-	/* A publish is done: QoS 0 written to the socket, QoS 1 and 2 acknowledged. reason >= 128: refused. */
+	/* A publish is done: QoS 0 written to the socket, QoS 1 and 2 acknowledged. reason >= 128: refused;
+	 * SMQ_PUBLISHED_NEVER: the connection ended before a QoS 0 message was written (comes before disconnected). */
 	void (*published)(void *self, int id, int reason);
 	void (*subscribed)(void *self, int id, const int *reasons, size_t count);
 	void (*unsubscribed)(void *self, int id);
