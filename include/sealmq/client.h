@@ -257,6 +257,7 @@ void smq_client_stop(smq_client *client);
 /* Says goodbye to the broker; on_disconnect follows. */
 SMQ_MUST_USE smq_err smq_client_disconnect(smq_client *client, int reason);
 
+/* Whether the broker has accepted us and the connection stands. */
 bool smq_client_connected(const smq_client *client);
 /* Messages that wait for a connection, a session or an acknowledgement. */
 size_t smq_client_pending(const smq_client *client);

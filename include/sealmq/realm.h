@@ -33,6 +33,7 @@ typedef struct smq_realm smq_realm;
 SMQ_MUST_USE smq_err smq_realm_open(const char *dir, smq_realm **ret_realm, const char **ret_why);
 void smq_realm_free(smq_realm *realm);
 
+/* What it is and whose; text lives as long as the realm. */
 const char *smq_realm_dir(const smq_realm *realm);
 const char *smq_realm_name(const smq_realm *realm);   /* "plant" */
 const char *smq_realm_member(const smq_realm *realm); /* this member's certified name, "fridge-07" */
