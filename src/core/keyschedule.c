@@ -76,9 +76,8 @@ smq_err smq_derive_key_iv(const struct smq_crypto *crypto, const struct smq_traf
 	return err;
 }
 
-smq_err smq_group_traffic_secret(const struct smq_crypto *crypto, const struct smq_epoch_secret *epoch,
-				 smq_span realm, smq_span group, uint64_t epoch_number,
-				 struct smq_traffic_secret *ret_secret)
+smq_err smq_group_traffic_secret(const struct smq_crypto *crypto, const struct smq_epoch_secret *epoch, smq_span realm,
+				 smq_span group, uint64_t epoch_number, struct smq_traffic_secret *ret_secret)
 {
 	uint8_t room[INFO_ROOM], prk[SMQ_HASH_LEN];
 	struct smq_writer w = smq_writer_on(smq_mspan_of(room, sizeof(room)));

@@ -11,10 +11,7 @@ static uint64_t *word_of(struct smq_replay *r, uint64_t counter)
 	return &r->words[counter / WORD_BITS % SMQ_REPLAY_WORDS];
 }
 
-static uint64_t bit_of(uint64_t counter)
-{
-	return UINT64_C(1) << counter % WORD_BITS;
-}
+static uint64_t bit_of(uint64_t counter) { return UINT64_C(1) << counter % WORD_BITS; }
 
 smq_err smq_replay_check(const struct smq_replay *r, uint64_t counter)
 {

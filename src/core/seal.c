@@ -150,8 +150,8 @@ smq_err smq_seal_nonce(const struct smq_seal_key *key, uint64_t counter, uint8_t
 
 /* ---- sealing ---- */
 
-smq_err smq_sealer_init(struct smq_sealer *s, const struct smq_crypto *crypto,
-			const struct smq_traffic_secret *secret, const struct smq_seal_context *context)
+smq_err smq_sealer_init(struct smq_sealer *s, const struct smq_crypto *crypto, const struct smq_traffic_secret *secret,
+			const struct smq_seal_context *context)
 {
 	struct smq_seal_key key;
 	smq_err err = key_init(&key, crypto, secret, context);
@@ -162,10 +162,7 @@ smq_err smq_sealer_init(struct smq_sealer *s, const struct smq_crypto *crypto,
 	return SMQ_OK;
 }
 
-size_t smq_sealed_room(size_t plain_len)
-{
-	return HEADER_AND_SIGNATURE_MAX + plain_len + SMQ_AEAD_TAG_MAX;
-}
+size_t smq_sealed_room(size_t plain_len) { return HEADER_AND_SIGNATURE_MAX + plain_len + SMQ_AEAD_TAG_MAX; }
 
 static smq_err encode_head(const struct smq_sealer *s, const struct smq_sealed *header, size_t cipher_len,
 			   smq_mspan room, size_t *ret_len)
@@ -211,8 +208,8 @@ void smq_sealer_done(struct smq_sealer *s)
 
 /* ---- opening ---- */
 
-smq_err smq_opener_init(struct smq_opener *o, const struct smq_crypto *crypto,
-			const struct smq_traffic_secret *secret, const struct smq_seal_context *context)
+smq_err smq_opener_init(struct smq_opener *o, const struct smq_crypto *crypto, const struct smq_traffic_secret *secret,
+			const struct smq_seal_context *context)
 {
 	struct smq_seal_key key;
 	smq_err err = key_init(&key, crypto, secret, context);
@@ -252,8 +249,8 @@ static smq_err verify(const struct smq_opener *o, const struct smq_sealed *s, sm
 	return o->key.crypto->aead_open(o->key.aead, nonce, smq_span_of(aad, aad_len), s->ciphertext, room.p);
 }
 
-smq_err smq_open(struct smq_opener *o, const struct smq_sealed *sealed, smq_span topic, smq_mspan room,
-		 size_t *ret_len, uint64_t *ret_missing)
+smq_err smq_open(struct smq_opener *o, const struct smq_sealed *sealed, smq_span topic, smq_mspan room, size_t *ret_len,
+		 uint64_t *ret_missing)
 {
 	smq_err err = check_header(&o->key.header, sealed);
 	if (err == SMQ_OK)

@@ -22,9 +22,9 @@ struct smq_seal_context {
 	enum smq_sealed_kind kind;
 	const struct smq_aead_alg *alg;
 	smq_span realm;
-	smq_span group;     /* empty for a session */
-	smq_span sender;    /* certified name */
-	smq_span recipient; /* certified name; empty for a group */
+	smq_span group;                 /* empty for a session */
+	smq_span sender;                /* certified name */
+	smq_span recipient;             /* certified name; empty for a group */
 	uint8_t key_id[SMQ_KEY_ID_LEN]; /* session only */
 	uint64_t epoch;
 	uint64_t slot;
@@ -39,7 +39,7 @@ struct smq_seal_key {
 	smq_aead *aead;
 	uint8_t base_iv[SMQ_AEAD_NONCE_MAX];
 	uint8_t context_digest[SMQ_HASH_LEN];
-	struct smq_sealed header; /* kind, alg and key reference; counter and stamp are set per message */
+	struct smq_sealed header;           /* kind, alg and key reference; counter and stamp are set per message */
 	uint8_t aad_head[SMQ_AAD_HEAD_MAX]; /* how every message's Enc_structure begins */
 	size_t aad_head_len;
 };

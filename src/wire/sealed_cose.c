@@ -11,8 +11,8 @@ enum {
 	LABEL_KID = 4,
 	LABEL_PARTIAL_IV = 6,
 	LABEL_COUNTERSIGNATURE0 = 12, /* version 2, RFC 9338 */
-	LABEL_STAMP = -65537,	      /* from the range for private use */
-	PARTIAL_IV_MAX = 7	      /* a counter below 2^56 */
+	LABEL_STAMP = -65537,         /* from the range for private use */
+	PARTIAL_IV_MAX = 7            /* a counter below 2^56 */
 };
 
 /* ---- encoding ---- */
