@@ -1,0 +1,128 @@
+/* The sealmq tool: finds the command and runs it. */
+#include <stdio.h>
+#include <string.h>
+
+#include <sealmq/err.h>
+#include <sealmq/text.h>
+#include <sealmq/version.h>
+
+#include "cli/command.h"
+#include "cli/nearest.h"
+
+/* New commands: add the row here, the file to meson.build. Rows of one group stand together. */
+const struct command commands[] = {
+	{ "help", "Help", "what a command does and which options it takes", NULL },
+};
+const size_t command_count = sizeof commands / sizeof commands[0];
+
+const struct command *command_find(const char *name)
+{
+	for (size_t i = 0; i < command_count; i++) {
+		if (strcmp(commands[i].name, name) == 0)
+			return &commands[i];
+	}
+	return NULL;
+}
+
+const struct command *command_nearest(const char *name)
+{
+	const struct command *best = NULL;
+	size_t best_distance = SIZE_MAX;
+	for (size_t i = 0; i < command_count; i++) {
+		size_t distance = word_distance(name, commands[i].name);
+		if (distance < best_distance) {
+			best = &commands[i];
+			best_distance = distance;
+		}
+	}
+	return best && word_is_near(name, best_distance) ? best : NULL;
+}
+
+static void print_version(void) { printf("sealmq %s\n", smq_version()); }
+
+static void print_overview(void)
+{
+	const char *group = "";
+	fputs("sealmq - end-to-end security for MQTT\n\n"
+	      "Payloads are sealed where they are published and opened where they are\n"
+	      "subscribed to; the broker in between, any broker, sees neither content nor keys.\n"
+	      "Keys are agreed between certified members and rotate by themselves.\n\n"
+	      "First minute:\n"
+	      "  sealmq ca init plant                 a realm: its root and its settings\n"
+	      "  sealmq ca issue fridge-07            an identity for a device ...\n"
+	      "  sealmq ca issue desk                 ... and one for whoever reads it\n"
+	      "  sealmq sub --realm plant/members/desk -h BROKER -t 'plant/#' -v\n"
+	      "  sealmq pub --realm plant/members/fridge-07 -h BROKER --to desk -t plant/a -m hello\n",
+	      stdout);
+	for (size_t i = 0; i < command_count; i++) {
+		if (strcmp(group, commands[i].group) != 0) {
+			group = commands[i].group;
+			printf("\n%s:\n", group);
+		}
+		printf("  %-10s %s\n", commands[i].name, commands[i].help);
+	}
+	fputs("\n`sealmq help COMMAND` or `sealmq COMMAND --help` tells the rest; so does man sealmq.\n", stdout);
+}
+
+static int unknown_command(const char *name)
+{
+	char shown[80];
+	const struct command *near = command_nearest(name);
+	smq_escape(smq_span_str(name), shown, sizeof shown);
+	fprintf(stderr, "sealmq: there is no command '%s'", shown);
+	if (near)
+		fprintf(stderr, "; did you mean '%s'?\n", near->name);
+	else
+		fputs("; `sealmq --help` lists them\n", stderr);
+	return smq_err_exit(SMQ_ERR_USAGE);
+}
+
+static int run(const char *name, int argc, char **argv);
+
+static int help(int argc, char **argv)
+{
+	char help_option[] = "--help";
+	char *words[] = { NULL, help_option, NULL };
+	if (argc < 2 || strcmp(argv[1], "help") == 0) {
+		print_overview();
+		return 0;
+	}
+	words[0] = argv[1];
+	return run(argv[1], 2, words);
+}
+
+static int run(const char *name, int argc, char **argv)
+{
+	const struct command *command = command_find(name);
+	if (!command)
+		return unknown_command(name);
+	return command->run ? command->run(argc, argv) : help(argc, argv);
+}
+
+/* Installed as sealmq_pub and sealmq_sub too: the command is then in the tool's own name. */
+static const char *command_in_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	const char *base = slash ? slash + 1 : path;
+	return strncmp(base, "sealmq_", 7) == 0 ? base + 7 : NULL;
+}
+
+int main(int argc, char **argv)
+{
+	const char *named = argc > 0 ? command_in_name(argv[0]) : NULL;
+	if (named && command_find(named))
+		return run(named, argc, argv);
+	if (argc < 2) {
+		print_overview();
+		return smq_err_exit(SMQ_ERR_USAGE);
+	}
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+		print_overview();
+		return 0;
+	}
+	if (strcmp(argv[1], "--version") == 0) {
+		print_version();
+		return 0;
+	}
+	return run(argv[1], argc - 1, argv + 1);
+}
