@@ -47,6 +47,7 @@ struct smq_own_credential {
 	smq_span id_cred_short; /* by hash, e.g. { 34: x5t }; used once the peer has shown that it knows us */
 	smq_span cred;          /* CRED_x */
 	struct smq_signer signer;
+	enum smq_curve dh_curve; /* curve of signer.agree: SMQ_P256 or SMQ_X25519; 0 where it takes either */
 };
 
 #ifdef __cplusplus
