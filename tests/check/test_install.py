@@ -5,6 +5,7 @@ usage: test_install.py SOURCE_ROOT BUILD_ROOT SANITIZERS
 """
 import glob
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -66,6 +67,17 @@ def declared(place):
     return names
 
 
+def seen_by_compiler(place, headers):
+    """Function names as gcc itself reads them: a second opinion on make_map.py."""
+    source, listing = place.where + '/all.c', place.where + '/all.aux'
+    with open(source, 'w', encoding='utf-8') as file:
+        file.write(''.join('#include <sealmq/%s>\n' % header for header in headers))
+    run(['gcc', '-I', place.prefix + '/include', '-fsyntax-only', '-aux-info', listing, source])
+    with open(listing, encoding='utf-8') as file:
+        rows = [row for row in file if '/sealmq/' in row.split('*/')[0] and ' static ' not in row]
+    return {name for row in rows for name in re.findall(r'\b(smq_\w+) \(', row.split('*/', 1)[1])[:1]}
+
+
 def static_flags(place, package):
     flags = place.pkg_config('--static', '--cflags', '--libs', package)
     return ['-l:libsealmq.a' if flag == '-lsealmq' else flag for flag in flags]
@@ -83,6 +95,8 @@ def mention_all(names, headers):
 def check_library(tap, place):
     names = declared(place)
     headers = sorted(os.path.basename(path) for path in glob.glob(place.prefix + '/include/sealmq/*.h'))
+    missed = seen_by_compiler(place, headers) ^ names
+    tap.row(not missed, 'make_map.py reads the headers as the compiler does', sorted(missed))
     source = sorted(os.path.basename(path) for path in glob.glob(SOURCE + '/include/sealmq/*.h'))
     tap.row(headers == source, 'all %d public headers are installed' % len(source), [str(headers)])
     shared = os.path.realpath(place.libdir + '/libsealmq.so')
