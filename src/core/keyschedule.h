@@ -7,6 +7,7 @@
 #define SMQ_CORE_KEYSCHEDULE_H
 
 #include "core/seal.h"
+#include "wire/group_file.h"
 
 /* The seal context as CBOR, hashed. SMQ_ERR_TOO_LARGE when its names are longer than names may be. */
 SMQ_MUST_USE smq_err smq_context_digest(const struct smq_crypto *crypto, const struct smq_seal_context *context,
@@ -15,10 +16,6 @@ SMQ_MUST_USE smq_err smq_context_digest(const struct smq_crypto *crypto, const s
 /* Fills key (as long as the algorithm's) and iv (as long as its nonce). */
 SMQ_MUST_USE smq_err smq_derive_key_iv(const struct smq_crypto *crypto, const struct smq_traffic_secret *secret,
 				       const uint8_t context_digest[SMQ_HASH_LEN], smq_mspan ret_key, smq_mspan ret_iv);
-
-struct smq_epoch_secret {
-	uint8_t b[SMQ_TRAFFIC_SECRET_LEN];
-};
 
 /* The traffic secret of a group without slots (PROTOCOL.md 6.1). */
 SMQ_MUST_USE smq_err smq_group_traffic_secret(const struct smq_crypto *crypto, const struct smq_epoch_secret *epoch,

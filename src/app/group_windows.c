@@ -1,0 +1,143 @@
+/* Replay floors of a group's senders, kept in the store (FORMATS.md 2.2). */
+#include "app/group_windows.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/varint.h"
+
+static const uint8_t head[SMQ_GROUP_SHARD_HEAD_LEN] = "smqflr1";
+
+enum { PREFIX_DIGEST_LEN = 12, KEY_MAX = 80 };
+
+static void put_u64(uint8_t *at, uint64_t value)
+{
+	for (int i = 7; i >= 0; i--, value >>= 8)
+		at[i] = (uint8_t)value;
+}
+
+static uint64_t get_u64(const uint8_t *at)
+{
+	uint64_t value = 0;
+	for (int i = 0; i < 8; i++)
+		value = value << 8 | at[i];
+	return value;
+}
+
+/* ---- one shard in w->room ---- */
+
+struct shard {
+	char key[KEY_MAX + 1];
+	size_t len;
+	uint8_t *entry; /* of the life asked for; NULL: none */
+};
+
+static smq_err check_shard(const uint8_t *bytes, size_t len)
+{
+	if (len < sizeof(head) || memcmp(bytes, head, sizeof(head)) != 0 ||
+	    (len - sizeof(head)) % SMQ_GROUP_SHARD_ENTRY_LEN != 0)
+		return SMQ_ERR_CORRUPT;
+	return SMQ_OK;
+}
+
+static smq_err load_shard(struct smq_group_windows_store *w, uint64_t sender_id, const uint8_t *boot_id,
+			  struct shard *ret_shard)
+{
+	struct shard s = { .len = sizeof(head) };
+	snprintf(s.key, sizeof(s.key), "%s-%" PRIu64 "-%02x", w->prefix, sender_id, boot_id[0]);
+	smq_err err = w->store->get(w->store->self, s.key, smq_mspan_of(w->room, sizeof(w->room)), &s.len);
+	if (err == SMQ_ERR_NOT_FOUND) {
+		memcpy(w->room, head, sizeof(head));
+		s.len = sizeof(head);
+		err = SMQ_OK;
+	}
+	if (err == SMQ_OK)
+		err = check_shard(w->room, s.len);
+	if (err != SMQ_OK)
+		return err == SMQ_ERR_NO_ROOM ? SMQ_ERR_CORRUPT : err;
+	for (size_t at = sizeof(head); at < s.len; at += SMQ_GROUP_SHARD_ENTRY_LEN) {
+		if (memcmp(w->room + at, boot_id, SMQ_BOOT_ID_LEN) == 0)
+			s.entry = w->room + at;
+	}
+	*ret_shard = s;
+	return SMQ_OK;
+}
+
+static smq_err add_entry(struct smq_group_windows_store *w, struct shard *s, const uint8_t *boot_id)
+{
+	if (sizeof(w->room) - s->len < SMQ_GROUP_SHARD_ENTRY_LEN)
+		return SMQ_ERR_FULL;
+	s->entry = w->room + s->len;
+	s->len += SMQ_GROUP_SHARD_ENTRY_LEN;
+	memcpy(s->entry, boot_id, SMQ_BOOT_ID_LEN);
+	put_u64(s->entry + SMQ_BOOT_ID_LEN, 0);
+	return SMQ_OK;
+}
+
+static smq_err store_shard(struct smq_group_windows_store *w, const struct shard *s, uint64_t floor)
+{
+	put_u64(s->entry + SMQ_BOOT_ID_LEN, floor);
+	return w->store->put(w->store->self, s->key, smq_span_of(w->room, s->len));
+}
+
+/* ---- the port ---- */
+
+static smq_err load(void *self, uint64_t sender_id, const uint8_t boot_id[SMQ_BOOT_ID_LEN], uint64_t *ret_floor)
+{
+	struct shard s;
+	smq_err err = load_shard(self, sender_id, boot_id, &s);
+	if (err != SMQ_OK)
+		return err;
+	if (!s.entry)
+		return SMQ_ERR_NOT_FOUND;
+	uint64_t floor = get_u64(s.entry + SMQ_BOOT_ID_LEN);
+	if (floor > SMQ_VARINT_MAX + 1)
+		return SMQ_ERR_CORRUPT;
+	*ret_floor = floor;
+	return SMQ_OK;
+}
+
+static smq_err save(void *self, uint64_t sender_id, const uint8_t boot_id[SMQ_BOOT_ID_LEN], uint64_t floor)
+{
+	struct shard s;
+	smq_err err = load_shard(self, sender_id, boot_id, &s);
+	if (err == SMQ_OK && !s.entry)
+		err = add_entry(self, &s, boot_id);
+	if (err != SMQ_OK)
+		return err;
+	if (get_u64(s.entry + SMQ_BOOT_ID_LEN) >= floor)
+		return SMQ_OK;
+	return store_shard(self, &s, floor);
+}
+
+static smq_err settle(void *self, uint64_t sender_id, const uint8_t boot_id[SMQ_BOOT_ID_LEN], uint64_t written,
+		      uint64_t floor)
+{
+	struct shard s;
+	smq_err err = load_shard(self, sender_id, boot_id, &s);
+	if (err != SMQ_OK || !s.entry || get_u64(s.entry + SMQ_BOOT_ID_LEN) != written)
+		return err;
+	return store_shard(self, &s, floor);
+}
+
+smq_err smq_group_windows_init(struct smq_group_windows_store *w, const struct smq_store *store,
+			       const struct smq_crypto *crypto, const struct smq_group_file *file,
+			       struct smq_group_windows *ret_windows)
+{
+	uint8_t digest[SMQ_HASH_LEN], epoch[8];
+	char hex[2 * PREFIX_DIGEST_LEN + 1];
+	/* Names hold no zero byte, so the terminators part them. */
+	put_u64(epoch, file->epoch);
+	const smq_span parts[] = { smq_span_of(file->realm, strlen(file->realm) + 1),
+				   smq_span_of(file->group, strlen(file->group) + 1),
+				   smq_span_of(epoch, sizeof(epoch)) };
+	smq_err err = crypto->sha256(parts, sizeof(parts) / sizeof(parts[0]), digest);
+	if (err == SMQ_OK)
+		err = smq_hex_encode(smq_span_of(digest, PREFIX_DIGEST_LEN), hex, sizeof(hex));
+	if (err != SMQ_OK)
+		return err;
+	w->store = store;
+	snprintf(w->prefix, sizeof(w->prefix), "floor-%s", hex);
+	*ret_windows = (struct smq_group_windows){ .self = w, .load = load, .save = save, .settle = settle };
+	return SMQ_OK;
+}

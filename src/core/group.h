@@ -1,0 +1,90 @@
+/*
+ * One static group as a member sees it (PROTOCOL.md 6.1): seals under this life's boot id, opens what the other
+ * members seal, and keeps one replay window per sender and boot id.
+ *
+ * The table of lives is the caller's and bounded; the life heard least recently makes room. Nothing is forgotten by
+ * that: what every life may still send is kept behind struct smq_group_windows, and written before a message is
+ * delivered.
+ */
+#ifndef SMQ_CORE_GROUP_H
+#define SMQ_CORE_GROUP_H
+
+#include "core/keyschedule.h"
+#include "core/seal.h"
+#include "wire/group_file.h"
+
+/*
+ * For every life ever heard, the counter below which everything is refused after a restart (its floor). save raises
+ * it, never lowers it, and is durable when it returns SMQ_OK; load answers SMQ_ERR_NOT_FOUND for a life that is new.
+ * settle lowers a floor that was written ahead to what was really heard, if it is still the one that we wrote.
+ */
+struct smq_group_windows {
+	void *self;
+	smq_err (*load)(void *self, uint64_t sender_id, const uint8_t boot_id[SMQ_BOOT_ID_LEN], uint64_t *ret_floor);
+	smq_err (*save)(void *self, uint64_t sender_id, const uint8_t boot_id[SMQ_BOOT_ID_LEN], uint64_t floor);
+	smq_err (*settle)(void *self, uint64_t sender_id, const uint8_t boot_id[SMQ_BOOT_ID_LEN], uint64_t written,
+			  uint64_t floor);
+};
+
+/* A sender between two of its starts. */
+struct smq_group_life {
+	bool used;
+	uint64_t heard; /* larger is later */
+	uint64_t sender_id;
+	uint8_t boot_id[SMQ_BOOT_ID_LEN];
+	struct smq_opener opener;
+	uint64_t floor;   /* as saved */
+	uint64_t ahead;   /* how far beyond the highest counter the last floor was set */
+	int64_t saved_ms; /* mono */
+};
+
+struct smq_group {
+	const struct smq_crypto *crypto;
+	const struct smq_group_file *file;
+	const struct smq_group_windows *windows; /* NULL: not kept, for tests and inspection */
+	struct smq_traffic_secret traffic;
+	bool may_seal;
+	struct smq_sealer sealer;
+	struct smq_group_life *lives;
+	size_t life_count;
+	uint64_t ticks;
+};
+
+struct smq_group_opened {
+	const char *sender; /* from the group's file */
+	size_t len;
+	uint64_t missing; /* newly skipped */
+};
+
+/*
+ * file, windows and lives (life_count >= 1 of them, zeroed) stay the caller's and outlive the group. self: our name;
+ * one that is not in the file may open and not seal (SMQ_ERR_UNKNOWN_SENDER then). Draws the boot id of this life.
+ */
+SMQ_MUST_USE smq_err smq_group_init(struct smq_group *g, const struct smq_crypto *crypto,
+				    const struct smq_random *random, const struct smq_group_file *file,
+				    const char *self, const struct smq_group_windows *windows,
+				    struct smq_group_life *lives, size_t life_count);
+/* Settles the floors, so that a clean restart skips nothing, and wipes. */
+void smq_group_done(struct smq_group *g);
+
+/* Whether the group is for this topic: one of its filters matches, or it has none. */
+bool smq_group_covers(const struct smq_group *g, smq_span topic);
+/* Whether this message is from a life in the table: the group to try first. */
+bool smq_group_knows(const struct smq_group *g, const struct smq_sealed *sealed);
+
+/* SMQ_ERR_TOPIC outside the filters; else as smq_seal. */
+SMQ_MUST_USE smq_err smq_group_seal(struct smq_group *g, smq_span topic, int64_t stamp_ms, smq_span plain,
+				    smq_mspan room, size_t *ret_len);
+/*
+ * SMQ_ERR_NO_KEY (no message of a static group, or an epoch to come), SMQ_ERR_STALE_EPOCH, SMQ_ERR_TOPIC,
+ * SMQ_ERR_UNKNOWN_SENDER, and those of smq_open. Where the window cannot be saved the message is not delivered, and
+ * the store's error is returned.
+ */
+SMQ_MUST_USE smq_err smq_group_open(struct smq_group *g, const struct smq_sealed *sealed, smq_span topic,
+				    int64_t mono_ms, smq_mspan room, struct smq_group_opened *ret_opened);
+
+/* The seal context of a message of this group; for inspect. SMQ_ERR_UNKNOWN_SENDER, SMQ_ERR_NO_KEY. */
+SMQ_MUST_USE smq_err smq_group_context(const struct smq_group_file *file, const struct smq_sealed *sealed,
+				       struct smq_seal_context *ret_context);
+
+#endif
