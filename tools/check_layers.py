@@ -19,7 +19,7 @@ LAYERS = ['base', 'crypto', 'wire', 'core', 'app', 'adapters', 'lib', 'cli']
 PURE = {'base', 'crypto', 'wire', 'core'}
 
 # The lowest layer that may see each public header; those not named here describe the whole (app and above).
-PUBLIC = {'span.h': 'base', 'err.h': 'base', 'version.h': 'base', 'crypto.h': 'crypto', 'credential.h': 'crypto',
+PUBLIC = {'span.h': 'base', 'text.h': 'base', 'err.h': 'base', 'version.h': 'base', 'crypto.h': 'crypto', 'credential.h': 'crypto',
           'member.h': 'core'}
 
 # No I/O, no clock, no allocation, no randomness: types and memory functions only.

@@ -1,0 +1,753 @@
+/* The messenger: publishes sealed or keeps waiting, opens and delivers or refuses. */
+#include "app/messenger.h"
+
+#include <stdlib.h>
+
+#include "base/text.h"
+#include "base/wipe.h"
+
+enum {
+	MIDS = 65536,     /* MQTT packet identifiers */
+	ROOM_STEP = 4096, /* scratch room grows in such steps and is kept */
+	FLUSH_MOST = 64   /* waiting messages tried in one go */
+};
+
+/* Tickets of messages that never were in the outbox; those that were carry their outbox number. */
+#define DIRECT (UINT64_C(1) << 63)
+
+struct subscription {
+	struct subscription *next;
+	char *filter;
+	int options;
+	struct smq_property *properties; /* deep copies */
+	size_t property_count;
+};
+
+struct room {
+	uint8_t *p;
+	size_t len;
+};
+
+struct smq_messenger {
+	struct smq_messenger_config config;
+	const struct smq_client_options *o;
+	struct smq_transport *transport;
+	struct subscription *subscriptions;
+	struct smq_counts counts;
+	struct room sealed, opened;
+	uint64_t *tickets; /* by packet identifier: what `published` stands for; 0: none */
+	uint64_t next_direct;
+	uint64_t cursor; /* outbox entries up to this number are sent and wait for their acknowledgement */
+	size_t unsent;   /* entries beyond the cursor */
+	bool was_connected;
+	bool flush_due;
+	bool flushing;    /* a send may call back before it returns */
+	int control_subs; /* acknowledgements of control subscriptions that are still out */
+	int control_ids[2];
+};
+
+/* ---- memory ---- */
+
+static smq_err make_room(struct room *r, size_t len)
+{
+	if (len <= r->len)
+		return SMQ_OK;
+	size_t want = (len + ROOM_STEP - 1) / ROOM_STEP * ROOM_STEP;
+	uint8_t *p = malloc(want);
+	if (!p)
+		return SMQ_ERR_NO_MEMORY;
+	if (r->p)
+		smq_wipe(r->p, r->len);
+	free(r->p);
+	r->p = p;
+	r->len = want;
+	return SMQ_OK;
+}
+
+static void drop_room(struct room *r)
+{
+	if (r->p)
+		smq_wipe(r->p, r->len);
+	free(r->p);
+}
+
+static void free_properties(struct smq_property *properties, size_t count)
+{
+	for (size_t i = 0; properties && i < count; i++) {
+		free((char *)(uintptr_t)properties[i].command);
+		free((char *)(uintptr_t)properties[i].name);
+		free((char *)(uintptr_t)properties[i].value);
+		free((char *)(uintptr_t)properties[i].pair_value);
+	}
+	free(properties);
+}
+
+static char *copy_bytes(const char *p, size_t len)
+{
+	char *copy = malloc(len + 1);
+	if (!copy)
+		return NULL;
+	if (len > 0)
+		memcpy(copy, p, len);
+	copy[len] = 0;
+	return copy;
+}
+
+static bool copy_property(const struct smq_property *from, struct smq_property *ret_copy)
+{
+	ret_copy->command = strdup(from->command ? from->command : "");
+	ret_copy->name = strdup(from->name);
+	ret_copy->value = copy_bytes(from->value, from->value_len);
+	ret_copy->value_len = from->value_len;
+	ret_copy->pair_value = from->pair_value ? strdup(from->pair_value) : NULL;
+	return ret_copy->command && ret_copy->name && ret_copy->value && (!from->pair_value || ret_copy->pair_value);
+}
+
+static smq_err copy_properties(const struct smq_property *from, size_t count, struct smq_property **ret_copy)
+{
+	struct smq_property *copy = calloc(count ? count : 1, sizeof(*copy));
+	if (!copy)
+		return SMQ_ERR_NO_MEMORY;
+	for (size_t i = 0; i < count; i++) {
+		if (!copy_property(&from[i], &copy[i])) {
+			free_properties(copy, count);
+			return SMQ_ERR_NO_MEMORY;
+		}
+	}
+	*ret_copy = copy;
+	return SMQ_OK;
+}
+
+static void free_subscription(struct subscription *s)
+{
+	free(s->filter);
+	free_properties(s->properties, s->property_count);
+	free(s);
+}
+
+/* ---- notes of the member machine become events, its messages go out ---- */
+
+static void tell(struct smq_messenger *g, const struct smq_event *event)
+{
+	if (g->o->on_event)
+		g->o->on_event(g->o->self, event);
+}
+
+static void on_note(struct smq_messenger *g, const struct smq_note *note)
+{
+	struct smq_event e = {
+		.peer = note->peer,
+		.epoch = note->session,
+		.err = note->err,
+		.wire_bytes = note->wire_bytes,
+		.took_ms = note->took_ms > 0 ? (uint64_t)note->took_ms : 0,
+	};
+	switch (note->kind) {
+	case SMQ_NOTE_READY:
+		e.kind = note->session == 1 ? SMQ_EVENT_SESSION_NEW : SMQ_EVENT_SESSION_ROTATED;
+		g->counts.sessions++;
+		g->flush_due = true;
+		break;
+	case SMQ_NOTE_WIPED:
+		e.kind = SMQ_EVENT_SESSION_WIPED;
+		break;
+	case SMQ_NOTE_FAILED:
+		e.kind = SMQ_EVENT_SESSION_FAILED;
+		g->counts.failed_exchanges++;
+		break;
+	case SMQ_NOTE_SILENT:
+		e.kind = SMQ_EVENT_PEER_SILENT;
+		break;
+	}
+	tell(g, &e);
+}
+
+static void send_control(struct smq_messenger *g, const struct smq_action *a)
+{
+	struct smq_mqtt_message message = { .topic = a->topic, .payload = a->payload, .qos = 1 };
+	int id = 0;
+	/* If it does not go out now the run's own retry makes a fresh one. */
+	(void)g->transport->ops->publish(g->transport, &message, &id);
+}
+
+static void work_member(struct smq_messenger *g)
+{
+	struct smq_action action;
+	if (!g->config.member)
+		return;
+	while (smq_member_next(g->config.member, g->config.clock.now(), &action)) {
+		if (action.kind == SMQ_ACT_SEND)
+			send_control(g, &action);
+		else
+			on_note(g, &action.note);
+	}
+}
+
+/* ---- publishing ---- */
+
+static bool wants_sealing(const struct smq_publish *p) { return !p->plain && (p->to || p->group); }
+
+/* Makes the bytes that go on the wire. SMQ_ERR_NO_SESSION: not now. */
+static smq_err seal(struct smq_messenger *g, const struct smq_publish *p, smq_span *ret_payload)
+{
+	size_t len = 0;
+	if (!wants_sealing(p)) {
+		*ret_payload = p->payload;
+		return SMQ_OK;
+	}
+	size_t need = p->group ? g->config.groups->room(p->payload.len) : smq_member_seal_room(p->payload.len);
+	smq_err err = make_room(&g->sealed, need);
+	if (err != SMQ_OK)
+		return err;
+	uint64_t start = g->config.clock.ticks_ns();
+	smq_mspan room = smq_mspan_of(g->sealed.p, g->sealed.len);
+	struct smq_now now = g->config.clock.now();
+	if (p->group)
+		err = g->config.groups->seal(g->config.groups->self, p->group, p->topic, p->payload, now, room, &len);
+	else
+		err = smq_member_seal(g->config.member, p->to, p->topic, p->payload, now, room, &len);
+	if (err != SMQ_OK)
+		return err;
+	g->counts.seal_ns += g->config.clock.ticks_ns() - start;
+	*ret_payload = smq_span_of(g->sealed.p, len);
+	return SMQ_OK;
+}
+
+/* Whether sending could succeed now; asked before sealing, so that no counter is spent in vain. */
+static smq_err may_send(const struct smq_messenger *g, const struct smq_publish *p)
+{
+	if (!g->transport->ops->connected(g->transport))
+		return SMQ_ERR_NO_CONNECTION;
+	if (p->qos > 0 && g->transport->ops->inflight(g->transport) >= (size_t)g->o->inflight_max)
+		return SMQ_ERR_FULL;
+	if (wants_sealing(p) && p->to && !smq_member_ready(g->config.member, p->to, g->config.clock.now()))
+		return SMQ_ERR_NO_SESSION;
+	return SMQ_OK;
+}
+
+static smq_err send_now(struct smq_messenger *g, const struct smq_publish *p, uint64_t ticket)
+{
+	smq_span payload;
+	int id = 0;
+	smq_err err = may_send(g, p);
+	if (err == SMQ_OK)
+		err = seal(g, p, &payload);
+	if (err != SMQ_OK)
+		return err;
+	struct smq_mqtt_message message = {
+		.topic = p->topic,
+		.payload = payload,
+		.qos = p->qos,
+		.retain = p->retain,
+		.properties = p->properties,
+		.property_count = p->property_count,
+	};
+	err = g->transport->ops->publish(g->transport, &message, &id);
+	if (err != SMQ_OK)
+		return err;
+	g->tickets[id & (MIDS - 1)] = ticket;
+	g->counts.published++;
+	if (wants_sealing(p)) {
+		g->counts.sealed++;
+		g->counts.bytes_plain += p->payload.len;
+		g->counts.bytes_sealed += payload.len;
+	} else {
+		g->counts.plain_out++;
+	}
+	return SMQ_OK;
+}
+
+static bool waits_for_better_days(smq_err err)
+{
+	return err == SMQ_ERR_NO_CONNECTION || err == SMQ_ERR_NO_SESSION || err == SMQ_ERR_FULL;
+}
+
+static void report_failed(struct smq_messenger *g, uint64_t ticket, smq_err err)
+{
+	if (g->o->on_published)
+		g->o->on_published(g->o->self, ticket, err, 0);
+}
+
+/* Whether an entry, once sent, stays in the outbox until the broker has acknowledged it. */
+static bool stays(const struct smq_messenger *g, int qos) { return g->config.outbox_durable && qos > 0; }
+
+/*
+ * Sends what waits, oldest first, and stops at the first that cannot go: order matters more than haste. A message
+ * for a peer without keys therefore holds back those behind it; a client talks to few peers.
+ */
+static bool send_oldest(struct smq_messenger *g)
+{
+	struct smq_outbox *box = &g->config.outbox;
+	struct smq_publish p;
+	uint64_t number;
+	if (box->next(box->self, g->cursor, &number, &p) != SMQ_OK)
+		return false;
+	int qos = p.qos;
+	smq_err err = send_now(g, &p, number);
+	if (waits_for_better_days(err))
+		return false;
+	g->cursor = number;
+	g->unsent--;
+	if (err != SMQ_OK || !stays(g, qos))
+		(void)box->remove(box->self, number);
+	if (err != SMQ_OK)
+		report_failed(g, number, err);
+	return true;
+}
+
+static void flush(struct smq_messenger *g)
+{
+	int tries = FLUSH_MOST;
+	if (g->flushing)
+		return;
+	g->flushing = true;
+	g->flush_due = false;
+	while (g->unsent > 0 && tries > 0 && send_oldest(g))
+		tries--;
+	if (tries == 0)
+		g->flush_due = true;
+	g->flushing = false;
+}
+
+static smq_err check_publish(const struct smq_messenger *g, const struct smq_publish *p)
+{
+	if (!p->topic || !smq_topic_valid(smq_span_str(p->topic)))
+		return SMQ_ERR_TOPIC;
+	if (p->qos < 0 || p->qos > 2 || (p->to && p->group))
+		return SMQ_ERR_USAGE;
+	if (!p->plain && !p->to && !p->group && !g->o->plain)
+		return SMQ_ERR_USAGE;
+	if ((p->to && !g->config.member) || (p->group && !g->config.groups))
+		return SMQ_ERR_REALM;
+	if (p->to && !p->plain)
+		return smq_member_keep(g->config.member, p->to, g->config.clock.now());
+	return SMQ_OK;
+}
+
+static smq_err enqueue(struct smq_messenger *g, const struct smq_publish *p, bool waits, uint64_t *ret_ticket)
+{
+	struct smq_outbox *box = &g->config.outbox;
+	if (box->count(box->self) >= g->o->queue_max)
+		return SMQ_ERR_FULL;
+	smq_err err = box->append(box->self, p, ret_ticket);
+	if (err != SMQ_OK)
+		return err;
+	g->unsent++;
+	if (waits) {
+		struct smq_event e = { .kind = SMQ_EVENT_QUEUED, .peer = p->to ? p->to : "" };
+		g->counts.queued++;
+		tell(g, &e);
+	}
+	flush(g);
+	work_member(g);
+	return SMQ_OK;
+}
+
+smq_err smq_messenger_publish(struct smq_messenger *g, const struct smq_publish *p, uint64_t *ret_ticket)
+{
+	uint64_t ticket;
+	smq_err err = check_publish(g, p);
+	if (err != SMQ_OK)
+		return err;
+	if (g->unsent == 0 && !stays(g, p->qos)) {
+		ticket = DIRECT | ++g->next_direct;
+		err = send_now(g, p, ticket);
+		if (err == SMQ_OK && ret_ticket)
+			*ret_ticket = ticket;
+		if (!waits_for_better_days(err))
+			return err;
+	}
+	if (err == SMQ_ERR_NO_CONNECTION && p->qos == 0 && g->was_connected) {
+		struct smq_event e = { .kind = SMQ_EVENT_DROPPED, .peer = p->to ? p->to : "", .err = err };
+		g->counts.dropped++;
+		tell(g, &e);
+		return err;
+	}
+	bool waits = err != SMQ_OK;
+	err = enqueue(g, p, waits, &ticket);
+	if (err == SMQ_OK && ret_ticket)
+		*ret_ticket = ticket;
+	return err;
+}
+
+/* ---- what arrives ---- */
+
+static void count_refusal(struct smq_counts *c, smq_err reason)
+{
+	c->refused++;
+	switch (reason) {
+	case SMQ_ERR_REPLAY:
+		c->refused_replay++;
+		break;
+	case SMQ_ERR_OPEN:
+		c->refused_open++;
+		break;
+	case SMQ_ERR_NO_KEY:
+		c->refused_no_key++;
+		break;
+	case SMQ_ERR_MOVED:
+		c->refused_moved++;
+		break;
+	case SMQ_ERR_NOT_SEALED:
+		c->refused_not_sealed++;
+		break;
+	case SMQ_ERR_STALE_EPOCH:
+		c->refused_stale++;
+		break;
+	default:
+		if (smq_err_kind_of(reason) == SMQ_KIND_AUTH)
+			c->refused_sender++;
+		else
+			c->refused_malformed++;
+	}
+}
+
+static void refuse(struct smq_messenger *g, const struct smq_mqtt_message *m, smq_err reason,
+		   const struct smq_message *seen)
+{
+	struct smq_refusal r = {
+		.reason = reason,
+		.topic = m->topic,
+		.payload_len = m->payload.len,
+		.sender = seen->sender,
+		.epoch = seen->epoch,
+		.counter = seen->counter,
+	};
+	if (reason == SMQ_ERR_MOVED)
+		r.moved_from = smq_member_moved_from(g->config.member);
+	count_refusal(&g->counts, reason);
+	if (g->o->on_refused)
+		g->o->on_refused(g->o->self, &r);
+}
+
+static smq_err open_session(struct smq_messenger *g, const struct smq_mqtt_message *m, struct smq_now now,
+			    struct smq_message *ret_message)
+{
+	struct smq_opened o = { .sender = "" };
+	smq_mspan room = smq_mspan_of(g->opened.p, g->opened.len);
+	smq_err err = smq_member_open(g->config.member, m->topic, m->payload, now, room, &o);
+	ret_message->sender = o.sender;
+	if (err != SMQ_OK)
+		return err;
+	ret_message->mqtt.payload = o.plain;
+	ret_message->proof = SMQ_PROOF_PEER;
+	ret_message->algorithm = smq_aead_alg_by_id(o.algorithm)->name;
+	ret_message->epoch = o.session;
+	ret_message->counter = o.counter;
+	ret_message->age_ms = o.has_age ? o.age_ms : SMQ_NO_AGE;
+	ret_message->missing = o.missing;
+	memcpy(ret_message->boot_id, o.boot_id, sizeof(ret_message->boot_id));
+	return SMQ_OK;
+}
+
+/* A session first: its key id tells at once; what it has no key for may be a group's. */
+static smq_err open_any(struct smq_messenger *g, const struct smq_mqtt_message *m, struct smq_message *ret_message)
+{
+	struct smq_now now = g->config.clock.now();
+	smq_err err = make_room(&g->opened, m->payload.len + 1);
+	if (err != SMQ_OK)
+		return err;
+	err = g->config.member ? open_session(g, m, now, ret_message) : SMQ_ERR_NO_KEY;
+	if (err == SMQ_ERR_NO_KEY && g->config.groups) {
+		smq_mspan room = smq_mspan_of(g->opened.p, g->opened.len);
+		err = g->config.groups->open(g->config.groups->self, m->topic, m->payload, now, room, ret_message);
+	}
+	return err;
+}
+
+static void deliver(struct smq_messenger *g, const struct smq_message *message)
+{
+	if (g->o->on_message)
+		g->o->on_message(g->o->self, message);
+}
+
+static void on_data(struct smq_messenger *g, const struct smq_mqtt_message *m)
+{
+	struct smq_message message = { .mqtt = *m, .sender = "", .slot = SMQ_NO_SLOT, .age_ms = SMQ_NO_AGE };
+	uint64_t start = g->config.clock.ticks_ns();
+	smq_err err = g->config.member || g->config.groups ? open_any(g, m, &message) : SMQ_ERR_NOT_SEALED;
+
+	if (err == SMQ_ERR_NOT_SEALED && g->o->plain) {
+		message.proof = SMQ_PROOF_PLAIN;
+		message.mqtt.payload = m->payload;
+		g->counts.plain_in++;
+		deliver(g, &message);
+		return;
+	}
+	if (err != SMQ_OK) {
+		refuse(g, m, err, &message);
+		return;
+	}
+	message.open_ns = g->config.clock.ticks_ns() - start;
+	message.overhead = m->payload.len - message.mqtt.payload.len;
+	g->counts.opened++;
+	g->counts.open_ns += message.open_ns;
+	g->counts.bytes_plain += message.mqtt.payload.len;
+	g->counts.bytes_sealed += m->payload.len;
+	g->counts.missing += message.missing;
+	deliver(g, &message);
+}
+
+static void on_message(void *self, const struct smq_mqtt_message *m)
+{
+	struct smq_messenger *g = self;
+	if (g->config.member && smq_member_takes(g->config.member, m->topic))
+		(void)smq_member_input(g->config.member, m->topic, m->payload, m->retain, g->config.clock.now());
+	else
+		on_data(g, m);
+	work_member(g);
+	if (g->flush_due)
+		flush(g);
+}
+
+/* ---- the connection ---- */
+
+static void subscribe_control(struct smq_messenger *g)
+{
+	g->control_subs = 0;
+	for (int i = 0; g->config.member && i < 2; i++) {
+		const char *topic = smq_member_topic(g->config.member, i);
+		if (i == 1 && strcmp(topic, smq_member_topic(g->config.member, 0)) == 0)
+			break;
+		if (g->transport->ops->subscribe(g->transport, topic, 1, NULL, 0, &g->control_ids[i]) == SMQ_OK)
+			g->control_subs++;
+	}
+}
+
+static void on_connected(void *self, int reason, bool session_present)
+{
+	struct smq_messenger *g = self;
+	int id;
+	if (reason == 0) {
+		g->counts.reconnects += g->was_connected;
+		g->was_connected = true;
+		for (struct subscription *s = g->subscriptions; s; s = s->next)
+			(void)g->transport->ops->subscribe(g->transport, s->filter, s->options, s->properties,
+							   s->property_count, &id);
+		subscribe_control(g);
+		g->flush_due = true;
+	}
+	if (g->o->on_connect)
+		g->o->on_connect(g->o->self, reason, session_present);
+	if (g->flush_due)
+		flush(g);
+}
+
+static void on_disconnected(void *self, smq_err err, int reason)
+{
+	struct smq_messenger *g = self;
+	if (g->config.member)
+		smq_member_offline(g->config.member);
+	if (g->o->on_disconnect)
+		g->o->on_disconnect(g->o->self, err, reason, err != SMQ_OK);
+}
+
+static void settle(struct smq_messenger *g, uint64_t ticket, int reason)
+{
+	bool never = reason == SMQ_PUBLISHED_NEVER;
+	smq_err err = never ? SMQ_ERR_CONNECTION_LOST : reason >= 128 ? SMQ_ERR_NOT_AUTHORIZED : SMQ_OK;
+	g->counts.acknowledged += err == SMQ_OK;
+	g->counts.dropped += never;
+	if (!(ticket & DIRECT) && g->config.outbox_durable)
+		(void)g->config.outbox.remove(g->config.outbox.self, ticket);
+	if (g->o->on_published)
+		g->o->on_published(g->o->self, ticket, err, never ? 0 : reason);
+}
+
+static void on_published(void *self, int id, int reason)
+{
+	struct smq_messenger *g = self;
+	uint64_t ticket = g->tickets[id & (MIDS - 1)];
+	if (ticket != 0) {
+		g->tickets[id & (MIDS - 1)] = 0;
+		settle(g, ticket, reason);
+	}
+	if (g->unsent > 0)
+		flush(g);
+}
+
+/* Our own two subscriptions first: when both stand, the member machine may speak. */
+static bool is_control(struct smq_messenger *g, int id, const int *reasons, size_t count)
+{
+	if (g->control_subs == 0 || (id != g->control_ids[0] && id != g->control_ids[1]))
+		return false;
+	if (count > 0 && reasons[0] >= 128) {
+		struct smq_event e = { .kind = SMQ_EVENT_SESSION_FAILED, .peer = "", .err = SMQ_ERR_NOT_AUTHORIZED };
+		g->counts.failed_exchanges++;
+		tell(g, &e);
+	}
+	if (--g->control_subs == 0) {
+		smq_member_online(g->config.member, g->config.clock.now());
+		work_member(g);
+	}
+	return true;
+}
+
+static void on_subscribed(void *self, int id, const int *reasons, size_t count)
+{
+	struct smq_messenger *g = self;
+	if (!is_control(g, id, reasons, count) && g->o->on_subscribed)
+		g->o->on_subscribed(g->o->self, id, reasons, count);
+}
+
+static void on_unsubscribed(void *self, int id)
+{
+	struct smq_messenger *g = self;
+	if (g->o->on_unsubscribed)
+		g->o->on_unsubscribed(g->o->self, id);
+}
+
+static void on_log(void *self, int level, const char *line)
+{
+	struct smq_messenger *g = self;
+	if (g->o->on_log)
+		g->o->on_log(g->o->self, level, line);
+}
+
+struct smq_transport_events smq_messenger_events(struct smq_messenger *g)
+{
+	return (struct smq_transport_events){
+		.self = g,
+		.connected = on_connected,
+		.disconnected = on_disconnected,
+		.message = on_message,
+		.published = on_published,
+		.subscribed = on_subscribed,
+		.unsubscribed = on_unsubscribed,
+		.log = on_log,
+	};
+}
+
+/* ---- subscriptions ---- */
+
+static smq_err remember(struct smq_messenger *g, const char *filter, int options, const struct smq_property *properties,
+			size_t property_count)
+{
+	struct subscription **at = &g->subscriptions;
+	while (*at && strcmp((*at)->filter, filter) != 0)
+		at = &(*at)->next;
+	if (*at) {
+		(*at)->options = options;
+		return SMQ_OK;
+	}
+	struct subscription *s = calloc(1, sizeof(*s));
+	if (!s)
+		return SMQ_ERR_NO_MEMORY;
+	s->filter = strdup(filter);
+	s->options = options;
+	smq_err err = copy_properties(properties, property_count, &s->properties);
+	s->property_count = err == SMQ_OK ? property_count : 0;
+	if (!s->filter || err != SMQ_OK) {
+		free_subscription(s);
+		return SMQ_ERR_NO_MEMORY;
+	}
+	*at = s;
+	return SMQ_OK;
+}
+
+smq_err smq_messenger_subscribe(struct smq_messenger *g, const char *filter, int options,
+				const struct smq_property *properties, size_t property_count, int *ret_id)
+{
+	int id = 0;
+	if (!filter || !smq_topic_filter_valid(smq_span_str(filter)))
+		return SMQ_ERR_TOPIC;
+	smq_err err = remember(g, filter, options, properties, property_count);
+	if (err == SMQ_OK && g->transport->ops->connected(g->transport))
+		err = g->transport->ops->subscribe(g->transport, filter, options, properties, property_count, &id);
+	if (err == SMQ_OK && ret_id)
+		*ret_id = id;
+	return err;
+}
+
+smq_err smq_messenger_unsubscribe(struct smq_messenger *g, const char *filter, const struct smq_property *properties,
+				  size_t property_count, int *ret_id)
+{
+	int id = 0;
+	struct subscription **at = &g->subscriptions;
+	if (!filter || !smq_topic_filter_valid(smq_span_str(filter)))
+		return SMQ_ERR_TOPIC;
+	while (*at && strcmp((*at)->filter, filter) != 0)
+		at = &(*at)->next;
+	if (*at) {
+		struct subscription *gone = *at;
+		*at = gone->next;
+		free_subscription(gone);
+	}
+	if (!g->transport->ops->connected(g->transport))
+		return SMQ_ERR_NO_CONNECTION;
+	smq_err err = g->transport->ops->unsubscribe(g->transport, filter, properties, property_count, &id);
+	if (err == SMQ_OK && ret_id)
+		*ret_id = id;
+	return err;
+}
+
+/* ---- life ---- */
+
+/* What a former life left in a durable outbox waits again. */
+static void count_leftovers(struct smq_messenger *g)
+{
+	g->unsent = g->config.outbox.count(g->config.outbox.self);
+	g->flush_due = g->unsent > 0;
+}
+
+smq_err smq_messenger_new(const struct smq_messenger_config *config, struct smq_messenger **ret_messenger)
+{
+	struct smq_messenger *g = calloc(1, sizeof(*g));
+	if (!g)
+		return SMQ_ERR_NO_MEMORY;
+	g->config = *config;
+	g->o = config->options;
+	g->tickets = calloc(MIDS, sizeof(*g->tickets));
+	if (!g->tickets) {
+		free(g);
+		return SMQ_ERR_NO_MEMORY;
+	}
+	count_leftovers(g);
+	*ret_messenger = g;
+	return SMQ_OK;
+}
+
+void smq_messenger_attach(struct smq_messenger *g, struct smq_transport *transport) { g->transport = transport; }
+
+void smq_messenger_free(struct smq_messenger *g)
+{
+	if (!g)
+		return;
+	if (g->transport)
+		g->transport->ops->free(g->transport);
+	while (g->subscriptions) {
+		struct subscription *s = g->subscriptions;
+		g->subscriptions = s->next;
+		free_subscription(s);
+	}
+	if (g->config.outbox.free)
+		g->config.outbox.free(g->config.outbox.self);
+	if (g->config.groups && g->config.groups->free)
+		g->config.groups->free(g->config.groups->self);
+	drop_room(&g->sealed);
+	drop_room(&g->opened);
+	free(g->tickets);
+	free(g);
+}
+
+void smq_messenger_tick(struct smq_messenger *g)
+{
+	work_member(g);
+	if (g->flush_due)
+		flush(g);
+	work_member(g);
+}
+
+int64_t smq_messenger_wake_at(const struct smq_messenger *g)
+{
+	if (g->flush_due && g->transport->ops->connected(g->transport))
+		return INT64_MIN;
+	return g->config.member ? smq_member_wake_at(g->config.member) : INT64_MAX;
+}
+
+size_t smq_messenger_pending(const struct smq_messenger *g)
+{
+	return g->unsent + g->transport->ops->inflight(g->transport);
+}
+
+struct smq_counts smq_messenger_counts(const struct smq_messenger *g) { return g->counts; }
