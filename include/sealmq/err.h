@@ -68,6 +68,7 @@ typedef enum smq_err {
 	SMQ_ERR_CERT_USAGE = 33, /* key usage or extended key usage forbids this use */
 	SMQ_ERR_CERT_REVOKED = 34,
 	SMQ_ERR_CERT_INVALID = 35, /* any other violation of RFC 5280 */
+	SMQ_ERR_CERT_CRL = 36,     /* no current revocation list for an issuer, though lists are in use */
 
 	/* state */
 	SMQ_ERR_STATE = 40,       /* a message or call that this state does not take */
