@@ -1,0 +1,275 @@
+/* The store port in a directory of small files. */
+#include "store_files.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define KEY_MAX 80
+#define LOCK_FILE ".lock"
+#define NEW_PREFIX ".new."
+
+struct files {
+	int dir;  /* descriptor */
+	int lock; /* descriptor; the lock goes with it */
+};
+
+static smq_err err_of_errno(int number)
+{
+	switch (number) {
+	case ENOENT:
+	case ENOTDIR:
+		return SMQ_ERR_NOT_FOUND;
+	case EACCES:
+	case EPERM:
+	case EROFS:
+		return SMQ_ERR_PERMISSION;
+	case ELOOP:
+		return SMQ_ERR_UNSAFE_FILE;
+	case ENOSPC:
+	case EDQUOT:
+	case EFBIG:
+		return SMQ_ERR_DISK_FULL;
+	case ENOMEM:
+		return SMQ_ERR_NO_MEMORY;
+	case EWOULDBLOCK:
+		return SMQ_ERR_LOCKED;
+	default:
+		return SMQ_ERR_IO;
+	}
+}
+
+static bool key_valid(const char *key)
+{
+	size_t len = strlen(key);
+	return len >= 1 && len <= KEY_MAX && key[0] != '.' &&
+	       strspn(key, "abcdefghijklmnopqrstuvwxyz0123456789_-.") == len;
+}
+
+/* ---- bytes ---- */
+
+static bool write_all(int fd, smq_span bytes)
+{
+	while (bytes.len > 0) {
+		ssize_t n = write(fd, bytes.p, bytes.len);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			if (n == 0)
+				errno = ENOSPC;
+			return false;
+		}
+		bytes.p += n;
+		bytes.len -= (size_t)n;
+	}
+	return true;
+}
+
+static bool read_all(int fd, uint8_t *p, size_t len)
+{
+	while (len > 0) {
+		ssize_t n = read(fd, p, len);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			if (n == 0)
+				errno = EIO;
+			return false;
+		}
+		p += n;
+		len -= (size_t)n;
+	}
+	return true;
+}
+
+/* Zeroes a file that nobody can name any more, as far as a file system lets one; failing does no harm. */
+static void overwrite(int fd)
+{
+	static const uint8_t zeroes[512];
+	struct stat st;
+	if (fd < 0 || fstat(fd, &st) != 0 || st.st_nlink > 0)
+		return;
+	for (off_t left = st.st_size; left > 0; left -= (off_t)sizeof(zeroes)) {
+		size_t len = left < (off_t)sizeof(zeroes) ? (size_t)left : sizeof(zeroes);
+		if (!write_all(fd, smq_span_of(zeroes, len)))
+			return;
+	}
+	fsync(fd);
+}
+
+/* ---- the port ---- */
+
+/* Writes the value beside the old one and syncs it. */
+static smq_err write_new(const struct files *f, const char *name, smq_span value)
+{
+	smq_err err = SMQ_OK;
+	if (unlinkat(f->dir, name, 0) != 0 && errno != ENOENT)
+		return err_of_errno(errno);
+	int fd = openat(f->dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return err_of_errno(errno);
+	if (!write_all(fd, value) || fsync(fd) != 0)
+		err = err_of_errno(errno);
+	if (close(fd) != 0 && !err)
+		err = err_of_errno(errno);
+	if (err)
+		unlinkat(f->dir, name, 0);
+	return err;
+}
+
+static int open_old(const struct files *f, const char *key)
+{
+	return openat(f->dir, key, O_WRONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+}
+
+static smq_err op_put(void *self, const char *key, smq_span value)
+{
+	const struct files *f = self;
+	char name[sizeof(NEW_PREFIX) + KEY_MAX];
+	if (!key_valid(key))
+		return SMQ_ERR_USAGE;
+	snprintf(name, sizeof(name), NEW_PREFIX "%s", key);
+	smq_err err = write_new(f, name, value);
+	if (err)
+		return err;
+	int old = open_old(f, key);
+	if (renameat(f->dir, name, f->dir, key) != 0) {
+		err = err_of_errno(errno);
+		unlinkat(f->dir, name, 0);
+	} else if (fsync(f->dir) != 0) {
+		err = err_of_errno(errno);
+	} else {
+		overwrite(old);
+	}
+	if (old >= 0)
+		close(old);
+	return err;
+}
+
+static smq_err op_get(void *self, const char *key, smq_mspan room, size_t *ret_len)
+{
+	const struct files *f = self;
+	struct stat st;
+	smq_err err = SMQ_OK;
+	if (!key_valid(key))
+		return SMQ_ERR_USAGE;
+	int fd = openat(f->dir, key, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		return err_of_errno(errno);
+	if (fstat(fd, &st) != 0)
+		err = err_of_errno(errno);
+	else if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077) != 0)
+		err = SMQ_ERR_UNSAFE_FILE;
+	else if ((uintmax_t)st.st_size > room.len)
+		err = SMQ_ERR_NO_ROOM;
+	else if (!read_all(fd, room.p, (size_t)st.st_size))
+		err = err_of_errno(errno);
+	else
+		*ret_len = (size_t)st.st_size;
+	close(fd);
+	return err;
+}
+
+static smq_err op_remove(void *self, const char *key)
+{
+	const struct files *f = self;
+	smq_err err = SMQ_OK;
+	if (!key_valid(key))
+		return SMQ_ERR_USAGE;
+	int old = open_old(f, key);
+	if (unlinkat(f->dir, key, 0) != 0 || fsync(f->dir) != 0)
+		err = err_of_errno(errno);
+	else
+		overwrite(old);
+	if (old >= 0)
+		close(old);
+	return err;
+}
+
+static void op_free(void *self)
+{
+	struct files *f = self;
+	if (!f)
+		return;
+	if (f->lock >= 0)
+		close(f->lock);
+	if (f->dir >= 0)
+		close(f->dir);
+	free(f);
+}
+
+/* ---- opening ---- */
+
+static smq_err open_dir(const char *path, int *ret_fd)
+{
+	struct stat st;
+	if (mkdir(path, 0700) != 0 && errno != EEXIST)
+		return err_of_errno(errno);
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0) {
+		/* With O_DIRECTORY a symlink is ENOTDIR. */
+		return lstat(path, &st) == 0 && S_ISLNK(st.st_mode) ? SMQ_ERR_UNSAFE_FILE : err_of_errno(errno);
+	}
+	if (fstat(fd, &st) != 0 || st.st_uid != geteuid() || (st.st_mode & 077) != 0) {
+		close(fd);
+		return SMQ_ERR_UNSAFE_FILE;
+	}
+	*ret_fd = fd;
+	return SMQ_OK;
+}
+
+static smq_err take_lock(int dir, int *ret_fd)
+{
+	int fd = openat(dir, LOCK_FILE, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return err_of_errno(errno);
+	if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+		smq_err err = err_of_errno(errno);
+		close(fd);
+		return err;
+	}
+	*ret_fd = fd;
+	return SMQ_OK;
+}
+
+/* What a crash left behind: values that were never complete. */
+static void remove_torn(int dir)
+{
+	int copy = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = copy < 0 ? NULL : fdopendir(copy);
+	if (!d) {
+		if (copy >= 0)
+			close(copy);
+		return;
+	}
+	for (struct dirent *e; (e = readdir(d)) != NULL;) {
+		if (strncmp(e->d_name, NEW_PREFIX, sizeof(NEW_PREFIX) - 1) == 0)
+			unlinkat(dir, e->d_name, 0);
+	}
+	closedir(d);
+}
+
+smq_err smq_store_files_new(const char *dir, struct smq_store *ret_store)
+{
+	struct files *f = malloc(sizeof(*f));
+	if (!f)
+		return SMQ_ERR_NO_MEMORY;
+	*f = (struct files){ -1, -1 };
+	smq_err err = open_dir(dir, &f->dir);
+	if (!err)
+		err = take_lock(f->dir, &f->lock);
+	if (err) {
+		op_free(f);
+		return err;
+	}
+	remove_torn(f->dir);
+	*ret_store =
+	    (struct smq_store){ .self = f, .put = op_put, .get = op_get, .remove = op_remove, .free = op_free };
+	return SMQ_OK;
+}
