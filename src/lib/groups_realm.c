@@ -1,0 +1,261 @@
+/* The groups port over a realm directory. */
+#include "lib/groups_realm.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "adapters/store_files/store_files.h"
+#include "app/group_windows.h"
+#include "base/wipe.h"
+#include "lib/group_files.h"
+
+enum { LIVES_MIN = 16 };
+
+/* One group of the realm. */
+struct entry {
+	struct entry *next;
+	bool readable; /* among options->groups */
+	bool with_windows;
+	struct smq_group_file file;
+	struct smq_group_windows_store windows_store;
+	struct smq_group_windows windows;
+	struct smq_group group;
+	size_t life_count;
+	struct smq_group_life lives[]; /* life_count */
+};
+
+struct groups {
+	const struct smq_client_options *options; /* during loading */
+	char realm[SMQ_NAME_MAX + 1], member[SMQ_NAME_MAX + 1];
+	char state_dir[PATH_MAX];
+	bool stamp, cose, store_is_open;
+	struct smq_store store;
+	struct entry *first;
+	struct smq_group_file *loading;
+};
+
+static _Thread_local char why_text[PATH_MAX + 256];
+
+/* ---- opening ---- */
+
+static struct entry *find(const struct groups *g, const char *name)
+{
+	struct entry *e = g->first;
+	while (e && strcmp(e->file.group, name) != 0)
+		e = e->next;
+	return e;
+}
+
+static bool is_wanted(const struct smq_client_options *o, const char *name)
+{
+	for (size_t i = 0; i < o->group_count; i++) {
+		if (strcmp(o->groups[i], name) == 0)
+			return true;
+	}
+	return o->group_count == 0;
+}
+
+static smq_err add_group(void *self, const char *path)
+{
+	struct groups *g = self;
+	smq_err err = smq_group_files_load(path, g->realm, g->loading, why_text, sizeof(why_text));
+	if (err != SMQ_OK)
+		return err;
+	size_t lives = 2 * g->loading->member_count;
+	lives = lives < LIVES_MIN ? LIVES_MIN : lives;
+	struct entry *e = calloc(1, sizeof(*e) + lives * sizeof(e->lives[0]));
+	if (!e)
+		return SMQ_ERR_NO_MEMORY;
+	e->file = *g->loading;
+	e->life_count = lives;
+	e->readable = is_wanted(g->options, e->file.group);
+	err = smq_group_init(&e->group, smq_crypto_openssl(), smq_random_system(), &e->file, g->member, NULL, e->lives,
+			     lives);
+	if (err != SMQ_OK) {
+		snprintf(why_text, sizeof(why_text), "%s: %s", path, smq_err_text(err));
+		smq_wipe(e, sizeof(*e));
+		free(e);
+		return err;
+	}
+	e->group.sealer.cose = g->cose;
+	e->next = g->first;
+	g->first = e;
+	return SMQ_OK;
+}
+
+static smq_err check_wanted(const struct groups *g)
+{
+	const struct smq_client_options *o = g->options;
+	for (size_t i = 0; i < o->group_count; i++) {
+		if (!find(g, o->groups[i])) {
+			snprintf(why_text, sizeof(why_text),
+				 "this realm holds no key of group %s: groups/%s.key is missing", o->groups[i],
+				 o->groups[i]);
+			return SMQ_ERR_NOT_FOUND;
+		}
+	}
+	return SMQ_OK;
+}
+
+static void groups_free(void *self)
+{
+	struct groups *g = self;
+	while (g->first) {
+		struct entry *e = g->first;
+		g->first = e->next;
+		smq_group_done(&e->group);
+		smq_wipe(e, sizeof(*e));
+		free(e);
+	}
+	if (g->store_is_open)
+		g->store.free(g->store.self);
+	free(g);
+}
+
+static smq_err load_all(struct groups *g, const char *realm_dir)
+{
+	g->loading = malloc(sizeof(*g->loading));
+	if (!g->loading)
+		return SMQ_ERR_NO_MEMORY;
+	smq_err err = smq_group_files_each(realm_dir, add_group, g, why_text, sizeof(why_text));
+	smq_wipe(g->loading, sizeof(*g->loading));
+	free(g->loading);
+	g->loading = NULL;
+	return err == SMQ_OK ? check_wanted(g) : err;
+}
+
+/* The windows are there before the first message is opened; a life of ours that cannot keep them opens nothing. */
+static smq_err need_windows(struct groups *g, struct entry *e)
+{
+	smq_err err = SMQ_OK;
+	if (e->with_windows)
+		return SMQ_OK;
+	if (!g->store_is_open) {
+		err = smq_store_files_new(g->state_dir, &g->store);
+		g->store_is_open = err == SMQ_OK;
+	}
+	if (err == SMQ_OK)
+		err = smq_group_windows_init(&e->windows_store, &g->store, smq_crypto_openssl(), &e->file, &e->windows);
+	if (err != SMQ_OK)
+		return err;
+	e->group.windows = &e->windows;
+	e->with_windows = true;
+	return SMQ_OK;
+}
+
+/* ---- the port ---- */
+
+static smq_err groups_seal(void *self, const char *group, const char *topic, smq_span plain, struct smq_now now,
+			   smq_mspan room, size_t *ret_len)
+{
+	struct groups *g = self;
+	struct entry *e = find(g, group);
+	if (!e)
+		return SMQ_ERR_NO_KEY;
+	return smq_group_seal(&e->group, smq_span_str(topic), g->stamp ? now.unix_ms : -1, plain, room, ret_len);
+}
+
+static void fill(struct entry *e, const struct smq_sealed *s, const struct smq_group_opened *o, struct smq_now now,
+		 const uint8_t *plain, struct smq_message *m)
+{
+	m->mqtt.payload = smq_span_of(plain, o->len);
+	m->proof = SMQ_PROOF_MEMBER;
+	m->sender = o->sender;
+	m->group = e->file.group;
+	m->algorithm = e->file.alg->name;
+	m->epoch = s->epoch;
+	m->slot = SMQ_NO_SLOT;
+	m->counter = s->counter;
+	memcpy(m->boot_id, s->boot_id, sizeof(m->boot_id));
+	m->age_ms = s->has_stamp ? smq_stamp_age(s->stamp, now.unix_ms) : SMQ_NO_AGE;
+	m->missing = o->missing;
+}
+
+static smq_err open_in(struct groups *g, struct entry *e, const struct smq_sealed *s, const char *topic,
+		       struct smq_now now, smq_mspan room, struct smq_message *ret_message)
+{
+	struct smq_group_opened o;
+	smq_err err = need_windows(g, e);
+	if (err == SMQ_OK)
+		err = smq_group_open(&e->group, s, smq_span_str(topic), now.mono_ms, room, &o);
+	if (err == SMQ_OK)
+		fill(e, s, &o, now, room.p, ret_message);
+	return err;
+}
+
+/* Of several groups' answers, the one that says most. */
+static int weight(smq_err err)
+{
+	switch (err) {
+	case SMQ_ERR_NO_KEY:
+		return 0;
+	case SMQ_ERR_TOPIC:
+		return 1;
+	case SMQ_ERR_STALE_EPOCH:
+	case SMQ_ERR_UNKNOWN_SENDER:
+	case SMQ_ERR_ALGORITHM:
+		return 2;
+	case SMQ_ERR_OPEN:
+		return 3;
+	default:
+		return 4;
+	}
+}
+
+/* The header names no group: the one that has heard this life before is tried alone, else all that cover the topic. */
+static smq_err groups_open(void *self, const char *topic, smq_span payload, struct smq_now now, smq_mspan room,
+			   struct smq_message *ret_message)
+{
+	struct groups *g = self;
+	struct smq_sealed s;
+	smq_err worst = SMQ_ERR_NO_KEY;
+	smq_err err = smq_sealed_decode(payload, &s);
+	if (err != SMQ_OK)
+		return err;
+	for (struct entry *e = g->first; e; e = e->next) {
+		if (e->readable && smq_group_knows(&e->group, &s)) {
+			ret_message->sender = e->file.members[s.sender_id];
+			return open_in(g, e, &s, topic, now, room, ret_message);
+		}
+	}
+	for (struct entry *e = g->first; e; e = e->next) {
+		if (!e->readable)
+			continue;
+		err = open_in(g, e, &s, topic, now, room, ret_message);
+		if (err == SMQ_OK)
+			return SMQ_OK;
+		if (weight(err) > weight(worst))
+			worst = err;
+	}
+	return worst;
+}
+
+smq_err smq_groups_realm_open(const struct smq_client_options *o, struct smq_groups *ret_groups, const char **ret_why)
+{
+	struct groups *g = calloc(1, sizeof(*g));
+	smq_err err = SMQ_ERR_NO_MEMORY;
+	snprintf(why_text, sizeof(why_text), "out of memory");
+	if (!g)
+		goto out;
+	g->options = o;
+	g->stamp = o->stamp;
+	g->cose = o->cose;
+	snprintf(g->realm, sizeof(g->realm), "%s", smq_realm_name(o->realm));
+	snprintf(g->member, sizeof(g->member), "%s", smq_realm_member(o->realm));
+	snprintf(g->state_dir, sizeof(g->state_dir), "%s/state", smq_realm_dir(o->realm));
+	err = load_all(g, smq_realm_dir(o->realm));
+	g->options = NULL;
+	if (err != SMQ_OK || !g->first) {
+		groups_free(g);
+		goto out;
+	}
+	*ret_groups = (struct smq_groups){
+		.self = g, .seal = groups_seal, .open = groups_open, .room = smq_sealed_room, .free = groups_free
+	};
+	return SMQ_OK;
+out:
+	if (err != SMQ_OK && ret_why)
+		*ret_why = why_text;
+	return err;
+}
