@@ -1,0 +1,134 @@
+/* Writes the corpora that the fuzzers start from: seeds DIR. Run once; what it wrote is in the repository. */
+#include "fuzz.h"
+
+#include <sys/stat.h>
+
+#include "edhoc_pairs.h"
+#include "wire/keyex.h"
+#include "wire/sealed.h"
+
+static const char *top;
+
+static void save(const char *target, const char *name, smq_span bytes)
+{
+	char path[512];
+	snprintf(path, sizeof(path), "%s/%s", top, target);
+	mkdir(path, 0777);
+	snprintf(path, sizeof(path), "%s/%s/%s", top, target, name);
+	FILE *file = fopen(path, "wb");
+	FUZZ_CHECK(file && fwrite(bytes.p, 1, bytes.len, file) == bytes.len && fclose(file) == 0);
+}
+
+static void cbor_seeds(void)
+{
+	static const struct {
+		const char *name, *bytes;
+		size_t len;
+	} rows[] = {
+		{ "uint", "\x19\x03\xe8", 3 },
+		{ "negint", "\x39\x03\xe7", 3 },
+		{ "bytes", "\x44\x01\x02\x03\x04", 5 },
+		{ "text", "\x66sealmq", 7 },
+		{ "nested", "\x82\x01\x82\x02\x82\x03\xf6", 7 },
+		{ "map", "\xa3\x01\x03\x04\x41\x2b\x20\xf5", 8 },
+		{ "tag", "\xd0\x83\x43\xa1\x01\x01\xa0\x41\x00", 9 },
+		{ "long-form", "\x18\x01", 2 },
+		{ "indefinite", "\x5f\x41\x01\xff", 4 },
+		{ "huge-array", "\x9b\xff\xff\xff\xff\xff\xff\xff\xff", 9 },
+	};
+	for (size_t i = 0; i < SMQ_COUNT(rows); i++)
+		save("cbor", rows[i].name, smq_span_of(rows[i].bytes, rows[i].len));
+}
+
+static void sealed_seeds(void)
+{
+	static const uint8_t cipher[40] = { 0xc1, 0xc2, 0xc3 };
+	static const int algorithms[] = { SMQ_A128GCM, SMQ_A256GCM, SMQ_CHACHA20_POLY1305 };
+	uint8_t room[512];
+	char name[64];
+	size_t len;
+	for (int kind = SMQ_SEALED_SESSION; kind <= SMQ_SEALED_SLOT_BOOT; kind++) {
+		struct smq_sealed s = { .kind = (enum smq_sealed_kind)kind,
+					.alg = smq_aead_alg_by_id(algorithms[kind % 3]),
+					.counter = 1000,
+					.has_stamp = kind % 2,
+					.stamp = kind % 2 ? 0x123456 : 0,
+					.ciphertext = smq_span_of(cipher, sizeof(cipher)) };
+		bool slot = kind == SMQ_SEALED_SLOT || kind == SMQ_SEALED_SLOT_BOOT;
+		bool boot = kind == SMQ_SEALED_GROUP_BOOT || kind == SMQ_SEALED_SLOT_BOOT;
+		if (kind == SMQ_SEALED_SESSION)
+			memset(s.key_id, 0x4b, sizeof(s.key_id));
+		else
+			s.epoch = 7, s.sender_id = 300;
+		s.slot = slot ? 12 : 0;
+		memset(s.boot_id, boot ? 0xb0 : 0, sizeof(s.boot_id));
+		FUZZ_CHECK(smq_sealed_encode(&s, smq_mspan_of(room, sizeof(room)), &len) == SMQ_OK);
+		snprintf(name, sizeof(name), "compact-%d", kind);
+		save("sealed", name, smq_span_of(room, len));
+		FUZZ_CHECK(smq_sealed_encode_cose(&s, smq_mspan_of(room, sizeof(room)), &len) == SMQ_OK);
+		snprintf(name, sizeof(name), "cose-%d", kind);
+		save("sealed", name, smq_span_of(room, len));
+	}
+}
+
+static void keyex_seeds(void)
+{
+	uint8_t room[512];
+	char name[64];
+	size_t len;
+	for (int kind = SMQ_KEYEX_MESSAGE_1; kind <= SMQ_KEYEX_NO_KEY; kind++) {
+		bool open = kind >= SMQ_KEYEX_HELLO, hello = kind == SMQ_KEYEX_HELLO;
+		struct smq_keyex m = { .kind = (enum smq_keyex_kind)kind,
+				       .to = smq_span_str(open ? "all" : "cellar"),
+				       .from = smq_span_str("fridge-07"),
+				       .id = smq_span_of("\x01\x02\x03\x04", hello ? 0 : 4),
+				       .body = open ? smq_span_str("")
+						    : smq_span_str("\x58\x05"
+								   "hello") };
+		FUZZ_CHECK(smq_keyex_encode(&m, smq_mspan_of(room, sizeof(room)), &len) == SMQ_OK);
+		snprintf(name, sizeof(name), "kind-%d", kind);
+		save("keyex", name, smq_span_of(room, len));
+	}
+}
+
+static void edhoc_run_seeds(int kind)
+{
+	static struct edhoc_pair p;
+	uint8_t input[SMQ_EDHOC_MESSAGE_MAX + 1];
+	char name[64];
+	pair_run(&p, kind);
+	for (int n = 1; n <= 4; n++) {
+		const struct rig_message *m = &p.run.m[n];
+		const uint8_t which = (uint8_t)(kind << 2 | (n - 1));
+		const uint8_t patch[] = { which | 0x80, 0, 5, 1, 0, 40, 0x80 };
+		input[0] = which;
+		memcpy(input + 1, m->b, m->len);
+		snprintf(name, sizeof(name), "run-%d-message-%d", kind, n);
+		save("edhoc", name, smq_span_of(input, m->len + 1));
+		snprintf(name, sizeof(name), "run-%d-patch-%d", kind, n);
+		save("edhoc", name, smq_span_of(patch, sizeof(patch)));
+	}
+	rig_pair_done(&p.run);
+}
+
+static void edhoc_seeds(void)
+{
+	for (int kind = 0; kind < PAIR_COUNT; kind++)
+		edhoc_run_seeds(kind);
+	save("edhoc", "error-1", smq_span_of("\x01\x01\x62no", 5));
+	save("edhoc", "error-2", smq_span_of("\x01\x02\x82\x02\x03", 5));
+}
+
+int main(int argc, char **argv)
+{
+	if (argc != 2) {
+		fprintf(stderr, "usage: %s DIR\n", argv[0]);
+		return 2;
+	}
+	top = argv[1];
+	cbor_seeds();
+	sealed_seeds();
+	keyex_seeds();
+	edhoc_seeds();
+	return 0;
+}
