@@ -478,6 +478,11 @@ void smq_x509_free(struct smq_x509 *x)
 	free(x);
 }
 
+void smq_x509_set_store(struct smq_x509 *x, struct smq_store *store)
+{
+	x->store = store;
+}
+
 struct smq_credentials smq_x509_credentials(struct smq_x509 *x)
 {
 	return (struct smq_credentials){ .self = x, .resolve = resolve };

@@ -35,6 +35,9 @@ void smq_x509_free(struct smq_x509 *x);
 /* Replaces the revocation list; all remembered certificates are judged by it from now on. */
 SMQ_MUST_USE smq_err smq_x509_set_crl(struct smq_x509 *x, smq_span crl_pem);
 
+/* From now on accepted certificates are kept there, and looked up there. Must outlive x. */
+void smq_x509_set_store(struct smq_x509 *x, struct smq_store *store);
+
 struct smq_credentials smq_x509_credentials(struct smq_x509 *x);
 
 /* SHA-256 of the (first) root in DER: names the trust anchor. */

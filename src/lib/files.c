@@ -1,0 +1,194 @@
+/* Files of the realm and the CA: secrets read with care, everything written whole or not at all. */
+#include "lib/files.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/table.h"
+#include "base/text.h"
+#include "base/wipe.h"
+
+void smq_file_bytes_free(struct smq_file_bytes *bytes)
+{
+	if (bytes->p)
+		smq_wipe(bytes->p, bytes->len);
+	free(bytes->p);
+	*bytes = (struct smq_file_bytes){ NULL, 0 };
+}
+
+smq_err smq_err_of_errno(int code)
+{
+	static const struct {
+		int code;
+		smq_err err;
+	} rows[] = {
+		{ ENOENT, SMQ_ERR_NOT_FOUND },       { ENOTDIR, SMQ_ERR_NOT_FOUND }, { EACCES, SMQ_ERR_PERMISSION },
+		{ EPERM, SMQ_ERR_PERMISSION },       { EROFS, SMQ_ERR_PERMISSION },  { ENOSPC, SMQ_ERR_DISK_FULL },
+		{ EDQUOT, SMQ_ERR_DISK_FULL },       { EEXIST, SMQ_ERR_EXISTS },     { ENOTEMPTY, SMQ_ERR_EXISTS },
+		{ ENAMETOOLONG, SMQ_ERR_TOO_LARGE }, { ENOMEM, SMQ_ERR_NO_MEMORY },  { ELOOP, SMQ_ERR_UNSAFE_FILE },
+	};
+	for (size_t i = 0; i < SMQ_COUNT(rows); i++) {
+		if (rows[i].code == code)
+			return rows[i].err;
+	}
+	return SMQ_ERR_IO;
+}
+
+smq_err smq_because(smq_err err, char *ret_why, size_t why_len, const char *format, ...)
+{
+	char raw[SMQ_PATH_MAX + SMQ_WHY_MAX];
+	va_list args;
+	if (!ret_why)
+		return err;
+	va_start(args, format);
+	int n = vsnprintf(raw, sizeof(raw), format, args);
+	va_end(args);
+	size_t len = n < 0 ? 0 : (size_t)n < sizeof(raw) ? (size_t)n : sizeof(raw) - 1;
+	(void)smq_escape(smq_span_of(raw, len), ret_why, why_len);
+	return err;
+}
+
+static smq_err from_errno(const char *path, char *ret_why, size_t why_len)
+{
+	int code = errno;
+	return smq_because(smq_err_of_errno(code), ret_why, why_len, "%s: %s", path, strerror(code));
+}
+
+smq_err smq_path_join(const char *dir, const char *name, char ret_path[SMQ_PATH_MAX])
+{
+	size_t dir_len = strlen(dir);
+	size_t name_len = strlen(name);
+	if (dir_len + 1 + name_len + 1 > SMQ_PATH_MAX)
+		return SMQ_ERR_TOO_LARGE;
+	memmove(ret_path, dir, dir_len);
+	ret_path[dir_len] = '/';
+	memcpy(ret_path + dir_len + 1, name, name_len + 1);
+	return SMQ_OK;
+}
+
+static smq_err check_owner(const char *path, const struct stat *st, bool secret, char *ret_why, size_t why_len)
+{
+	unsigned mode = st->st_mode & 07777;
+	if (!S_ISREG(st->st_mode))
+		return smq_because(SMQ_ERR_UNSAFE_FILE, ret_why, why_len, "%s: not a regular file", path);
+	if (secret && st->st_uid != geteuid() && st->st_uid != 0)
+		return smq_because(SMQ_ERR_UNSAFE_FILE, ret_why, why_len,
+				   "%s: belongs to user %u, who can read and replace it; run: chown %u %s", path,
+				   (unsigned)st->st_uid, (unsigned)geteuid(), path);
+	if (secret && (mode & (S_IRWXG | S_IRWXO)))
+		return smq_because(SMQ_ERR_UNSAFE_FILE, ret_why, why_len,
+				   "%s: mode %04o, others can %s it; run: chmod 600 %s", path, mode,
+				   mode & (S_IRGRP | S_IROTH) ? "read" : "change", path);
+	if (mode & S_IWOTH)
+		return smq_because(SMQ_ERR_UNSAFE_FILE, ret_why, why_len,
+				   "%s: mode %04o, everybody can change it; run: chmod o-w %s", path, mode, path);
+	return SMQ_OK;
+}
+
+static smq_err read_all(int fd, const char *path, struct smq_file_bytes *ret_bytes, char *ret_why, size_t why_len)
+{
+	struct smq_file_bytes b = { malloc(SMQ_FILE_MAX + 1), 0 };
+	smq_err err = b.p ? SMQ_OK : SMQ_ERR_NO_MEMORY;
+
+	while (err == SMQ_OK) {
+		ssize_t n = read(fd, b.p + b.len, SMQ_FILE_MAX + 1 - b.len);
+		if (n == 0)
+			break;
+		if (n < 0 && errno != EINTR)
+			err = from_errno(path, ret_why, why_len);
+		b.len += n > 0 ? (size_t)n : 0;
+		if (b.len > SMQ_FILE_MAX)
+			err = smq_because(SMQ_ERR_TOO_LARGE, ret_why, why_len, "%s: more than %d bytes", path,
+					  SMQ_FILE_MAX);
+	}
+	if (err != SMQ_OK) {
+		smq_file_bytes_free(&b);
+		return err;
+	}
+	*ret_bytes = b;
+	return SMQ_OK;
+}
+
+/* What is checked is what is read: the open descriptor, not the path. O_NONBLOCK, so that a FIFO does not hang us. */
+smq_err smq_file_read(const char *path, bool secret, struct smq_file_bytes *ret_bytes, char *ret_why, size_t why_len)
+{
+	struct stat st;
+	smq_err err;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | (secret ? O_NOFOLLOW : 0));
+
+	if (fd < 0 && errno == ELOOP && secret)
+		return smq_because(SMQ_ERR_UNSAFE_FILE, ret_why, why_len, "%s: a symlink; put the file itself there",
+				   path);
+	if (fd < 0)
+		return from_errno(path, ret_why, why_len);
+	if (fstat(fd, &st) != 0)
+		err = from_errno(path, ret_why, why_len);
+	else
+		err = check_owner(path, &st, secret, ret_why, why_len);
+	if (err == SMQ_OK)
+		err = read_all(fd, path, ret_bytes, ret_why, why_len);
+	close(fd);
+	return err;
+}
+
+static bool write_all(int fd, smq_span bytes)
+{
+	while (bytes.len > 0) {
+		ssize_t n = write(fd, bytes.p, bytes.len);
+		if (n < 0 && errno != EINTR)
+			return false;
+		if (n > 0)
+			bytes = smq_span_of(bytes.p + n, bytes.len - (size_t)n);
+	}
+	return true;
+}
+
+smq_err smq_file_create(const char *path, smq_span bytes, mode_t mode, char *ret_why, size_t why_len)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
+	if (fd < 0)
+		return from_errno(path, ret_why, why_len);
+	bool ok = write_all(fd, bytes) && fsync(fd) == 0;
+	smq_err err = ok ? SMQ_OK : from_errno(path, ret_why, why_len);
+	if (close(fd) != 0 && ok)
+		err = from_errno(path, ret_why, why_len);
+	if (err != SMQ_OK)
+		(void)unlink(path);
+	return err;
+}
+
+smq_err smq_dir_sync(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return smq_err_of_errno(errno);
+	smq_err err = fsync(fd) == 0 ? SMQ_OK : smq_err_of_errno(errno);
+	close(fd);
+	return err;
+}
+
+static void remove_files(const char *path, int depth)
+{
+	char inner[SMQ_PATH_MAX];
+	DIR *dir = opendir(path);
+	struct dirent *entry;
+
+	while (dir && (entry = readdir(dir)) != NULL) {
+		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+			continue;
+		if (smq_path_join(path, entry->d_name, inner) != SMQ_OK)
+			continue;
+		if (unlink(inner) != 0 && depth > 0)
+			remove_files(inner, depth - 1);
+	}
+	if (dir)
+		closedir(dir);
+	(void)rmdir(path);
+}
+
+void smq_dir_remove(const char *path) { remove_files(path, 1); }

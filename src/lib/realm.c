@@ -1,0 +1,317 @@
+/* A realm as one member sees it: the directory opened, checked, and turned into credentials. */
+#include <sealmq/realm.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "adapters/config_yaml/realm_yaml.h"
+#include "adapters/crypto_openssl/signer.h"
+#include "adapters/store_files/store_files.h"
+#include "adapters/x509_openssl/x509.h"
+#include "base/wipe.h"
+#include "lib/files.h"
+#include "lib/realm_internal.h"
+
+struct smq_realm {
+	char dir[SMQ_PATH_MAX];
+	char state_dir[SMQ_PATH_MAX];
+	struct smq_realm_settings settings;
+	struct smq_x509 *x509;
+	struct smq_credentials credentials;
+	struct smq_x509_own certificate;
+	struct smq_own_credential own;
+	uint8_t root_fingerprint[SMQ_HASH_LEN];
+	struct smq_store store;
+	bool store_open;
+};
+
+static _Thread_local char why[SMQ_WHY_MAX];
+
+static smq_err because(smq_err err, const char *path, const char *text)
+{
+	return smq_because(err, why, sizeof(why), "%s: %s", path, text);
+}
+
+/* ---- which directory ---- */
+
+static smq_err choose_dir(const char *dir, char ret_dir[SMQ_PATH_MAX])
+{
+	const char *base = NULL;
+	const char *below = "";
+	if (!dir || !*dir)
+		dir = getenv("SEALMQ_REALM");
+	if (dir && *dir) {
+		base = dir;
+	} else if ((base = getenv("XDG_CONFIG_HOME")) != NULL && *base == '/') {
+		below = "/sealmq";
+	} else {
+		base = getenv("HOME");
+		below = "/.config/sealmq";
+	}
+	if (!base || !*base)
+		return smq_because(SMQ_ERR_REALM, why, sizeof(why),
+				   "no realm directory named, and neither SEALMQ_REALM nor HOME is set");
+	size_t len = strlen(base);
+	while (len > 1 && base[len - 1] == '/')
+		len--;
+	if (len + strlen(below) >= SMQ_PATH_MAX - 64)
+		return smq_because(SMQ_ERR_TOO_LARGE, why, sizeof(why), "the path of the realm is too long");
+	memcpy(ret_dir, base, len);
+	memcpy(ret_dir + len, below, strlen(below) + 1);
+	return SMQ_OK;
+}
+
+static bool has(const char *dir, const char *name)
+{
+	char path[SMQ_PATH_MAX];
+	struct stat st;
+	return smq_path_join(dir, name, path) == SMQ_OK && lstat(path, &st) == 0;
+}
+
+/* A directory that everybody may write to is nobody's realm: its files can be exchanged at will. */
+static smq_err check_dir(const char *dir)
+{
+	struct stat st;
+	if (stat(dir, &st) != 0) {
+		smq_err err = smq_err_of_errno(errno);
+		if (err == SMQ_ERR_NOT_FOUND)
+			return because(err, dir,
+				       "there is no such directory; `sealmq ca issue` makes realm directories");
+		return because(err, dir, strerror(errno));
+	}
+	if (!S_ISDIR(st.st_mode))
+		return because(SMQ_ERR_REALM, dir, "not a directory");
+	if (st.st_mode & S_IWOTH)
+		return smq_because(SMQ_ERR_UNSAFE_FILE, why, sizeof(why),
+				   "%s: mode %04o, everybody can exchange its files; run: chmod o-w %s", dir,
+				   (unsigned)st.st_mode & 07777, dir);
+	if (has(dir, "root.key") && !has(dir, "member.key"))
+		return because(SMQ_ERR_REALM, dir, "a CA, not a member's realm directory; use one of its members/NAME");
+	if (has(dir, "server.key") && !has(dir, "member.key"))
+		return because(SMQ_ERR_REALM, dir, "a broker's directory, not a member's");
+	if (!has(dir, "realm.yaml"))
+		return because(SMQ_ERR_REALM, dir, "not a realm directory, it holds no realm.yaml");
+	return SMQ_OK;
+}
+
+/* ---- its files ---- */
+
+static smq_err read_file(const smq_realm *r, const char *name, bool secret, struct smq_file_bytes *ret_bytes)
+{
+	char path[SMQ_PATH_MAX];
+	smq_err err = smq_path_join(r->dir, name, path);
+	if (err != SMQ_OK)
+		return because(err, r->dir, "its path is too long");
+	return smq_file_read(path, secret, ret_bytes, why, sizeof(why));
+}
+
+static smq_err file_says(const smq_realm *r, const char *name, smq_err err, const char *text)
+{
+	return smq_because(err, why, sizeof(why), "%s/%s: %s", r->dir, name, text);
+}
+
+static smq_err load_settings(smq_realm *r)
+{
+	char path[SMQ_PATH_MAX];
+	smq_err err = smq_path_join(r->dir, "realm.yaml", path);
+	return err == SMQ_OK ? smq_realm_yaml_load(path, &r->settings, why, sizeof(why)) : err;
+}
+
+/* No crl.pem means that this realm does not use revocation lists; an unreadable one is a failure. */
+static smq_err read_crl(const smq_realm *r, struct smq_file_bytes *ret_crl)
+{
+	smq_err err = read_file(r, "crl.pem", false, ret_crl);
+	if (err != SMQ_ERR_NOT_FOUND)
+		return err;
+	*ret_crl = (struct smq_file_bytes){ NULL, 0 };
+	return SMQ_OK;
+}
+
+static smq_err load_trust(smq_realm *r)
+{
+	struct smq_file_bytes root = { NULL, 0 };
+	struct smq_file_bytes crl = { NULL, 0 };
+	struct smq_x509_config config = { .realm = r->settings.realm };
+	smq_err err = read_file(r, "root.crt", false, &root);
+
+	if (err == SMQ_OK)
+		err = read_crl(r, &crl);
+	if (err != SMQ_OK)
+		goto out;
+	config.root_pem = smq_span_of(root.p, root.len);
+	err = smq_x509_new(&config, &r->x509);
+	if (err != SMQ_OK) {
+		err = file_says(r, "root.crt", err, "not the certificate of an authority in PEM");
+		goto out;
+	}
+	if (crl.len > 0 && smq_x509_set_crl(r->x509, smq_span_of(crl.p, crl.len)) != SMQ_OK)
+		err = file_says(r, "crl.pem", SMQ_ERR_MALFORMED, "not a revocation list in PEM");
+	r->credentials = smq_x509_credentials(r->x509);
+	smq_x509_root_fingerprint(r->x509, r->root_fingerprint);
+out:
+	smq_file_bytes_free(&root);
+	smq_file_bytes_free(&crl);
+	return err;
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec ts;
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+static smq_err load_certificate(smq_realm *r)
+{
+	struct smq_file_bytes pem = { NULL, 0 };
+	smq_err err = read_file(r, "member.crt", false, &pem);
+	if (err != SMQ_OK)
+		return err;
+	err = smq_x509_own(r->x509, smq_span_of(pem.p, pem.len), now_ms(), &r->certificate);
+	if (err == SMQ_ERR_MALFORMED)
+		err = file_says(r, "member.crt", SMQ_ERR_CERT_INVALID, "not a certificate in PEM");
+	else if (err == SMQ_ERR_CERT_NAME)
+		err =
+		    smq_because(err, why, sizeof(why),
+				"%s/member.crt: names no member of realm %s (sealmq:%s/NAME, and NAME as common name)",
+				r->dir, r->settings.realm, r->settings.realm);
+	else if (err != SMQ_OK)
+		err = file_says(r, "member.crt", err, smq_err_text(err));
+	smq_file_bytes_free(&pem);
+	return err;
+}
+
+static smq_err load_key(smq_realm *r)
+{
+	struct smq_file_bytes pem = { NULL, 0 };
+	uint8_t key[SMQ_PUBLIC_KEY_MAX];
+	size_t len = 0;
+	const struct smq_credential *c = &r->certificate.credential;
+	smq_err err = read_file(r, "member.key", true, &pem);
+
+	if (err != SMQ_OK)
+		return err;
+	err = smq_openssl_signer_from_pem(smq_span_of(pem.p, pem.len), c->dh_curve != 0, &r->own.signer);
+	smq_file_bytes_free(&pem);
+	if (err != SMQ_OK)
+		return file_says(r, "member.key", err,
+				 "not an unencrypted P-256, Ed25519 or X25519 private key in PEM");
+	err = smq_openssl_signer_public(&r->own.signer, key, &len);
+	if (err == SMQ_OK && (len != c->public_key_len || !smq_equal_ct(key, c->public_key, len)))
+		err = file_says(r, "member.key", SMQ_ERR_CERT_INVALID, "not the key of member.crt beside it");
+	return err;
+}
+
+static void fill_own(smq_realm *r)
+{
+	const struct smq_x509_own *o = &r->certificate;
+	r->own.id_cred_full = smq_span_of(o->id_cred_full, o->id_cred_full_len);
+	r->own.id_cred_short = smq_span_of(o->id_cred_short, o->id_cred_short_len);
+	r->own.cred = smq_span_of(o->credential.cred, o->credential.cred_len);
+	r->own.dh_curve = o->credential.dh_curve;
+}
+
+/* ---- the API ---- */
+
+smq_err smq_realm_open(const char *dir, smq_realm **ret_realm, const char **ret_why)
+{
+	smq_realm *r = calloc(1, sizeof(*r));
+	smq_err err = r ? SMQ_OK : SMQ_ERR_NO_MEMORY;
+
+	why[0] = 0;
+	if (ret_why)
+		*ret_why = why;
+	if (err == SMQ_OK)
+		err = choose_dir(dir, r->dir);
+	if (err == SMQ_OK)
+		err = check_dir(r->dir);
+	if (err == SMQ_OK)
+		err = smq_path_join(r->dir, "state", r->state_dir);
+	if (err == SMQ_OK)
+		err = load_settings(r);
+	if (err == SMQ_OK)
+		err = load_trust(r);
+	if (err == SMQ_OK)
+		err = load_certificate(r);
+	if (err == SMQ_OK)
+		err = load_key(r);
+	if (err != SMQ_OK) {
+		smq_realm_free(r);
+		if (!why[0])
+			(void)smq_because(err, why, sizeof(why), "%s", smq_err_text(err));
+		return err;
+	}
+	fill_own(r);
+	*ret_realm = r;
+	return SMQ_OK;
+}
+
+void smq_realm_free(smq_realm *realm)
+{
+	if (!realm)
+		return;
+	smq_openssl_signer_free(&realm->own.signer);
+	smq_x509_free(realm->x509);
+	if (realm->store_open)
+		realm->store.free(realm->store.self);
+	free(realm);
+}
+
+const char *smq_realm_dir(const smq_realm *realm) { return realm->dir; }
+
+const char *smq_realm_name(const smq_realm *realm) { return realm->settings.realm; }
+
+const char *smq_realm_member(const smq_realm *realm) { return realm->certificate.credential.name; }
+
+const char *smq_realm_keyex_topic(const smq_realm *realm) { return realm->settings.keyex_topic; }
+
+int64_t smq_realm_expires_ms(const smq_realm *realm) { return realm->certificate.credential.expires_ms; }
+
+/* ---- for the rest of the library ---- */
+
+const struct smq_credentials *smq_realm_credentials(const smq_realm *realm) { return &realm->credentials; }
+
+const struct smq_own_credential *smq_realm_own(const smq_realm *realm) { return &realm->own; }
+
+const struct smq_credential *smq_realm_own_certificate(const smq_realm *realm)
+{
+	return &realm->certificate.credential;
+}
+
+const char *smq_realm_control_prefix(const smq_realm *realm) { return realm->settings.control_prefix; }
+
+const uint8_t *smq_realm_root_fingerprint(const smq_realm *realm) { return realm->root_fingerprint; }
+
+const char *smq_realm_state_dir(const smq_realm *realm) { return realm->state_dir; }
+
+smq_err smq_realm_store(smq_realm *realm, struct smq_store **ret_store)
+{
+	if (!realm->store_open) {
+		smq_err err = smq_store_files_new(realm->state_dir, &realm->store);
+		if (err != SMQ_OK)
+			return err;
+		realm->store_open = true;
+		smq_x509_set_store(realm->x509, &realm->store);
+	}
+	*ret_store = &realm->store;
+	return SMQ_OK;
+}
+
+smq_err smq_realm_reload_crl(smq_realm *realm, const char **ret_why)
+{
+	struct smq_file_bytes crl = { NULL, 0 };
+	smq_err err;
+
+	why[0] = 0;
+	if (ret_why)
+		*ret_why = why;
+	err = read_crl(realm, &crl);
+	if (err == SMQ_OK && smq_x509_set_crl(realm->x509, smq_span_of(crl.p, crl.len)) != SMQ_OK)
+		err = file_says(realm, "crl.pem", SMQ_ERR_MALFORMED, "not a revocation list in PEM");
+	smq_file_bytes_free(&crl);
+	return err;
+}
