@@ -1,0 +1,18 @@
+/* What both sides of the key tree derive (PROTOCOL.md 6.1, 6.2); shared by keytree.c and keypath.c. */
+#ifndef SMQ_CORE_KEYTREE_KEYS_H
+#define SMQ_CORE_KEYTREE_KEYS_H
+
+#include "core/keytree.h"
+
+/* Moves a node's key on to this version. SMQ_ERR_STALE_EPOCH: it has passed; SMQ_ERR_MALFORMED: absurdly far. */
+SMQ_MUST_USE smq_err smq_tree_ratchet(const struct smq_crypto *crypto, struct smq_tree_node *node, uint64_t version);
+
+/* Wraps or unwraps the key of node (height, index) under its child's key. */
+SMQ_MUST_USE smq_err smq_tree_wrap(const struct smq_tree_scope *scope, const struct smq_tree_node *child,
+				   const struct smq_tree_node_message *of, unsigned child_number,
+				   const struct smq_tree_key *key, uint8_t ret_wrap[SMQ_TREE_WRAP_LEN]);
+SMQ_MUST_USE smq_err smq_tree_unwrap(const struct smq_tree_scope *scope, const struct smq_tree_node *child,
+				     const struct smq_tree_node_message *of, unsigned child_number,
+				     struct smq_tree_key *ret_key);
+
+#endif
