@@ -6,6 +6,15 @@
 
 static struct rig_pair pair, other;
 
+static bool all_zero(const void *p, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		if (((const uint8_t *)p)[i] != 0)
+			return false;
+	}
+	return true;
+}
+
 /* ---- runs that succeed ---- */
 
 static void every_method_and_suite_agrees(void **state)
@@ -115,6 +124,51 @@ static void keys_update_on_both_sides(void **state)
 	assert_int_equal(smq_edhoc_export(&pair.i.e, 0, smq_span_of(NULL, 0), smq_mspan_of(after, 16)), SMQ_OK);
 	assert_memory_not_equal(before, after, 16);
 	rig_assert_agreed(&pair);
+	rig_pair_done(&pair);
+}
+
+/* What MACs and signatures cover, EAD included, put together here in one piece (RFC 9528, 5.3.2 and RFC 9052, 4.4). */
+static void proofs_cover_what_the_rfc_says(void **state)
+{
+	(void)state;
+	static const struct smq_edhoc_prk prk = { { 1, 2, 3 } };
+	static const struct smq_edhoc_hash th = { { 4, 5, 6 } };
+	uint8_t inner[256], whole[512], mac[SMQ_HASH_LEN], again[SMQ_HASH_LEN], signature[SMQ_SIG_LEN];
+	smq_span id = smq_span_of("\xa1\x04\x42\xab\xcd", 5), cred = smq_span_of("\x43"
+										 "abc",
+										 4);
+	smq_span ead = smq_span_of("\x01\x41\xff", 3), c_r = smq_span_of("\x41\x99", 2), tbs;
+	const struct smq_crypto *crypto = smq_crypto_openssl();
+	rig_pair_init(&pair, 0, 2);
+	for (int n = 2; n <= 3; n++) {
+		struct smq_edhoc_proof proof = { n, n == 2 ? c_r : smq_span_of(NULL, 0), id, &th, cred, ead };
+		struct smq_writer w = smq_writer_on(smq_mspan_of(inner, sizeof(inner)));
+		smq_write(&w, proof.c_r);
+		smq_write(&w, id);
+		size_t aad_at = w.len;
+		smq_cbor_put_bytes(&w, smq_span_of(th.b, sizeof(th.b)));
+		smq_write(&w, cred);
+		smq_write(&w, ead);
+		assert_int_equal(smq_edhoc_mac(crypto, &prk, &proof, smq_mspan_of(mac, sizeof(mac))), SMQ_OK);
+		assert_int_equal(smq_edhoc_kdf(crypto, &prk, n == 2 ? 2 : 6, smq_writer_span(&w),
+					       smq_mspan_of(again, sizeof(again))),
+				 SMQ_OK);
+		assert_memory_equal(mac, again, sizeof(mac));
+
+		struct smq_writer s = smq_writer_on(smq_mspan_of(whole, sizeof(whole)));
+		smq_cbor_put_array(&s, 4);
+		smq_cbor_put_text(&s, smq_span_str("Signature1"));
+		smq_cbor_put_bytes(&s, id);
+		smq_cbor_put_bytes(&s, smq_span_of(inner + aad_at, w.len - aad_at));
+		smq_cbor_put_bytes(&s, smq_span_of(mac, sizeof(mac)));
+		assert_int_equal(
+		    smq_edhoc_sign(&pair.i.id.own.signer, &proof, smq_span_of(mac, sizeof(mac)), signature), SMQ_OK);
+		tbs = smq_writer_span(&s);
+		const struct smq_credential *c = &pair.i.id.credential;
+		assert_int_equal(
+		    crypto->verify(SMQ_ES256, smq_span_of(c->public_key, c->public_key_len), &tbs, 1, signature),
+		    SMQ_OK);
+	}
 	rig_pair_done(&pair);
 }
 
@@ -279,6 +333,7 @@ static void a_proof_by_another_key_is_refused(void **state)
 			assert_int_equal(rig_step(&pair, side ? 4 : 3), SMQ_ERR_SIGNATURE);
 			assert_int_equal(smq_edhoc_state(&party->e), side ? SMQ_EDHOC_FAILED : SMQ_EDHOC_WAIT_2);
 			assert_null(smq_edhoc_peer(&party->e));
+			assert_true(all_zero(&party->e.peer, sizeof(party->e.peer)));
 			rig_pair_done(&pair);
 		}
 	}
@@ -596,15 +651,6 @@ static void a_config_that_cannot_be_meant_is_refused(void **state)
 	}
 }
 
-static bool all_zero(const void *p, size_t len)
-{
-	for (size_t i = 0; i < len; i++) {
-		if (((const uint8_t *)p)[i] != 0)
-			return false;
-	}
-	return true;
-}
-
 static void calls_out_of_state_are_refused_and_failure_wipes(void **state)
 {
 	(void)state;
@@ -666,6 +712,7 @@ int main(void)
 		cmocka_unit_test(ead_comes_through_in_each_message),
 		cmocka_unit_test(critical_ead_is_understood_or_refused),
 		cmocka_unit_test(keys_update_on_both_sides),
+		cmocka_unit_test(proofs_cover_what_the_rfc_says),
 		cmocka_unit_test(a_wrong_suite_is_answered_and_retried),
 		cmocka_unit_test(suites_that_our_key_cannot_serve_are_passed_over),
 		cmocka_unit_test(a_method_not_allowed_is_refused),
