@@ -1,0 +1,361 @@
+/* The client: wires the adapters into the messenger and runs its loop. */
+#include <sealmq/client.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "adapters/mqtt_mosquitto/transport_mosquitto.h"
+#include "adapters/outbox_sqlite/outbox_sqlite.h"
+#include "app/messenger.h"
+#include "app/outbox_memory.h"
+#include "lib/groups_realm.h"
+#include "lib/realm_internal.h"
+#include "lib/wakeup.h"
+
+struct smq_client {
+	struct smq_client_options options; /* shallow: what must be kept is copied by those who keep it */
+	struct smq_messenger *messenger;
+	struct smq_transport *transport; /* the messenger's; here for the loop */
+	struct smq_wakeup wakeup;
+	void *member_memory;
+	smq_member *member;
+	struct smq_groups groups;
+	bool stopped;
+};
+
+/* ---- clock ---- */
+
+static int64_t clock_ms(clockid_t id)
+{
+	struct timespec t;
+	clock_gettime(id, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static struct smq_now now(void) { return (struct smq_now){ clock_ms(CLOCK_MONOTONIC), clock_ms(CLOCK_REALTIME) }; }
+
+static uint64_t ticks_ns(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* ---- options ---- */
+
+void smq_client_options_init(struct smq_client_options *o)
+{
+	*o = (struct smq_client_options){
+		.host = "localhost",
+		.keepalive_s = 60,
+		.protocol = 5,
+		.clean_start = true,
+		.inflight_max = 20,
+		.backoff_min_ms = 250,
+		.backoff_max_ms = 30000,
+		.connect_timeout_ms = 10000,
+		.rotate_every_ms = 300000,
+		.rotate_messages = UINT64_C(1) << 24,
+		.grace_ms = 10000,
+		.queue_max = 10000,
+	};
+}
+
+static _Thread_local char why_text[512];
+
+static smq_err because(smq_err err, const char **ret_why, const char *what, const char *detail)
+{
+	snprintf(why_text, sizeof(why_text), "%s%s%s", what, detail ? ": " : "", detail ? detail : "");
+	if (ret_why)
+		*ret_why = why_text;
+	return err;
+}
+
+static smq_err parse_algorithms(const char *list, unsigned *ret_mask)
+{
+	char copy[128];
+	char *rest = copy;
+	unsigned mask = 0;
+	if (strlen(list) >= sizeof(copy))
+		return SMQ_ERR_ALGORITHM;
+	memcpy(copy, list, strlen(list) + 1);
+	for (char *word; (word = strsep(&rest, ", ")) != NULL;) {
+		const struct smq_aead_alg *alg = *word ? smq_aead_alg_by_name(word) : NULL;
+		if (*word && (!alg || alg->message_limit == 1))
+			return SMQ_ERR_ALGORITHM;
+		mask |= alg ? 1u << alg->id : 0;
+	}
+	*ret_mask = mask;
+	return mask ? SMQ_OK : SMQ_ERR_ALGORITHM;
+}
+
+static smq_err member_config(const struct smq_client_options *o, struct smq_member_config *ret_config,
+			     const char **ret_why)
+{
+	const struct smq_aead_alg *alg = smq_aead_alg_by_name(o->algorithm ? o->algorithm : "A128GCM");
+	struct smq_member_config c = {
+		.crypto = smq_crypto_openssl(),
+		.random = smq_random_system(),
+		.credentials = smq_realm_credentials(o->realm),
+		.own = smq_realm_own(o->realm),
+		.realm = smq_realm_name(o->realm),
+		.name = smq_realm_member(o->realm),
+		.keyex_topic = o->keyex_topic ? o->keyex_topic : smq_realm_keyex_topic(o->realm),
+		.method = o->method,
+		.suites = o->suites,
+		.suite_count = o->suite_count,
+		.rotate_every_ms = o->rotate_every_ms,
+		.rotate_messages = o->rotate_messages,
+		.grace_ms = o->grace_ms,
+		.any_peer = o->any_peer,
+		.stamp = o->stamp,
+		.cose = o->cose,
+		.peers_max = o->any_peer ? 1024 : o->peer_count + 16,
+		.runs_max = 16,
+	};
+	/* Any method that we can do ourselves is fine from a peer: all authenticate both sides. */
+	c.methods_allowed = c.own->signer.agree ? 0x0f : 0x01;
+	if (!alg || alg->message_limit == 1)
+		return because(SMQ_ERR_ALGORITHM, ret_why,
+			       "the algorithm must be A128GCM, A256GCM or ChaCha20-Poly1305", o->algorithm);
+	c.algorithm = alg->id;
+	if (o->accept_algorithms && parse_algorithms(o->accept_algorithms, &c.accept_algorithms) != SMQ_OK)
+		return because(SMQ_ERR_ALGORITHM, ret_why, "not a list of algorithms", o->accept_algorithms);
+	if (o->rotate_every_ms < 1000)
+		return because(SMQ_ERR_USAGE, ret_why, "keys rotate at most once a second: rotate_every is 1s or more",
+			       NULL);
+	if (o->method != 0 && !c.own->signer.agree)
+		return because(SMQ_ERR_CERT_USAGE, ret_why,
+			       "EDHOC methods 1 to 3 need a certificate for key agreement: ca issue --key-agreement",
+			       NULL);
+	*ret_config = c;
+	return SMQ_OK;
+}
+
+static smq_err make_member(struct smq_client *c, const char **ret_why)
+{
+	const struct smq_client_options *o = &c->options;
+	struct smq_member_config config;
+	smq_err err = member_config(o, &config, ret_why);
+	if (err != SMQ_OK)
+		return err;
+	size_t size = smq_member_size(&config);
+	c->member_memory = size ? malloc(size) : NULL;
+	if (!c->member_memory)
+		return because(SMQ_ERR_NO_MEMORY, ret_why, "too many peers for this machine's memory", NULL);
+	err = smq_member_init(c->member_memory, size, &config, now(), &c->member);
+	if (err == SMQ_ERR_TOPIC)
+		return because(err, ret_why, "the key-exchange topic must be a topic without wildcards",
+			       config.keyex_topic);
+	if (err != SMQ_OK)
+		return because(err, ret_why, "cannot set up the member", smq_err_text(err));
+	for (size_t i = 0; i < o->peer_count; i++) {
+		err = smq_member_keep(c->member, o->peers[i], now());
+		if (err != SMQ_OK)
+			return because(err, ret_why,
+				       strcmp(o->peers[i], config.name) == 0 ? "a member has no session with itself"
+									     : smq_err_text(err),
+				       o->peers[i]);
+	}
+	return SMQ_OK;
+}
+
+static smq_err open_outbox(struct smq_client *c, struct smq_outbox *ret_outbox, const char **ret_why)
+{
+	const char *file = c->options.outbox_file;
+	smq_err err =
+	    file ? smq_outbox_sqlite_new(file, ret_outbox) : smq_outbox_memory_new(c->options.queue_max, ret_outbox);
+	return err == SMQ_OK ? SMQ_OK : because(err, ret_why, file ? file : "outbox", smq_err_text(err));
+}
+
+static smq_err make_messenger(struct smq_client *c, const char **ret_why)
+{
+	struct smq_messenger_config config = {
+		.options = &c->options,
+		.clock = { now, ticks_ns },
+		.member = c->member,
+		.groups = c->groups.self ? &c->groups : NULL,
+		.outbox_durable = c->options.outbox_file != NULL,
+	};
+	smq_err err = open_outbox(c, &config.outbox, ret_why);
+	if (err != SMQ_OK)
+		return err;
+	err = smq_messenger_new(&config, &c->messenger);
+	if (err != SMQ_OK) {
+		config.outbox.free(config.outbox.self);
+		return because(err, ret_why, "out of memory", NULL);
+	}
+	struct smq_transport_events events = smq_messenger_events(c->messenger);
+	err = smq_transport_mosquitto_new(&c->options, &events, &c->transport, ret_why);
+	if (err == SMQ_OK)
+		smq_messenger_attach(c->messenger, c->transport);
+	return err;
+}
+
+static smq_err build(struct smq_client *c, const char **ret_why)
+{
+	const struct smq_client_options *o = &c->options;
+	smq_err err = SMQ_OK;
+	if (!o->realm && !o->plain)
+		return because(SMQ_ERR_REALM, ret_why, "no realm is open, and plain messages were not asked for", NULL);
+	if (o->realm)
+		err = make_member(c, ret_why);
+	if (err == SMQ_OK && o->realm)
+		err = smq_groups_realm_open(o, &c->groups, ret_why);
+	return err == SMQ_OK ? make_messenger(c, ret_why) : err;
+}
+
+smq_err smq_client_new(const struct smq_client_options *options, smq_client **ret_client, const char **ret_why)
+{
+	struct smq_client *c = calloc(1, sizeof(*c));
+	if (!c)
+		return because(SMQ_ERR_NO_MEMORY, ret_why, "out of memory", NULL);
+	c->options = *options;
+	smq_err err = smq_wakeup_init(&c->wakeup);
+	if (err != SMQ_OK) {
+		free(c);
+		return because(err, ret_why, "no descriptors left", NULL);
+	}
+	err = build(c, ret_why);
+	if (err != SMQ_OK) {
+		smq_client_free(c);
+		return err;
+	}
+	*ret_client = c;
+	return SMQ_OK;
+}
+
+void smq_client_free(smq_client *c)
+{
+	if (!c)
+		return;
+	if (c->messenger)
+		smq_messenger_free(c->messenger);
+	else if (c->groups.self)
+		c->groups.free(c->groups.self);
+	if (c->member)
+		smq_member_done(c->member);
+	free(c->member_memory);
+	smq_wakeup_done(&c->wakeup);
+	free(c);
+}
+
+/* ---- the loop ---- */
+
+static int64_t wake_at(const struct smq_client *c)
+{
+	int64_t a = c->transport->ops->wake_at(c->transport);
+	int64_t b = smq_messenger_wake_at(c->messenger);
+	return a < b ? a : b;
+}
+
+static void watch(struct smq_client *c)
+{
+	const struct smq_transport_ops *ops = c->transport->ops;
+	smq_wakeup_watch(&c->wakeup, ops->fd(c->transport), ops->want_write(c->transport), wake_at(c));
+}
+
+static void turn(struct smq_client *c, int timeout_ms)
+{
+	const struct smq_transport_ops *ops = c->transport->ops;
+	int before = ops->fd(c->transport);
+	struct smq_wakeup_ready ready;
+	watch(c);
+	ready = smq_wakeup_wait(&c->wakeup, timeout_ms);
+	c->stopped = c->stopped || ready.stopped;
+	ops->service(c->transport, ready.readable, ready.writable, clock_ms(CLOCK_MONOTONIC));
+	smq_messenger_tick(c->messenger);
+	/* A reconnect may be given the number of the socket that it closed; epoll has forgotten that one. */
+	if (!ops->connected(c->transport) || ops->fd(c->transport) != before)
+		smq_wakeup_forget(&c->wakeup);
+	watch(c);
+}
+
+int smq_client_fd(const smq_client *c) { return c->wakeup.poll_fd; }
+
+smq_err smq_client_service(smq_client *c)
+{
+	turn(c, 0);
+	return SMQ_OK;
+}
+
+smq_err smq_client_run(smq_client *c, int timeout_ms)
+{
+	int64_t until = timeout_ms < 0 ? INT64_MAX : clock_ms(CLOCK_MONOTONIC) + timeout_ms;
+	c->stopped = false;
+	do {
+		int64_t left = until == INT64_MAX ? INT64_MAX : until - clock_ms(CLOCK_MONOTONIC);
+		turn(c, left > INT32_MAX ? -1 : left > 0 ? (int)left : 0);
+	} while (!c->stopped && clock_ms(CLOCK_MONOTONIC) < until);
+	return SMQ_OK;
+}
+
+void smq_client_stop(smq_client *c) { smq_wakeup_stop(&c->wakeup); }
+
+/* ---- the rest hands on ---- */
+
+smq_err smq_client_connect(smq_client *c)
+{
+	smq_err err = c->transport->ops->connect(c->transport);
+	watch(c);
+	return err;
+}
+
+smq_err smq_client_disconnect(smq_client *c, int reason)
+{
+	smq_err err =
+	    c->transport->ops->disconnect(c->transport, reason, c->options.properties, c->options.property_count);
+	watch(c);
+	return err;
+}
+
+smq_err smq_client_subscribe(smq_client *c, const char *filter, int options, const struct smq_property *properties,
+			     size_t property_count, int *ret_id)
+{
+	smq_err err = smq_messenger_subscribe(c->messenger, filter, options, properties, property_count, ret_id);
+	watch(c);
+	return err;
+}
+
+smq_err smq_client_unsubscribe(smq_client *c, const char *filter, const struct smq_property *properties,
+			       size_t property_count, int *ret_id)
+{
+	smq_err err = smq_messenger_unsubscribe(c->messenger, filter, properties, property_count, ret_id);
+	watch(c);
+	return err;
+}
+
+smq_err smq_client_publish(smq_client *c, const struct smq_publish *message, uint64_t *ret_ticket)
+{
+	smq_err err = smq_messenger_publish(c->messenger, message, ret_ticket);
+	watch(c);
+	return err;
+}
+
+bool smq_client_connected(const smq_client *c) { return c->transport->ops->connected(c->transport); }
+
+size_t smq_client_pending(const smq_client *c) { return smq_messenger_pending(c->messenger); }
+
+struct smq_counts smq_client_counts(const smq_client *c) { return smq_messenger_counts(c->messenger); }
+
+bool smq_client_has_session(const smq_client *c, const char *peer)
+{
+	return c->member && smq_member_ready(c->member, peer, now());
+}
+
+smq_err smq_client_rotate(smq_client *c, const char *peer)
+{
+	if (!c->member)
+		return SMQ_ERR_REALM;
+	smq_err err = smq_member_rotate(c->member, peer);
+	watch(c);
+	return err;
+}
+
+const char *smq_proof_name(enum smq_proof proof)
+{
+	static const char *const names[] = { "plain", "member", "peer", "provisional", "proven" };
+	return (unsigned)proof < sizeof(names) / sizeof(names[0]) ? names[proof] : "unknown";
+}
