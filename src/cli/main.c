@@ -6,11 +6,15 @@
 #include <sealmq/text.h>
 #include <sealmq/version.h>
 
+#include "cli/cmd_group.h"
+#include "cli/cmd_inspect.h"
 #include "cli/command.h"
 #include "cli/nearest.h"
 
 /* New commands: add the row here, the file to meson.build. Rows of one group stand together. */
 const struct command commands[] = {
+	{ "group", "Realm", "make the key of a static group", cmd_group },
+	{ "inspect", "Looking closer", "what a sealed payload says, and what is in it", cmd_inspect },
 	{ "help", "Help", "what a command does and which options it takes", NULL },
 };
 const size_t command_count = sizeof commands / sizeof commands[0];
