@@ -74,6 +74,7 @@ struct smq_source_options {
 	void *self;
 	void (*on_bad_row)(void *self, const struct smq_bad_row *row);
 };
+/* Fills in the defaults; everything else is zero. */
 void smq_source_options_init(struct smq_source_options *o);
 
 struct smq_record {
