@@ -6,6 +6,7 @@
 #include <sealmq/text.h>
 #include <sealmq/version.h>
 
+#include "cli/cmd_ca.h"
 #include "cli/cmd_group.h"
 #include "cli/cmd_inspect.h"
 #include "cli/command.h"
@@ -13,6 +14,7 @@
 
 /* New commands: add the row here, the file to meson.build. Rows of one group stand together. */
 const struct command commands[] = {
+	{ "ca", "Realm", "make a realm, issue identities, list them", cmd_ca },
 	{ "group", "Realm", "make the key of a static group", cmd_group },
 	{ "inspect", "Looking closer", "what a sealed payload says, and what is in it", cmd_inspect },
 	{ "help", "Help", "what a command does and which options it takes", NULL },
