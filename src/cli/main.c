@@ -6,21 +6,15 @@
 #include <sealmq/text.h>
 #include <sealmq/version.h>
 
-#include "cli/cmd_ca.h"
-#include "cli/cmd_config.h"
-#include "cli/cmd_data.h"
-#include "cli/cmd_group.h"
-#include "cli/cmd_inspect.h"
+#include "cli/cmd.h"
 #include "cli/command.h"
 #include "cli/nearest.h"
+#include "cli/options.h"
 
 /* New commands: add the row here, the file to meson.build. Rows of one group stand together. */
 const struct command commands[] = {
-	{ "ca", "Realm", "make a realm, issue identities, list them", cmd_ca },
-	{ "group", "Realm", "make the key of a static group", cmd_group },
-	{ "data", "Looking closer", "what is in a CSV file before it is sent", cmd_data },
-	{ "config", "Looking closer", "check and show sealmq.yaml", cmd_config },
-	{ "inspect", "Looking closer", "what a sealed payload says, and what is in it", cmd_inspect },
+	{ "pub", "Messages", "publish messages, sealed end to end", cmd_pub },
+	{ "sub", "Messages", "subscribe to topics and print what opens", cmd_sub },
 	{ "help", "Help", "what a command does and which options it takes", NULL },
 };
 const size_t command_count = sizeof commands / sizeof commands[0];
@@ -117,6 +111,18 @@ static const char *command_in_name(const char *path)
 	return strncmp(base, "sealmq_", 7) == 0 ? base + 7 : NULL;
 }
 
+/* For the build: --generate man pub|sub TEMPLATE, --generate completion bash|zsh|fish. */
+static int generate(int argc, char **argv)
+{
+	if (argc == 3 && strcmp(argv[0], "man") == 0)
+		return options_print_page(strcmp(argv[1], "sub") == 0 ? FOR_SUB : FOR_PUB, argv[2], stdout) ? 0 : 1;
+	if (argc == 2 && strcmp(argv[0], "completion") == 0) {
+		options_print_completion(argv[1], stdout);
+		return 0;
+	}
+	return smq_err_exit(SMQ_ERR_USAGE);
+}
+
 int main(int argc, char **argv)
 {
 	const char *named = argc > 0 ? command_in_name(argv[0]) : NULL;
@@ -134,5 +140,7 @@ int main(int argc, char **argv)
 		print_version();
 		return 0;
 	}
+	if (strcmp(argv[1], "--generate") == 0)
+		return generate(argc - 2, argv + 2);
 	return run(argv[1], argc - 1, argv + 1);
 }

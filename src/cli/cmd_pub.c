@@ -1,0 +1,281 @@
+/* sealmq pub: publishes, and waits until the broker has it. */
+#include "cli/cmd.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/mem.h"
+#include "cli/producer.h"
+#include "cli/tool.h"
+
+enum { UNDER_WAY_MAX = 4096, BATCH = 64 };
+
+struct pub {
+	struct tool tool; /* first: the client's `self` is a struct tool */
+	struct producer producer;
+	struct properties properties;
+	const char *topic;
+	smq_span message; /* being published */
+	bool holding;     /* message is not yet published to everybody */
+	size_t recipient; /* next one to publish it to */
+	size_t under_way;
+	bool ended; /* nothing more to publish */
+	int refusal;
+	int64_t session_deadline_ms;
+	smq_err exchange_err; /* of the last failed key exchange */
+	bool complained;
+};
+
+/* ---- publishing ---- */
+
+static size_t recipient_count(const struct settings *s) { return s->plain ? 1 : s->to.count + s->groups.count; }
+
+static smq_err publish_to(struct pub *p, size_t recipient)
+{
+	const struct settings *s = &p->tool.s;
+	struct smq_publish m = { .topic = p->topic,
+				 .payload = p->message,
+				 .qos = (int)s->qos,
+				 .retain = s->retain,
+				 .properties = p->properties.items,
+				 .property_count = p->properties.count,
+				 .plain = s->plain };
+	uint64_t ticket;
+	if (!s->plain && recipient < s->to.count)
+		m.to = s->to.items[recipient];
+	else if (!s->plain)
+		m.group = s->groups.items[recipient - s->to.count];
+	/* Clearing a retained message is a matter between us and the broker: it wants an empty payload. */
+	if (!s->plain && s->retain && p->message.len == 0 && s->mode == MESSAGE_NULL) {
+		m.to = m.group = NULL;
+		m.plain = true;
+	}
+	smq_err err = smq_client_publish(p->tool.client, &m, &ticket);
+	if (!err)
+		p->under_way++;
+	return err;
+}
+
+/* Publishes what is held to whom it was not yet; false if it must wait, or the tool ends. */
+static bool publish_held(struct pub *p)
+{
+	struct tool *t = &p->tool;
+	for (; p->recipient < recipient_count(&t->s); p->recipient++) {
+		smq_err err = publish_to(p, p->recipient);
+		if (err == SMQ_ERR_FULL || err == SMQ_ERR_NO_CONNECTION)
+			return false;
+		if (err) {
+			report_line(&t->report, "cannot publish: %s", smq_err_text(err));
+			tool_end(t, smq_err_exit(err));
+			return false;
+		}
+	}
+	p->holding = false;
+	return true;
+}
+
+/* At QoS 0 nothing waits for a broker; QoS 1 and 2 may, where they are kept. */
+static bool may_publish(const struct pub *p)
+{
+	return (p->tool.connected || p->tool.s.outbox) && p->under_way < UNDER_WAY_MAX;
+}
+
+static void produce(struct pub *p)
+{
+	struct tool *t = &p->tool;
+	for (int i = 0; i < BATCH && may_publish(p) && !p->ended && !t->ending; i++) {
+		if (!p->holding) {
+			enum produced what = producer_next(&p->producer, tool_now_ms(), p->under_way == 0, &p->message);
+			if (what == PRODUCED_LATER)
+				return;
+			if (what == PRODUCED_FAILED)
+				tool_end(t, smq_err_exit(p->producer.err));
+			p->ended = what == PRODUCED_END || what == PRODUCED_FAILED;
+			if (p->ended)
+				return;
+			p->holding = true;
+			p->recipient = 0;
+		}
+		if (!publish_held(p))
+			return;
+	}
+}
+
+static void when_published(void *self, uint64_t ticket, smq_err err, int reason)
+{
+	struct pub *p = self;
+	struct tool *t = &p->tool;
+	(void)ticket;
+	if (p->under_way > 0)
+		p->under_way--;
+	if (!err && reason < 128)
+		return;
+	if (!p->complained)
+		report_line(&t->report, "not published to %s: %s", report_shown(p->topic),
+			    reason >= 128 ? tool_reason(5, reason) : smq_err_text(err));
+	/* one line for a stream of refused messages, one status for all of them */
+	p->complained = true;
+	if (!p->refusal)
+		p->refusal = reason >= 128 ? reason : smq_err_exit(err);
+}
+
+/* ---- sessions ---- */
+
+static void when_event(void *self, const struct smq_event *event)
+{
+	struct pub *p = self;
+	struct tool *t = &p->tool;
+	const char *peer = report_shown(event->peer ? event->peer : "");
+	unsigned long long epoch = event->epoch, took = event->took_ms;
+	if (event->kind == SMQ_EVENT_SESSION_FAILED && event->err) {
+		p->exchange_err = event->err;
+		report_line(&t->report, "key exchange with '%s' failed: %s", peer, smq_err_text(event->err));
+	} else if (event->kind == SMQ_EVENT_PEER_SILENT) {
+		report_line(&t->report,
+			    "no answer from '%s' yet; is it subscribed (sealmq sub), at this broker, in this realm?",
+			    peer);
+	} else if (event->kind == SMQ_EVENT_DROPPED && !p->complained) {
+		p->complained = true;
+		report_line(&t->report, "a message of QoS 0 was dropped; -q 1 would have kept it");
+	} else if (t->s.debug && event->kind == SMQ_EVENT_SESSION_NEW) {
+		report_line(&t->report, "session with %s: %zu bytes, %llu ms", peer, event->wire_bytes, took);
+	} else if (t->s.debug && event->kind == SMQ_EVENT_SESSION_ROTATED) {
+		report_line(&t->report, "new keys with %s, number %llu: %zu bytes, %llu ms", peer, epoch,
+			    event->wire_bytes, took);
+	} else if (t->s.debug && event->kind == SMQ_EVENT_SESSION_WIPED) {
+		report_line(&t->report, "keys number %llu with %s wiped", epoch, peer);
+	}
+}
+
+static const char *silent_peer(const struct pub *p)
+{
+	const struct list *to = &p->tool.s.to;
+	for (size_t i = 0; i < to->count; i++) {
+		if (!smq_client_has_session(p->tool.client, to->items[i]))
+			return to->items[i];
+	}
+	return NULL;
+}
+
+static void when_ready(struct tool *t)
+{
+	struct pub *p = (struct pub *)t;
+	if (p->session_deadline_ms == INT64_MAX && t->s.to.count)
+		p->session_deadline_ms = tool_now_ms() + (int64_t)(t->s.wait_s * 1000);
+}
+
+/* Whoever does not answer in time ends us, but for what an outbox keeps. */
+static void check_sessions(struct pub *p)
+{
+	struct tool *t = &p->tool;
+	const char *peer;
+	if (tool_now_ms() < p->session_deadline_ms)
+		return;
+	p->session_deadline_ms = INT64_MAX - 1;
+	peer = silent_peer(p);
+	if (!peer)
+		return;
+	report_line(&t->report, "no session with '%s' after %g s%s", report_shown(peer), t->s.wait_s,
+		    t->s.outbox ? "; its messages wait in the outbox" : "");
+	tool_end(t, smq_err_exit(p->exchange_err ? p->exchange_err : SMQ_ERR_NO_SESSION));
+}
+
+/* ---- the loop ---- */
+
+static bool all_done(const struct pub *p)
+{
+	return p->ended && !p->holding && p->under_way == 0 && smq_client_pending(p->tool.client) == 0;
+}
+
+static int64_t deadline_of(const struct pub *p)
+{
+	int64_t deadline = p->session_deadline_ms;
+	if (!p->ended && !p->holding && may_publish(p) && p->producer.due_known && p->producer.due_ms < deadline)
+		deadline = p->producer.due_ms;
+	return deadline;
+}
+
+/* Whether producer_next would give something at once: then nothing is waited for. */
+static bool is_eager(const struct pub *p)
+{
+	const struct producer *next = &p->producer;
+	return may_publish(p) && !p->ended && !p->holding && !next->wants_stdin && !next->due_known &&
+	       !(next->repeat_delay_s > 0 && next->taken);
+}
+
+static void interrupted(struct pub *p)
+{
+	struct tool *t = &p->tool;
+	size_t left = smq_client_pending(t->client);
+	if (left > 0 && t->s.outbox)
+		report_line(&t->report, "%zu messages wait in the outbox for the next run", left);
+	else if (left > 0)
+		report_line(&t->report, "%zu messages were not acknowledged", left);
+	tool_end(t, left > 0 && !t->s.outbox ? smq_err_exit(SMQ_ERR_CONNECTION_LOST) : p->refusal);
+}
+
+/* After a signal: what is under way may still arrive, for a moment. */
+static void drain(struct pub *p)
+{
+	int64_t deadline = tool_now_ms() + DRAIN_MS;
+	while (!p->tool.ending && p->tool.connected && smq_client_pending(p->tool.client) > 0 && !silent_peer(p) &&
+	       tool_now_ms() < deadline)
+		tool_wait(&p->tool, -1, deadline);
+	interrupted(p);
+}
+
+static void loop(struct pub *p)
+{
+	struct tool *t = &p->tool;
+	while (!t->ending) {
+		produce(p);
+		if (t->ending)
+			break;
+		if (all_done(p)) {
+			tool_end(t, p->refusal);
+			break;
+		}
+		bool wants_stdin = p->producer.wants_stdin && may_publish(p);
+		if (tool_wait(t, wants_stdin ? 0 : -1, is_eager(p) ? 0 : deadline_of(p)))
+			producer_read(&p->producer);
+		check_sessions(p);
+		if (!t->ending && tool_signals())
+			drain(p);
+	}
+}
+
+static void run(struct pub *p)
+{
+	struct tool *t = &p->tool;
+	const struct settings *s = &t->s;
+	smq_err err = producer_open(&p->producer, s, &t->report);
+	if (err) {
+		tool_end(t, smq_err_exit(err));
+		return;
+	}
+	p->topic = s->topics.count ? s->topics.items[s->topics.count - 1] : "";
+	p->properties = tool_properties(t, "publish");
+	p->session_deadline_ms = INT64_MAX;
+	t->keep_trying = s->outbox != NULL;
+	t->one_shot = !s->outbox && s->repeat == 1 && s->mode != MESSAGE_LINES && s->mode != MESSAGE_SOURCE;
+	t->on_ready = when_ready;
+	t->options.on_published = when_published;
+	t->options.on_event = when_event;
+	if (s->outbox)
+		t->options.queue_max = 1000000;
+	if (tool_connect(t))
+		loop(p);
+}
+
+int cmd_pub(int argc, char **argv)
+{
+	struct pub *p = mem_array(NULL, 1, sizeof *p);
+	memset(p, 0, sizeof *p);
+	if (tool_start(&p->tool, true, argc, argv))
+		run(p);
+	int status = tool_finish(&p->tool);
+	producer_close(&p->producer);
+	free(p->properties.items);
+	free(p);
+	return status;
+}

@@ -1,0 +1,210 @@
+/* The options of pub and sub. Those that mosquitto_pub and mosquitto_sub have mean the same here. */
+#include "cli/options.h"
+
+#include <stddef.h>
+
+#define AT(field) offsetof(struct settings, field)
+
+#define MESSAGES "Messages"
+#define SEALING "Sealing"
+#define TELEMETRY "Telemetry"
+#define OUTPUT "Output"
+#define BROKER "Broker"
+#define TLS "TLS to the broker"
+#define WILL "Will"
+#define OTHER "Other"
+
+#define FLAG(letter, name, users, field, group, help)                                                                  \
+	{                                                                                                              \
+		letter, name, users, OPTION_FLAG, AT(field), NULL, group, help, 0, 0, NULL, false, false, false        \
+	}
+#define TEXT(letter, name, users, field, value, group, help)                                                           \
+	{                                                                                                              \
+		letter, name, users, OPTION_TEXT, AT(field), value, group, help, 0, 0, NULL, false, false, true        \
+	}
+#define SECRET(letter, name, users, field, value, group, help)                                                         \
+	{                                                                                                              \
+		letter, name, users, OPTION_TEXT, AT(field), value, group, help, 0, 0, NULL, false, true, true         \
+	}
+#define INT(letter, name, users, field, min, max, value, group, help)                                                  \
+	{                                                                                                              \
+		letter, name, users, OPTION_INT, AT(field), value, group, help, min, max, NULL, false, false, true     \
+	}
+#define SECONDS(letter, name, users, field, min, max, group, help)                                                     \
+	{                                                                                                              \
+		letter, name, users, OPTION_SECONDS, AT(field), "SECONDS", group, help, min, max, NULL, false, false,  \
+		    true                                                                                               \
+	}
+#define NUMBER(letter, name, users, field, min, max, value, group, help)                                               \
+	{                                                                                                              \
+		letter, name, users, OPTION_NUMBER, AT(field), value, group, help, min, max, NULL, false, false, false \
+	}
+#define LIST(letter, name, users, field, value, commas, group, help)                                                   \
+	{                                                                                                              \
+		letter, name, users, OPTION_LIST, AT(field), value, group, help, 0, 0, NULL, commas, false, false      \
+	}
+#define CHOICE(letter, name, users, field, choices, group, help)                                                       \
+	{                                                                                                              \
+		letter, name, users, OPTION_CHOICE, AT(field), choices, group, help, 0, 0, choices, false, false,      \
+		    false                                                                                              \
+	}
+#define MODE(letter, name, kind, help)                                                                                 \
+	{                                                                                                              \
+		letter, name, FOR_PUB, OPTION_MODE, AT(mode), NULL, MESSAGES, help, kind, 0, NULL, false, false, false \
+	}
+#define MESSAGE(letter, name, kind, value, group, help)                                                                \
+	{                                                                                                              \
+		letter, name, FOR_PUB, OPTION_MESSAGE, AT(mode), value, group, help, kind, 0, NULL, false, false,      \
+		    false                                                                                              \
+	}
+
+enum { U16 = 65535 };
+#define U32 4294967295.0
+#define MANY 9007199254740992.0 /* 2^53: every whole number up to it is exact */
+#define DAY 86400.0
+
+const struct option_row option_rows[] = {
+	LIST('t', "topic", FOR_PUB, topics, "TOPIC", false, MESSAGES, "topic to publish to"),
+	LIST('t', "topic", FOR_SUB, topics, "FILTER", false, MESSAGES,
+	     "topic or filter with + and # to subscribe to; repeatable"),
+	MESSAGE('m', "message", MESSAGE_TEXT, "TEXT", MESSAGES, "publish this text"),
+	MESSAGE('f', "file", MESSAGE_FILE, "FILE", MESSAGES, "publish the content of a file as one message"),
+	MODE('l', "stdin-line", MESSAGE_LINES, "publish each line of standard input as a message"),
+	MODE('s', "stdin-file", MESSAGE_STDIN, "publish all of standard input as one message"),
+	MODE('n', "null-message", MESSAGE_NULL, "publish an empty message (with -r: clears the retained one)"),
+	INT('q', "qos", FOR_BOTH, qos, 0, 2, "0|1|2", MESSAGES, "quality of service; default 0"),
+	FLAG('r', "retain", FOR_PUB, retain, MESSAGES, "the broker keeps the message for later subscribers"),
+	INT(0, "repeat", FOR_PUB, repeat, 1, MANY, "N", MESSAGES, "publish the message (-m, -f, -s, -n) N times"),
+	SECONDS(0, "repeat-delay", FOR_PUB, repeat_delay, 0, DAY, MESSAGES, "with --repeat: pause between two of them"),
+	{ 'D', "property", FOR_BOTH, OPTION_PROPERTY, AT(properties), "COMMAND NAME VALUE", MESSAGES,
+	  "MQTT 5 property, e.g. -D publish content-type text/plain; user-property takes a name and a value; "
+	  "repeatable",
+	  0, 0, NULL, false, false, false },
+	LIST('T', "filter-out", FOR_SUB, filter_out, "FILTER", false, MESSAGES,
+	     "drop messages whose topic falls under this filter; repeatable"),
+	LIST('U', "unsubscribe", FOR_SUB, unsubscribe, "FILTER", false, MESSAGES,
+	     "unsubscribe from this filter after subscribing; repeatable"),
+	INT('C', "count", FOR_SUB, count, 1, MANY, "N", MESSAGES, "end after N messages"),
+	INT('W', "timeout", FOR_SUB, timeout_s, 1, 2147483647, "SECONDS", MESSAGES,
+	    "end after so long, with status 27"),
+	FLAG('E', "exit-after-subscribe", FOR_SUB, exit_after_subscribe, MESSAGES,
+	     "end as soon as the broker has acknowledged the subscriptions"),
+	FLAG('R', "no-retained", FOR_SUB, no_retained, MESSAGES, "drop retained messages"),
+	FLAG(0, "retained-only", FOR_SUB, retained_only, MESSAGES,
+	     "retained messages only; end at the first one that is not"),
+	FLAG(0, "remove-retained", FOR_SUB, remove_retained, MESSAGES,
+	     "clear each retained message at the broker once it was received"),
+	FLAG(0, "retain-as-published", FOR_SUB, retain_as_published, MESSAGES,
+	     "keep the retain flag as the publisher set it (MQTT 5)"),
+	NUMBER(0, "random-filter", FOR_SUB, random_filter, 0.1, 100, "PERCENT", MESSAGES,
+	       "let only this percentage of the messages through"),
+
+	LIST(0, "to", FOR_PUB, to, "MEMBER", true, SEALING,
+	     "seal for this member of the realm, which alone can open it; repeatable"),
+	LIST(0, "from", FOR_SUB, from, "MEMBER", true, SEALING,
+	     "open only what this member sealed; repeatable; default: every member of the realm"),
+	LIST(0, "group", FOR_BOTH, groups, "GROUP", true, SEALING,
+	     "seal for, or read, this group; repeatable; sub reads all groups it has a key for by default"),
+	TEXT(0, "realm", FOR_BOTH, realm, "DIR", SEALING,
+	     "the member's realm directory; default $SEALMQ_REALM, else ~/.config/sealmq"),
+	FLAG(0, "plain", FOR_BOTH, plain, SEALING,
+	     "publish unsealed; let unsealed messages in, too: as with mosquitto, without any protection"),
+	CHOICE(0, "algorithm", FOR_BOTH, algorithm, "A128GCM|A256GCM|ChaCha20-Poly1305", SEALING,
+	       "what to seal with; default A128GCM"),
+	FLAG(0, "stamp", FOR_PUB, stamp, SEALING, "carry the time of sealing (4 bytes), so that readers see the age"),
+	FLAG(0, "cose", FOR_PUB, cose, SEALING, "send the long form, a standard COSE_Encrypt0"),
+	SECONDS(0, "rotate-every", FOR_BOTH, rotate_every_s, 1, 30 * DAY, SEALING,
+		"agree new keys this often; default 300"),
+	INT(0, "rotate-messages", FOR_BOTH, rotate_messages, 1, 4294967296.0, "N", SEALING,
+	    "... and after so many messages; default 16777216"),
+	SECONDS(0, "grace", FOR_BOTH, grace_s, 0, DAY, SEALING, "how long replaced keys still open; default 10"),
+	TEXT(0, "keyex-topic", FOR_BOTH, keyex_topic, "TOPIC", SEALING,
+	     "topic of the key exchange; may hold {to}; default: the realm's"),
+	INT(0, "method", FOR_BOTH, method, 0, 3, "0|3", SEALING,
+	    "EDHOC method: 0 signatures (default), 3 static Diffie-Hellman"),
+	SECONDS(0, "wait", FOR_PUB, wait_s, 0, DAY, SEALING,
+		"how long to wait for the member to answer the key exchange; default 30"),
+	TEXT(0, "outbox", FOR_PUB, outbox, "FILE", SEALING,
+	     "keep what is not yet acknowledged in this file, across broker outages and restarts"),
+	FLAG(0, "strict", FOR_SUB, strict, SEALING, "end at the first refused message, with its status"),
+
+	MESSAGE(0, "source", MESSAGE_SOURCE, "SPEC", TELEMETRY,
+		"publish records: csv:FILE, or generated ones: fridge, vitals, energy"),
+	SECONDS(0, "interval", FOR_PUB, interval_s, 0, 30 * DAY, TELEMETRY, "time between two records"),
+	NUMBER(0, "rate", FOR_PUB, rate, 0, 10000000, "PER_SECOND", TELEMETRY,
+	       "records per second, instead of --interval"),
+	LIST(0, "columns", FOR_PUB, columns, "NAME,...", true, TELEMETRY, "these columns only, in this order"),
+	INT(0, "limit", FOR_PUB, limit, 1, MANY, "N", TELEMETRY, "end after N records"),
+	NUMBER(0, "sample", FOR_PUB, sample, 0, MANY, "FRACTION|N", TELEMETRY,
+	       "keep this fraction of the records (0.1), or every N-th (10)"),
+	FLAG(0, "loop", FOR_PUB, loop, TELEMETRY, "begin again at the end of the file"),
+	INT(0, "seed", FOR_PUB, seed, 0, MANY, "N", TELEMETRY, "same seed, same records"),
+	CHOICE(0, "on-error", FOR_PUB, on_error, "skip|fatal", TELEMETRY, "what to do with a broken row; default skip"),
+
+	TEXT('F', "format", FOR_SUB, format, "FORMAT", OUTPUT,
+	     "print this for each message: %p payload, %t topic, %j JSON, %s sender, ...; see sealmq-sub(1)"),
+	FLAG('v', "verbose", FOR_SUB, verbose, OUTPUT, "print the topic before the payload"),
+	FLAG('N', "no-newline", FOR_SUB, no_newline, OUTPUT, "no end of line after each message"),
+	FLAG(0, "pretty", FOR_SUB, pretty, OUTPUT, "indent the JSON of %j and %J"),
+	FLAG(0, "raw", FOR_SUB, raw, OUTPUT, "do not escape control characters on a terminal"),
+	SECONDS(0, "stats", FOR_BOTH, stats_s, 0.1, DAY, OUTPUT,
+		"print rates, sizes, times, gaps and refusals on standard error this often"),
+	FLAG('d', "debug", FOR_BOTH, debug, OUTPUT, "say what happens, on standard error"),
+	FLAG(0, "quiet", FOR_BOTH, quiet, OUTPUT, "no warnings and errors on standard error"),
+
+	TEXT('h', "host", FOR_BOTH, host, "HOST", BROKER, "the broker; default localhost"),
+	INT('p', "port", FOR_BOTH, port, 1, U16, "PORT", BROKER, "default 1883, with TLS 8883"),
+	TEXT('L', "url", FOR_BOTH, url, "URL", BROKER, "mqtt(s)://[user[:password]@]host[:port]/topic in one"),
+	TEXT('u', "username", FOR_BOTH, username, "NAME", BROKER, "user name at the broker"),
+	SECRET('P', "pw", FOR_BOTH, password, "PASSWORD", BROKER,
+	       "its password; others on this machine could read it in the list of processes: better --password-file"),
+	TEXT(0, "password-file", FOR_BOTH, password_file, "FILE", BROKER,
+	     "read the password from the file's first line"),
+	TEXT('i', "id", FOR_BOTH, id, "ID", BROKER, "client id; default: a random one"),
+	TEXT('I', "id-prefix", FOR_BOTH, id_prefix, "PREFIX", BROKER, "client id: this and the process id"),
+	INT('k', "keepalive", FOR_BOTH, keepalive, 5, U16, "SECONDS", BROKER, "time between two pings; default 60"),
+	{ 'V', "protocol-version", FOR_BOTH, OPTION_VERSION, AT(protocol), "5|311|31", BROKER,
+	  "MQTT version; default 5", 0, 0, "5|311|31|mqttv5|mqttv311|mqttv31", false, false, false },
+	FLAG('c', "disable-clean-session", FOR_BOTH, persistent, BROKER,
+	     "the broker keeps subscriptions and messages while we are away; needs -i"),
+	TEXT('x', "session-expiry", FOR_BOTH, session_expiry, "SECONDS", BROKER,
+	     "... for so long; -1: for ever (MQTT 5)"),
+	TEXT('A', "bind", FOR_BOTH, bind, "ADDRESS", BROKER, "local address to connect from"),
+	TEXT(0, "unix", FOR_BOTH, unix_path, "PATH", BROKER, "connect through a Unix domain socket"),
+	FLAG('S', "srv", FOR_BOTH, srv, BROKER, "find the broker by SRV records of the host name"),
+	TEXT(0, "proxy", FOR_BOTH, proxy, "URL", BROKER, "socks5h://[user[:password]@]host[:port]"),
+	INT('M', "max-inflight", FOR_BOTH, max_inflight, 0, U16, "N", BROKER,
+	    "messages of QoS 1 and 2 under way at once; default 20"),
+	FLAG(0, "nodelay", FOR_BOTH, nodelay, BROKER, "accepted for compatibility: small packets never wait"),
+
+	TEXT(0, "cafile", FOR_BOTH, cafile, "FILE", TLS, "certificates to trust, PEM; turns TLS on"),
+	TEXT(0, "capath", FOR_BOTH, capath, "DIR", TLS, "... in a directory prepared by openssl rehash"),
+	FLAG(0, "tls-use-os-certs", FOR_BOTH, os_certs, TLS, "trust what the operating system trusts; turns TLS on"),
+	TEXT(0, "cert", FOR_BOTH, cert, "FILE", TLS, "our certificate for the broker"),
+	TEXT(0, "key", FOR_BOTH, key, "FILE", TLS, "its private key"),
+	CHOICE(0, "keyform", FOR_BOTH, keyform, "pem|engine", TLS, "kind of private key"),
+	TEXT(0, "ciphers", FOR_BOTH, ciphers, "LIST", TLS, "OpenSSL cipher list for TLS up to 1.2"),
+	CHOICE(0, "tls-version", FOR_BOTH, tls_version, "tlsv1.3|tlsv1.2|tlsv1.1", TLS, "default tlsv1.3"),
+	TEXT(0, "tls-alpn", FOR_BOTH, alpn, "PROTOCOL", TLS, "application protocol to ask for"),
+	TEXT(0, "tls-engine", FOR_BOTH, engine, "ENGINE", TLS, "OpenSSL engine"),
+	SECRET(0, "tls-engine-kpass-sha1", FOR_BOTH, engine_pin, "SHA1", TLS, "SHA-1 of the engine's key password"),
+	SECRET(0, "psk", FOR_BOTH, psk, "HEX", TLS, "pre-shared key instead of certificates"),
+	TEXT(0, "psk-identity", FOR_BOTH, psk_identity, "NAME", TLS, "... and its name"),
+	FLAG(0, "insecure", FOR_BOTH, insecure, TLS,
+	     "do not check the broker's name: anyone with a trusted certificate can then be the broker"),
+
+	TEXT(0, "will-topic", FOR_BOTH, will_topic, "TOPIC", WILL, "where the broker publishes if we vanish"),
+	TEXT(0, "will-payload", FOR_BOTH, will_payload, "TEXT", WILL, "what it publishes then; default: nothing"),
+	INT(0, "will-qos", FOR_BOTH, will_qos, 0, 2, "0|1|2", WILL, "default 0"),
+	FLAG(0, "will-retain", FOR_BOTH, will_retain, WILL, "and keeps for later subscribers"),
+
+	{ 'o', "options-file", FOR_BOTH, OPTION_FILE, 0, "FILE", OTHER, "read options from a file, one a line", 0, 0,
+	  NULL, false, false, false },
+	{ 0, "config", FOR_BOTH, OPTION_TEXT, AT(config_file), "FILE", OTHER,
+	  "take settings from this sealmq.yaml; default $SEALMQ_CONFIG, else ~/.config/sealmq/sealmq.yaml", 0, 0, NULL,
+	  false, false, true },
+	{ 0, "help", FOR_BOTH, OPTION_FLAG, AT(help), NULL, OTHER, "this text", 0, 0, NULL, false, false, true },
+	{ 0, "version", FOR_BOTH, OPTION_FLAG, AT(version), NULL, OTHER, "the version", 0, 0, NULL, false, false,
+	  true },
+};
+const size_t option_row_count = sizeof option_rows / sizeof option_rows[0];

@@ -1,0 +1,107 @@
+/* Lines on standard error. */
+#include "cli/report.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <sealmq/text.h>
+
+const char *report_shown(const char *text)
+{
+	static char rooms[4][124];
+	static unsigned next;
+	char *room = rooms[next++ % 4];
+	smq_escape(smq_span_str(text), room, sizeof rooms[0]);
+	return room;
+}
+
+void report_line(const struct report *r, const char *format, ...)
+{
+	char text[640];
+	va_list args;
+	if (r->quiet)
+		return;
+	va_start(args, format);
+	vsnprintf(text, sizeof text, format, args);
+	va_end(args);
+	fprintf(stderr, "%s: %s\n", r->tool, text);
+}
+
+static struct report_reason *reason_of(struct report *r, smq_err reason, int64_t now_ms)
+{
+	for (size_t i = 0; i < r->reason_count; i++) {
+		if (r->reasons[i].reason == reason)
+			return &r->reasons[i];
+	}
+	/* more kinds of refusal than places: the last place counts them together */
+	if (r->reason_count == REPORT_REASONS)
+		return &r->reasons[REPORT_REASONS - 1];
+	r->reasons[r->reason_count] = (struct report_reason){ .reason = reason, .since_ms = now_ms };
+	return &r->reasons[r->reason_count++];
+}
+
+static void put_held_back(const struct report *r, struct report_reason *reason, struct buf *out)
+{
+	if (reason->held_back && !r->quiet)
+		buf_printf(out, "%s: %llu more like this: %s\n", r->tool, (unsigned long long)reason->held_back,
+			   smq_err_text(reason->reason));
+	reason->held_back = 0;
+}
+
+static void put_refusal(const struct report *r, const struct smq_refusal *refusal, struct buf *out)
+{
+	buf_printf(out, "%s: refused: %s: %s", r->tool, smq_err_name(refusal->reason), smq_err_text(refusal->reason));
+	buf_printf(out, "; topic '%s'", report_shown(refusal->topic ? refusal->topic : ""));
+	if (refusal->moved_from)
+		buf_printf(out, ", sealed for topic '%s'", report_shown(refusal->moved_from));
+	if (refusal->sender && refusal->sender[0])
+		buf_printf(out, ", says it is from '%s' (epoch %llu, number %llu)", report_shown(refusal->sender),
+			   (unsigned long long)refusal->epoch, (unsigned long long)refusal->counter);
+	buf_printf(out, ", %zu bytes\n", refusal->payload_len);
+}
+
+void report_refusal(struct report *r, const struct smq_refusal *refusal, int64_t now_ms, struct buf *out)
+{
+	struct report_reason *reason = reason_of(r, refusal->reason, now_ms);
+	r->total += 1 + refusal->suppressed;
+	if (r->first == SMQ_OK)
+		r->first = refusal->reason;
+	if (now_ms - reason->since_ms >= REPORT_WINDOW_MS) {
+		put_held_back(r, reason, out);
+		reason->since_ms = now_ms;
+		reason->printed = 0;
+	}
+	reason->held_back += refusal->suppressed;
+	if (reason->printed >= REPORT_PER_WINDOW) {
+		reason->held_back++;
+		return;
+	}
+	reason->printed++;
+	if (!r->quiet)
+		put_refusal(r, refusal, out);
+}
+
+void report_held_back(struct report *r, int64_t now_ms, bool all, struct buf *out)
+{
+	for (size_t i = 0; i < r->reason_count; i++) {
+		struct report_reason *reason = &r->reasons[i];
+		if (!all && now_ms - reason->since_ms < REPORT_WINDOW_MS)
+			continue;
+		if (reason->held_back) {
+			put_held_back(r, reason, out);
+			reason->since_ms = now_ms;
+			reason->printed = 0;
+		}
+	}
+}
+
+int64_t report_due_ms(const struct report *r)
+{
+	int64_t due = INT64_MAX;
+	for (size_t i = 0; i < r->reason_count; i++) {
+		int64_t end = r->reasons[i].since_ms + REPORT_WINDOW_MS;
+		if (r->reasons[i].held_back && end < due)
+			due = end;
+	}
+	return due;
+}

@@ -1,0 +1,396 @@
+/* The frame of pub and sub. */
+#include "cli/tool.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <sealmq/version.h>
+
+#include "cli/config.h"
+#include "cli/mem.h"
+
+/* ---- signals ---- */
+
+static volatile sig_atomic_t signals_seen;
+
+/* The first one asks, the second one insists. */
+static void on_signal(int number)
+{
+	if (signals_seen++ > 0)
+		_exit(128 + number);
+}
+
+static void catch_signals(sigset_t *ret_before)
+{
+	struct sigaction action = { .sa_handler = on_signal };
+	struct sigaction ignore = { .sa_handler = SIG_IGN };
+	sigset_t both;
+	sigemptyset(&action.sa_mask);
+	sigemptyset(&ignore.sa_mask);
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGPIPE, &ignore, NULL);
+	/* Blocked but while waiting, so that none slips in between a check and the wait. */
+	sigemptyset(&both);
+	sigaddset(&both, SIGINT);
+	sigaddset(&both, SIGTERM);
+	sigprocmask(SIG_BLOCK, &both, ret_before);
+}
+
+static sigset_t signals_before;
+
+int tool_signals(void) { return signals_seen; }
+
+int64_t tool_now_ms(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* ---- words ---- */
+
+const char *tool_reason(int protocol, int reason)
+{
+	static const struct {
+		int reason;
+		const char *text;
+	} words[] = { { 128, "unspecified error" },
+		      { 129, "malformed packet" },
+		      { 130, "protocol error" },
+		      { 131, "implementation specific error" },
+		      { 132, "this version of MQTT is not spoken there: try -V 311" },
+		      { 133, "client id not accepted" },
+		      { 134, "bad user name or password" },
+		      { 135, "not authorized" },
+		      { 136, "server unavailable" },
+		      { 137, "server busy" },
+		      { 138, "banned" },
+		      { 139, "server shutting down" },
+		      { 140, "bad authentication method" },
+		      { 141, "keep alive timeout" },
+		      { 142, "session taken over by another client with our id" },
+		      { 143, "topic filter not accepted" },
+		      { 144, "topic name not accepted" },
+		      { 147, "receive maximum exceeded" },
+		      { 148, "topic alias not accepted" },
+		      { 149, "packet too large" },
+		      { 150, "message rate too high" },
+		      { 151, "quota exceeded" },
+		      { 152, "administrative action" },
+		      { 153, "payload format not accepted" },
+		      { 154, "retained messages not supported" },
+		      { 155, "QoS not supported" },
+		      { 156, "use another server" },
+		      { 157, "server moved" },
+		      { 158, "shared subscriptions not supported" },
+		      { 159, "connection rate exceeded" },
+		      { 160, "maximum connect time" },
+		      { 161, "subscription identifiers not supported" },
+		      { 162, "wildcard subscriptions not supported" } };
+	static const char *const old[] = { "accepted",
+					   "this version of MQTT is not spoken there",
+					   "client id not accepted",
+					   "server unavailable",
+					   "bad user name or password",
+					   "not authorized" };
+	static char text[96];
+	const char *word = "no reason known to us";
+	if (protocol < 5 && reason >= 0 && reason < (int)(sizeof old / sizeof old[0]))
+		word = old[reason];
+	for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+		if (words[i].reason == reason)
+			word = words[i].text;
+	}
+	snprintf(text, sizeof text, "%s (%d)", word, reason);
+	return text;
+}
+
+static void print_help(bool publishing)
+{
+	fputs(publishing
+		  ? "sealmq pub - publish messages, sealed end to end\n\n"
+		    "usage: sealmq pub [--realm DIR] [-h HOST] {--to MEMBER | --group GROUP | --plain} -t TOPIC\n"
+		    "                  {-m TEXT | -f FILE | -l | -s | -n | --source SPEC}\n\n"
+		    "  sealmq pub --to desk -t plant/a -m 'hello'          one message\n"
+		    "  sensor | sealmq pub --to desk -t plant/a -l -q 1    a line, a message\n"
+		    "  sealmq pub --to desk -t plant/fridge --source csv:fridge.csv --rate 20 --stats 5\n"
+		    "  sealmq pub --plain -t plant/a -m 'open to all'      as mosquitto_pub\n"
+		  : "sealmq sub - subscribe to topics and print what opens\n\n"
+		    "usage: sealmq sub [--realm DIR] [-h HOST] [--from MEMBER] -t FILTER ... [-F FORMAT]\n\n"
+		    "  sealmq sub -t 'plant/#' -v                      topic and payload\n"
+		    "  sealmq sub -t 'plant/#' -F '%I %s %t %p'        time, proven sender, topic, payload\n"
+		    "  sealmq sub -t 'plant/#' -F %j --from fridge-07  JSON, from one member only\n"
+		    "  sealmq sub --plain -t '#' -v                    as mosquitto_sub\n",
+	      stdout);
+	options_print_help(publishing ? FOR_PUB : FOR_SUB, stdout);
+}
+
+/* ---- start ---- */
+
+static bool read_settings(struct tool *t, int argc, char **argv, const char **ret_why)
+{
+	enum option_user user = t->publishing ? FOR_PUB : FOR_SUB;
+	if (!options_look(user, argc, argv, &t->s, ret_why))
+		return false;
+	if (t->s.help || t->s.version)
+		return true;
+	smq_err err = smq_config_load(t->s.config_file, &t->config, ret_why);
+	if (err) {
+		t->config_err = err;
+		return false;
+	}
+	/* weakest first */
+	config_apply(t->config, SMQ_ORIGIN_FILE, t->publishing, &t->s);
+	if (!options_from_default_file(user, &t->s, ret_why))
+		return false;
+	config_apply(t->config, SMQ_ORIGIN_ENVIRONMENT, t->publishing, &t->s);
+	return options_from_args(user, argc, argv, &t->s, ret_why);
+}
+
+static bool end_with(struct tool *t, smq_err err)
+{
+	tool_end(t, smq_err_exit(err));
+	return false;
+}
+
+static bool open_realm(struct tool *t)
+{
+	const char *why = NULL;
+	/* without sealing there may be no realm at all */
+	if (t->s.plain && !t->s.realm && !getenv("SEALMQ_REALM"))
+		return true;
+	smq_err err = smq_realm_open(t->s.realm, &t->realm, &why);
+	if (err) {
+		report_line(&t->report, "%s", why ? why : smq_err_text(err));
+		if (!t->s.realm && (err == SMQ_ERR_NOT_FOUND || err == SMQ_ERR_REALM))
+			report_line(&t->report,
+				    "say where the realm is with --realm DIR, make one with `sealmq ca init`, or go "
+				    "unprotected with --plain");
+		return end_with(t, err);
+	}
+	t->options.realm = t->realm;
+	return true;
+}
+
+bool tool_start(struct tool *t, bool publishing, int argc, char **argv)
+{
+	const char *why = "";
+	*t = (struct tool){ .publishing = publishing, .report = { .tool = publishing ? "sealmq pub" : "sealmq sub" } };
+	settings_init(&t->s);
+	bool ok = read_settings(t, argc, argv, &why);
+	if (ok && (t->s.help || t->s.version)) {
+		if (t->s.help)
+			print_help(publishing);
+		else
+			printf("sealmq %s\n", smq_version());
+		tool_end(t, 0);
+		return false;
+	}
+	t->report.quiet = ok && t->s.quiet;
+	if (t->config_err) {
+		report_line(&t->report, "%s", why);
+		return end_with(t, t->config_err);
+	}
+	if (!ok || !settings_finish(&t->s, publishing, &why)) {
+		report_line(&t->report, "%s", why);
+		report_line(&t->report, "`%s --help` lists the options", t->report.tool);
+		return end_with(t, SMQ_ERR_USAGE);
+	}
+	t->options = settings_client(&t->s, publishing, &t->will);
+	config_complete(t->config, publishing, &t->options);
+	t->options.self = t;
+	return open_realm(t);
+}
+
+/* ---- connecting ---- */
+
+static void when_connected(void *self, int reason, bool session_present)
+{
+	struct tool *t = self;
+	(void)session_present;
+	if (reason != 0) {
+		report_line(&t->report, "the broker refused the connection: %s",
+			    tool_reason((int)t->s.protocol, reason));
+		tool_end(t, reason);
+		return;
+	}
+	if (t->ever_connected && !t->connected)
+		report_line(&t->report, "connected again");
+	t->connected = t->ever_connected = true;
+	if (t->on_ready)
+		t->on_ready(t);
+}
+
+static void never_connected(struct tool *t, smq_err err, bool will_retry)
+{
+	char place[160];
+	const char *host = t->options.host ? t->options.host : "localhost";
+	bool tls = t->options.tls.ca_file || t->options.tls.ca_dir || t->options.tls.os_certs || t->options.tls.psk;
+	if (host[0] == '/')
+		snprintf(place, sizeof place, "%s", report_shown(host));
+	else
+		snprintf(place, sizeof place, "%s port %d", report_shown(host),
+			 t->options.port ? t->options.port
+			 : tls           ? 8883
+					 : 1883);
+	report_line(&t->report, "cannot connect to %s: %s%s", place, smq_err_text(err),
+		    t->keep_trying && will_retry ? "; trying again" : "");
+	if (!t->keep_trying || !will_retry)
+		/* as mosquitto: what the operating system says no to is 1 */
+		tool_end(t, err == SMQ_ERR_TLS || err == SMQ_ERR_PROTOCOL ? smq_err_exit(err) : 1);
+}
+
+static void when_disconnected(void *self, smq_err err, int reason, bool will_retry)
+{
+	struct tool *t = self;
+	bool was = t->connected;
+	t->connected = false;
+	if (t->ending) {
+		t->gone = true;
+		return;
+	}
+	if (!t->ever_connected) {
+		never_connected(t, err, will_retry);
+		return;
+	}
+	if (!was)
+		return;
+	if (reason >= 128)
+		report_line(&t->report, "the broker ended the connection: %s", tool_reason(5, reason));
+	else
+		report_line(&t->report, "connection lost: %s", smq_err_text(err ? err : SMQ_ERR_CONNECTION_LOST));
+	/* two clients with one id would throw each other out for ever */
+	if (reason == 142)
+		tool_end(t, reason);
+	else if (t->one_shot || !will_retry)
+		tool_end(t, reason >= 128 ? reason : smq_err_exit(SMQ_ERR_CONNECTION_LOST));
+}
+
+static void when_logged(void *self, int level, const char *line)
+{
+	struct tool *t = self;
+	(void)level;
+	report_line(&t->report, "%s", report_shown(line));
+}
+
+bool tool_connect(struct tool *t)
+{
+	const char *why = NULL;
+	catch_signals(&signals_before);
+	t->options.on_connect = when_connected;
+	t->options.on_disconnect = when_disconnected;
+	if (t->s.debug)
+		t->options.on_log = when_logged;
+	smq_err err = smq_client_new(&t->options, &t->client, &why);
+	if (err) {
+		report_line(&t->report, "%s", why ? why : smq_err_text(err));
+		/* what was asked for is wrong: 1, as for any other option */
+		return smq_err_kind_of(err) == SMQ_KIND_USAGE ? end_with(t, SMQ_ERR_USAGE) : end_with(t, err);
+	}
+	stats_init(&t->stats, t->publishing, tool_now_ms());
+	t->next_stats_ms = t->s.stats_s > 0 ? t->stats.start_ms + (int64_t)(t->s.stats_s * 1000) : INT64_MAX;
+	err = smq_client_connect(t->client);
+	if (err && !t->ending)
+		never_connected(t, err, t->keep_trying);
+	return !t->ending;
+}
+
+/* ---- the loop ---- */
+
+static void print_line(struct tool *t)
+{
+	if (t->line.len)
+		fwrite(t->line.p, 1, t->line.len, stderr);
+	t->line.len = 0;
+}
+
+static void periodic(struct tool *t, int64_t now_ms)
+{
+	if (now_ms >= t->next_stats_ms) {
+		struct smq_counts counts = smq_client_counts(t->client);
+		stats_line(&t->stats, &counts, now_ms, &t->line);
+		while (t->next_stats_ms <= now_ms)
+			t->next_stats_ms += (int64_t)(t->s.stats_s * 1000);
+	}
+	report_held_back(&t->report, now_ms, false, &t->line);
+	print_line(t);
+}
+
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+bool tool_wait(struct tool *t, int extra_fd, int64_t deadline_ms)
+{
+	struct pollfd fds[2] = { { .fd = smq_client_fd(t->client), .events = POLLIN },
+				 { .fd = extra_fd, .events = POLLIN } };
+	int64_t now = tool_now_ms();
+	int64_t until = least(deadline_ms, least(t->next_stats_ms, report_due_ms(&t->report)));
+	int64_t wait = until > now ? until - now : 0;
+	struct timespec timeout = { wait / 1000, wait % 1000 * 1000000 };
+	int ready = ppoll(fds, extra_fd >= 0 ? 2 : 1, until == INT64_MAX ? NULL : &timeout, &signals_before);
+	if (ready > 0 && fds[0].revents) {
+		smq_err err = smq_client_service(t->client);
+		if (err && !t->ending) {
+			report_line(&t->report, "%s", smq_err_text(err));
+			tool_end(t, smq_err_exit(err));
+		}
+	}
+	periodic(t, tool_now_ms());
+	return ready > 0 && extra_fd >= 0 && fds[1].revents;
+}
+
+/* ---- the end ---- */
+
+void tool_end(struct tool *t, int status)
+{
+	if (t->ending)
+		return;
+	t->ending = true;
+	t->status = status;
+}
+
+static void say_goodbye(struct tool *t)
+{
+	/* 4: with the will, as mosquitto_sub does when it is interrupted */
+	int64_t deadline = tool_now_ms() + GOODBYE_MS;
+	if (!t->connected || smq_client_disconnect(t->client, tool_signals() && !t->publishing ? 4 : 0))
+		return;
+	while (!t->gone && tool_now_ms() < deadline)
+		tool_wait(t, -1, deadline);
+}
+
+int tool_finish(struct tool *t)
+{
+	if (t->client) {
+		say_goodbye(t);
+		report_held_back(&t->report, tool_now_ms(), true, &t->line);
+		if (t->s.stats_s > 0) {
+			struct smq_counts counts = smq_client_counts(t->client);
+			stats_total(&t->stats, &counts, tool_now_ms(), &t->line);
+		}
+		print_line(t);
+		smq_client_free(t->client);
+	}
+	smq_realm_free(t->realm);
+	smq_config_free(t->config);
+	buf_free(&t->line);
+	settings_done(&t->s);
+	return t->status;
+}
+
+struct properties tool_properties(const struct tool *t, const char *command)
+{
+	const struct properties *all = &t->s.properties;
+	struct properties some = { 0 };
+	for (size_t i = 0; i < all->count; i++) {
+		if (strcmp(all->items[i].command, command) != 0)
+			continue;
+		some.items = mem_array(some.items, some.count + 1, sizeof some.items[0]);
+		some.items[some.count++] = all->items[i];
+	}
+	return some;
+}
