@@ -101,9 +101,9 @@ def registered_tests(repo):
         if not TEST_FILE.match(name) or name.startswith('tests/fuzz/corpus/'):
             continue
         stem = os.path.splitext(os.path.basename(name))[0]
-        words = {stem, stem[5:] if stem.startswith('test_') else stem}
+        words = {stem, stem[5:] if stem.startswith(('test_', 'fuzz_')) else stem}
         pattern = re.compile(r'(?<![\w])(%s)(?![\w])' % '|'.join(map(re.escape, words)))
-        if not any(other != name and (other.endswith('meson.build') or not stem.startswith('test_')) and
+        if not any(other != name and (other.endswith('meson.build') or not stem.startswith(('test_', 'fuzz_'))) and
                    pattern.search(text) for other, text in corpus.items()):
             yield '%s: no meson.build runs it' % name
 

@@ -9,7 +9,7 @@
  * The command line wins over the environment, which wins over the file, which
  * wins over the defaults, in whatever order they are set. All keys stand in one
  * table (smq_config_key), from which the file is checked, the environment read,
- * the example written and the documentation made (FORMATS.md 2).
+ * the example written and the documentation made (FORMATS.md 4).
  */
 #ifndef SEALMQ_CONFIG_H
 #define SEALMQ_CONFIG_H

@@ -38,7 +38,9 @@ struct smq_json {
 	bool done; /* the outermost value is complete */
 };
 
+/* Writes go to room from now on; it must outlive them. */
 struct smq_json smq_json_on(smq_mspan room);
+/* Begin one; its members (keys and values, or values) follow. */
 void smq_json_object(struct smq_json *j);
 void smq_json_array(struct smq_json *j);
 /* Ends the innermost object or array. */

@@ -11,7 +11,7 @@
  * CSV is read as RFC 4180 has it, plus what real files bring: a byte order mark,
  * LF or CRLF, a last line without an end, values padded with blanks (trimmed).
  * Columns get a type over the whole file (its first 64 MiB); numbers keep their
- * digits; missing values become null (FORMATS.md 3).
+ * digits; missing values become null (FORMATS.md 6).
  */
 #ifndef SEALMQ_TELEMETRY_H
 #define SEALMQ_TELEMETRY_H
@@ -74,6 +74,7 @@ struct smq_source_options {
 	void *self;
 	void (*on_bad_row)(void *self, const struct smq_bad_row *row);
 };
+/* Fills in the defaults; everything else is zero. */
 void smq_source_options_init(struct smq_source_options *o);
 
 struct smq_record {

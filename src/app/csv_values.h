@@ -1,4 +1,4 @@
-/* What kind of value a text is: the types of CSV columns (FORMATS.md 3). */
+/* What kind of value a text is: the types of CSV columns (FORMATS.md 6). */
 #ifndef SMQ_APP_CSV_VALUES_H
 #define SMQ_APP_CSV_VALUES_H
 

@@ -2,24 +2,37 @@
 #include "app/telemetry_generate.h"
 
 #include <stdio.h>
-#include <time.h>
 
 #include "base/table.h"
 
-static struct tm utc(int64_t time_ms)
+struct moment {
+	int year, month, day, hour, minute, second, ms; /* month 1 to 12 */
+};
+
+/* UTC by the Gregorian calendar, years counted from March so that the leap day comes last. Unix times from 1970 on. */
+static struct moment utc(int64_t time_ms)
 {
-	struct tm tm = { 0 };
-	time_t seconds = (time_t)(time_ms / 1000);
-	(void)gmtime_r(&seconds, &tm);
-	return tm;
+	int64_t days = time_ms / 86400000 + 719468; /* from 0000-03-01 */
+	int rest = (int)(time_ms % 86400000);
+	int64_t era = days / 146097;
+	int64_t day = days % 146097;
+	int64_t year = (day - day / 1460 + day / 36524 - day / 146096) / 365;
+	int yday = (int)(day - (365 * year + year / 4 - year / 100));
+	int month = (5 * yday + 2) / 153;
+	struct moment m = { .day = yday - (153 * month + 2) / 5 + 1, .month = month < 10 ? month + 3 : month - 9 };
+	m.year = (int)(year + era * 400) + (m.month <= 2 ? 1 : 0);
+	m.hour = rest / 3600000;
+	m.minute = rest / 60000 % 60;
+	m.second = rest / 1000 % 60;
+	m.ms = rest % 1000;
+	return m;
 }
 
 static void put_rfc3339(char ret_text[SMQ_GENERATED_TEXT_MAX], int64_t time_ms)
 {
-	struct tm tm = utc(time_ms);
-	(void)snprintf(ret_text, SMQ_GENERATED_TEXT_MAX, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ",
-		       (tm.tm_year + 1900) % 10000, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
-		       (int)(time_ms % 1000));
+	struct moment m = utc(time_ms);
+	(void)snprintf(ret_text, SMQ_GENERATED_TEXT_MAX, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", m.year % 10000, m.month,
+		       m.day, m.hour, m.minute, m.second, m.ms);
 }
 
 /* Moves a level by at most `step`, bouncing off its bounds. */
@@ -38,7 +51,7 @@ static void make_fridge(struct smq_generator *g, int64_t time_ms)
 	static const char *const types[] = {
 		"normal", "ddos", "backdoor", "injection", "password", "ransomware", "xss"
 	};
-	struct tm tm = utc(time_ms);
+	struct moment m = utc(time_ms);
 	g->level[0] = g->level[0] ? wander(g, g->level[0], 30, 20, 280) : 100;
 	if (g->left == 0) {
 		bool attack = g->level[1] == 0 && smq_prng_below(&g->prng, 4) != 0;
@@ -47,9 +60,8 @@ static void make_fridge(struct smq_generator *g, int64_t time_ms)
 	}
 	g->left--;
 	int hundredths = g->level[0] * 5;
-	(void)snprintf(g->text[0], sizeof(g->text[0]), "%d-%s-%02d", tm.tm_mday, months[tm.tm_mon % 12],
-		       tm.tm_year % 100);
-	(void)snprintf(g->text[1], sizeof(g->text[1]), "%02d:%02d:%02d", tm.tm_hour, tm.tm_min, tm.tm_sec);
+	(void)snprintf(g->text[0], sizeof(g->text[0]), "%d-%s-%02d", m.day, months[m.month - 1], m.year % 100);
+	(void)snprintf(g->text[1], sizeof(g->text[1]), "%02d:%02d:%02d", m.hour, m.minute, m.second);
 	(void)snprintf(g->text[2], sizeof(g->text[2]), "%d.%02d", hundredths / 100, hundredths % 100);
 	(void)snprintf(g->text[3], sizeof(g->text[3]), "%s", hundredths < 600 ? "low" : "high");
 	(void)snprintf(g->text[4], sizeof(g->text[4]), "%d", g->level[1] ? 1 : 0);

@@ -7,6 +7,11 @@
 #include <sealmq/version.h>
 
 #include "cli/cmd.h"
+#include "cli/cmd_ca.h"
+#include "cli/cmd_config.h"
+#include "cli/cmd_data.h"
+#include "cli/cmd_group.h"
+#include "cli/cmd_inspect.h"
 #include "cli/command.h"
 #include "cli/nearest.h"
 #include "cli/options.h"
@@ -15,6 +20,11 @@
 const struct command commands[] = {
 	{ "pub", "Messages", "publish messages, sealed end to end", cmd_pub },
 	{ "sub", "Messages", "subscribe to topics and print what opens", cmd_sub },
+	{ "ca", "Realm", "make a realm, issue identities, list them", cmd_ca },
+	{ "group", "Realm", "make the key of a static group", cmd_group },
+	{ "data", "Looking closer", "what is in a CSV file before it is sent", cmd_data },
+	{ "config", "Looking closer", "check and show sealmq.yaml", cmd_config },
+	{ "inspect", "Looking closer", "what a sealed payload says, and what is in it", cmd_inspect },
 	{ "help", "Help", "what a command does and which options it takes", NULL },
 };
 const size_t command_count = sizeof commands / sizeof commands[0];

@@ -58,6 +58,10 @@ SMQ_MUST_USE smq_err smq_sealed_encode_cose(const struct smq_sealed *sealed, smq
 /* Of the expanded form everything up to the ciphertext's bytes, which come last (and are not read here). */
 SMQ_MUST_USE smq_err smq_sealed_encode_cose_header(const struct smq_sealed *sealed, size_t ciphertext_len,
 						   smq_mspan room, size_t *ret_len);
+/* The expanded form with the full nonce (label 5) in the place of the Partial IV, for COSE libraries that know no
+ * Partial IV. Our own decoder refuses it: one message, one spelling. */
+SMQ_MUST_USE smq_err smq_sealed_encode_cose_iv(const struct smq_sealed *sealed, smq_span full_iv, smq_mspan room,
+					       size_t *ret_len);
 /* The protected header {1: alg} as the byte string that stands in COSE_Encrypt0 and in its Enc_structure. */
 void smq_sealed_put_protected(struct smq_writer *w, const struct smq_aead_alg *alg);
 /* The algorithm, if it is one that seals messages; NULL for the rest (CCM belongs to EDHOC). */

@@ -9,6 +9,7 @@ enum {
 	TAG_ENCRYPT0 = 16,
 	LABEL_ALG = 1,
 	LABEL_KID = 4,
+	LABEL_IV = 5,
 	LABEL_PARTIAL_IV = 6,
 	LABEL_COUNTERSIGNATURE0 = 12, /* version 2, RFC 9338 */
 	LABEL_STAMP = -65537,         /* from the range for private use */
@@ -48,8 +49,9 @@ static void put_partial_iv(struct smq_writer *w, uint64_t counter)
 		smq_write_u8(w, (uint8_t)(counter >> (8 * len)));
 }
 
-/* Everything up to the ciphertext's bytes. The keys rise in the bytewise order of their encodings. */
-static void put_head(struct smq_writer *w, const struct smq_sealed *s, size_t ciphertext_len)
+/* Everything up to the ciphertext's bytes. The keys rise in the bytewise order of their encodings. full_iv: stands in
+ * the place of the Partial IV, which has the next label. */
+static void put_head(struct smq_writer *w, const struct smq_sealed *s, smq_span full_iv, size_t ciphertext_len)
 {
 	smq_cbor_put_tag(w, TAG_ENCRYPT0);
 	smq_cbor_put_array(w, 3);
@@ -57,8 +59,11 @@ static void put_head(struct smq_writer *w, const struct smq_sealed *s, size_t ci
 	smq_cbor_put_map(w, 2u + (s->signature.len != 0) + s->has_stamp);
 	smq_cbor_put_int(w, LABEL_KID);
 	put_kid(w, s);
-	smq_cbor_put_int(w, LABEL_PARTIAL_IV);
-	put_partial_iv(w, s->counter);
+	smq_cbor_put_int(w, full_iv.len ? LABEL_IV : LABEL_PARTIAL_IV);
+	if (full_iv.len)
+		smq_cbor_put_bytes(w, full_iv);
+	else
+		put_partial_iv(w, s->counter);
 	if (s->signature.len != 0) {
 		smq_cbor_put_int(w, LABEL_COUNTERSIGNATURE0);
 		smq_cbor_put_bytes(w, s->signature);
@@ -70,25 +75,32 @@ static void put_head(struct smq_writer *w, const struct smq_sealed *s, size_t ci
 	smq_cbor_put_bytes_head(w, ciphertext_len);
 }
 
+static const smq_span no_iv = { NULL, 0 };
+
 smq_err smq_sealed_encode_cose_header(const struct smq_sealed *s, size_t ciphertext_len, smq_mspan room,
 				      size_t *ret_len)
 {
 	struct smq_writer w = smq_writer_on(room);
 	if (!s->alg || !smq_sealed_alg(s->alg->id))
 		return SMQ_ERR_ALGORITHM;
-	put_head(&w, s, ciphertext_len);
+	put_head(&w, s, no_iv, ciphertext_len);
 	return smq_writer_end(&w, ret_len);
 }
 
-smq_err smq_sealed_encode_cose(const struct smq_sealed *s, smq_mspan room, size_t *ret_len)
+smq_err smq_sealed_encode_cose_iv(const struct smq_sealed *s, smq_span full_iv, smq_mspan room, size_t *ret_len)
 {
 	struct smq_writer w = smq_writer_on(room);
 	smq_err err = smq_sealed_check(s);
 	if (err != SMQ_OK)
 		return err;
-	put_head(&w, s, s->ciphertext.len);
+	put_head(&w, s, full_iv, s->ciphertext.len);
 	smq_write(&w, s->ciphertext);
 	return smq_writer_end(&w, ret_len);
+}
+
+smq_err smq_sealed_encode_cose(const struct smq_sealed *s, smq_mspan room, size_t *ret_len)
+{
+	return smq_sealed_encode_cose_iv(s, no_iv, room, ret_len);
 }
 
 /* ---- decoding ---- */

@@ -1,4 +1,4 @@
-/* sealmq.yaml, environment and command line (FORMATS.md 2). */
+/* sealmq.yaml, environment and command line (FORMATS.md 4). */
 #include "cmocka_all.h"
 
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* CSV rows by RFC 4180 and by what real files hold (FORMATS.md 3). */
+/* CSV rows by RFC 4180 and by what real files hold (FORMATS.md 6). */
 #include "cmocka_all.h"
 
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* Sources, their pace, and previews (FORMATS.md 3). */
+/* Sources, their pace, and previews (FORMATS.md 6). */
 #include "cmocka_all.h"
 
 #include <stdio.h>
@@ -317,6 +317,35 @@ static void generated_fridges_are_plausible(void **state)
 	assert_in_range(low, 2000, 18000);
 }
 
+static void generated_times_are_right(void **state)
+{
+	static const struct {
+		int64_t ms;
+		const char *text;
+	} times[] = {
+		{ 0, "1970-01-01T00:00:00.000Z" },
+		{ INT64_C(951782400000), "2000-02-29T00:00:00.000Z" },
+		{ INT64_C(951868799999), "2000-02-29T23:59:59.999Z" },
+		{ INT64_C(951868800000), "2000-03-01T00:00:00.000Z" },
+		{ SMQ_SOURCE_EPOCH_MS, "2026-01-01T00:00:00.000Z" },
+		{ INT64_C(1798761599999), "2026-12-31T23:59:59.999Z" },
+		{ INT64_C(4107542400000), "2100-03-01T00:00:00.000Z" },
+	};
+	(void)state;
+	for (size_t i = 0; i < SMQ_COUNT(times); i++) {
+		struct smq_source_options o;
+		struct smq_record r;
+		smq_source *s;
+		char why[256];
+		smq_source_options_init(&o);
+		assert_int_equal(smq_source_new("vitals", NULL, &o, 1, times[i].ms, &s, why, sizeof(why)), SMQ_OK);
+		assert_int_equal(smq_source_next(s, 0, &r), SMQ_OK);
+		if (!strstr((const char *)r.json.p, times[i].text))
+			fail_msg("row %zu: %s", i, (const char *)r.json.p);
+		smq_source_close(s);
+	}
+}
+
 static void unknown_specs_are_refused(void **state)
 {
 	static const struct {
@@ -500,14 +529,23 @@ static void the_fridge_file_works_as_it_is(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(rows_become_typed_objects),        cmocka_unit_test(options_choose_rows_and_columns),
-		cmocka_unit_test(broken_rows_are_told_and_skipped), cmocka_unit_test(broken_rows_are_fatal_where_asked),
-		cmocka_unit_test(a_loop_without_records_ends),      cmocka_unit_test(unusable_headers_are_refused),
-		cmocka_unit_test(wrong_options_are_refused),        cmocka_unit_test(samples_are_a_fraction_and_repeat),
-		cmocka_unit_test(generators_repeat_by_seed),        cmocka_unit_test(generated_fridges_are_plausible),
-		cmocka_unit_test(unknown_specs_are_refused),        cmocka_unit_test(pace_does_not_drift),
-		cmocka_unit_test(pace_catches_up_a_little_only),    cmocka_unit_test(previews_sum_up),
-		cmocka_unit_test(previews_rank_dates_by_time),      cmocka_unit_test(previews_bound_what_they_count),
+		cmocka_unit_test(rows_become_typed_objects),
+		cmocka_unit_test(options_choose_rows_and_columns),
+		cmocka_unit_test(broken_rows_are_told_and_skipped),
+		cmocka_unit_test(broken_rows_are_fatal_where_asked),
+		cmocka_unit_test(a_loop_without_records_ends),
+		cmocka_unit_test(unusable_headers_are_refused),
+		cmocka_unit_test(wrong_options_are_refused),
+		cmocka_unit_test(samples_are_a_fraction_and_repeat),
+		cmocka_unit_test(generators_repeat_by_seed),
+		cmocka_unit_test(generated_fridges_are_plausible),
+		cmocka_unit_test(generated_times_are_right),
+		cmocka_unit_test(unknown_specs_are_refused),
+		cmocka_unit_test(pace_does_not_drift),
+		cmocka_unit_test(pace_catches_up_a_little_only),
+		cmocka_unit_test(previews_sum_up),
+		cmocka_unit_test(previews_rank_dates_by_time),
+		cmocka_unit_test(previews_bound_what_they_count),
 		cmocka_unit_test(the_fridge_file_works_as_it_is),
 	};
 	return cmocka_run_group_tests_name("telemetry", tests, NULL, NULL);

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -257,6 +258,30 @@ smq_err smq_ca_make_cert(const struct smq_cert_template *t, smq_span key_pem, sm
 	EVP_PKEY_free(key);
 	ERR_clear_error();
 	return err;
+}
+
+static bool time_ms(const ASN1_TIME *time, int64_t *ret_ms)
+{
+	struct tm tm;
+	if (ASN1_TIME_to_tm(time, &tm) != 1)
+		return false;
+	*ret_ms = (int64_t)timegm(&tm) * 1000;
+	return true;
+}
+
+smq_err smq_ca_validity(smq_span cert_pem, int64_t *ret_not_before_ms, int64_t *ret_not_after_ms)
+{
+	X509 *cert = read_cert(cert_pem);
+	int64_t from = 0;
+	int64_t until = 0;
+	bool ok = cert && time_ms(X509_get0_notBefore(cert), &from) && time_ms(X509_get0_notAfter(cert), &until);
+	X509_free(cert);
+	ERR_clear_error();
+	if (!ok)
+		return SMQ_ERR_MALFORMED;
+	*ret_not_before_ms = from;
+	*ret_not_after_ms = until;
+	return SMQ_OK;
 }
 
 smq_err smq_ca_fingerprint(smq_span cert_pem, uint8_t ret_hash[SMQ_HASH_LEN])

@@ -46,6 +46,9 @@ SMQ_MUST_USE smq_err smq_ca_make_crl(smq_span issuer_cert_pem, smq_span issuer_k
 				     const uint8_t (*serials)[SMQ_SERIAL_LEN], size_t count, int64_t number,
 				     int64_t this_update_ms, int64_t next_update_ms, struct smq_pem *ret_crl);
 
+/* When the (first) certificate is valid, Unix time. */
+SMQ_MUST_USE smq_err smq_ca_validity(smq_span cert_pem, int64_t *ret_not_before_ms, int64_t *ret_not_after_ms);
+
 /* SHA-256 of the (first) certificate in DER. */
 SMQ_MUST_USE smq_err smq_ca_fingerprint(smq_span cert_pem, uint8_t ret_hash[SMQ_HASH_LEN]);
 

@@ -1,4 +1,4 @@
-/* sealmq.yaml, read into a configuration (FORMATS.md 2). */
+/* sealmq.yaml, read into a configuration (FORMATS.md 4). */
 #ifndef SMQ_ADAPTERS_CONFIG_YAML_SETTINGS_YAML_H
 #define SMQ_ADAPTERS_CONFIG_YAML_SETTINGS_YAML_H
 

@@ -4,7 +4,7 @@
  * Walks one document of nested mappings and hands every value to a sink under
  * its dotted key ("broker.tls.ca_file"). Keys that the sink does not know, that
  * come twice, that have no value or have one of the wrong shape are refused with
- * file, line and column (FORMATS.md 2.1). Nothing of the YAML library shows here.
+ * file, line and column (FORMATS.md 4). Nothing of the YAML library shows here.
  */
 #ifndef SMQ_ADAPTERS_CONFIG_YAML_YAML_WALK_H
 #define SMQ_ADAPTERS_CONFIG_YAML_YAML_WALK_H

@@ -1,0 +1,229 @@
+"""The story: what happens when, and what each moment proves."""
+import os
+import time
+
+import stage as st
+from claims import Claims
+from hostile import Hostile
+from ledger import BUDGET, Ledger
+from programs import Failure
+
+COLOURS = ('cyan', 'yellow', 'magenta')
+ATTACKS = 3
+KNOWN_WORDS = ('fridge_temperature', 'temp_condition', 'patient_id', 'heart_rate', 'rate_ml_h')
+FRIDGE_RATE, WARD_RATE = 12, 6  # records a second
+
+
+class Story:
+    """Also what the screen shows."""
+
+    def __init__(self, options, programs, stage, screen):
+        self.options, self.programs, self.stage, self.screen = options, programs, stage, screen
+        self.reader, self.pump, self.senders = st.READER, st.PUMP, (st.FRIDGE, st.WARD)
+        self.ledger = Ledger([st.topic_of(name) for name in self.senders], KNOWN_WORDS)
+        self.claims = Claims(st.READER)
+        self.started, self.next_progress = None, 0
+        self.lies = set(os.environ.get('DEMO_BREAK', '').split(','))  # planted by the tests: we have to notice
+        self.publishers = []
+        self.csv_file = None
+        programs.each_turn = self.each_turn
+
+    # ---- for the screen ----
+
+    def clock(self):
+        if not self.started:
+            return ''
+        gone = min(time.monotonic() - self.started, self.options.seconds)
+        return '%2d of %d s' % (gone, self.options.seconds)
+
+    def colour(self, sender):
+        return COLOURS[self.senders.index(sender)] if sender in self.senders else 'plain'
+
+    def numbers(self):
+        book = self.ledger
+        rate, latency, opened, over = book.rate(), book.latency_ms(), book.open_us(), book.overheads()
+        parts = ['%d messages' % len(book.pairs)]
+        parts += ['%.0f a second' % rate] if rate is not None else []
+        parts += ['%d lost' % sum(book.missing().values())]
+        parts += ['latency p50 %s ms' % ('%d' % latency if latency >= 1 else '<1')] if latency is not None else []
+        parts += ['seal %.1f us' % book.seal_us] if book.seal_us is not None else []
+        parts += ['open %.1f us' % opened] if opened is not None else []
+        parts += ['+%d bytes each' % max(over)] if over else []
+        return parts
+
+    # ---- time passes ----
+
+    def each_turn(self):
+        if self.started and time.monotonic() >= self.next_progress:
+            self.next_progress = time.monotonic() + 0.2
+            self.progress()
+        self.screen.update()
+
+    def wait(self, condition, seconds):
+        """Until the condition holds; False if it does not in time."""
+        until = time.monotonic() + seconds
+        while not condition():
+            left = until - time.monotonic()
+            if left <= 0:
+                return bool(condition())
+            self.programs.turn(min(left, 0.05))
+        return True
+
+    def wait_until(self, fraction):
+        self.wait(lambda: False, self.started + fraction * self.options.seconds - time.monotonic())
+
+    def progress(self):
+        book, claims = self.ledger, self.claims
+        if book.found_plain:
+            needle, _ = book.found_plain[0]
+            claims['broker_reads_nothing'].decide(False, 'it saw "%s"' % needle.decode('utf-8', 'replace'))
+        claims['broker_reads_nothing'].progress(
+            '%d payloads searched for %d words of the records: none' % (len(book.seen), len(book.needles)))
+        claims['reader_reads_everything'].progress('%d read, %d lost' % (len(book.pairs), sum(book.missing().values())))
+        over = book.overheads()
+        if over:
+            claims['small'].progress('at most +%d bytes a message so far' % max(over))
+        rotations = [book.rotations().get(name, 0) for name in self.senders]
+        if any(rotations):
+            claims['keys_rotate'].progress(self.rotation_text())
+
+    def rotation_text(self):
+        arrow = self.screen.paint.to
+        chains = []
+        for name in self.senders:
+            numbers = [str(number) for number in self.ledger.sessions[name]]
+            if len(numbers) > 6:
+                numbers[2:-2] = [self.screen.paint.dots]
+            chains.append('%s %s' % (name, arrow.join(numbers)))
+        return ', '.join(chains)
+
+    # ---- scenes ----
+
+    def run(self):
+        self.set_up()
+        self.started = time.monotonic()
+        self.screen.watch(self)
+        book = self.ledger
+        self.wait(lambda: book.found_plain or all(book.sessions[name] for name in self.senders), 15)
+        if not book.read and not book.found_plain:
+            raise Failure(self.nothing_came())
+        if not book.found_plain:
+            self.play()
+        self.close()
+        self.judge()
+
+    def play(self):
+        hostile = Hostile(self.stage, self.ledger, self.claims, self.wait, self.pump_program, self.screen.event,
+                          self.lies)
+        if not hostile.rehearse():
+            raise Failure('%s got nothing from %s' % (st.READER, st.PUMP))
+        self.wait_until(0.4)
+        if 'lose' in self.lies:
+            self.stage.withhold(st.FRIDGE)
+            self.wait(lambda: False, 0.5)
+            self.stage.withhold(None)
+        hostile.run(self.options.seconds * 0.06)
+        self.wait_until(1)
+
+    def set_up(self):
+        stage, screen = self.stage, self.screen
+        screen.phase('making a realm: %s, each with a key and a certificate' %
+                     ', '.join((st.READER,) + st.PUBLISHERS))
+        stage.make_realm()
+        screen.phase('starting a private Mosquitto: TLS 1.3, nobody without a certificate')
+        stage.start_broker()
+        screen.phase('the broker\'s eye subscribes to everything; %s to %s' % (st.READER, st.EVERYTHING))
+        self.eye = self.programs.start('mosquitto_sub', stage.eye(), self.ledger.eye)
+        self.sub = self.programs.start('sealmq sub', stage.sub(), self.ledger.member, self.ledger.member_says)
+        stage.wait_subscribed('eye')
+        stage.wait_subscribed(st.READER)
+        fridge, told = self.fridge_source()
+        screen.phase('publishing %s as %s, and vital signs as %s' % (told, st.FRIDGE, st.WARD))
+        self.publish(st.FRIDGE, '--source', fridge, '--rate', str(FRIDGE_RATE), '--stats', '1')
+        self.publish(st.WARD, '--source', 'vitals', '--rate', str(WARD_RATE), '--stats', '1')
+        self.pump_program = self.publish(st.PUMP, '-l', stdin=True)
+
+    def publish(self, name, *what, stdin=False):
+        argv = self.stage.pub(name, *what)
+        if name == st.FRIDGE:
+            argv += [option for lie, option in (('plain', '--plain'), ('big', '--cose')) if lie in self.lies]
+        program = self.programs.start('sealmq pub (%s)' % name, argv, None, self.ledger.publisher_says, stdin=stdin)
+        self.publishers.append(program)
+        return program
+
+    def fridge_source(self):
+        file = self.options.csv
+        if file:
+            self.csv_file = file
+            return 'csv:' + file, os.path.basename(file)
+        return 'fridge', 'generated fridge records'
+
+    def nothing_came(self):
+        said = [program.last_error for program in self.publishers + [self.sub] if program.last_error]
+        return '%s read nothing within 15 s: %s' % (st.READER, (said or ['no program said why'])[-1])
+
+    def close(self):
+        """Publishers first; what is under way still arrives; then the reader."""
+        self.programs.stop(self.publishers)
+        self.wait(lambda: self.ledger.in_flight() == 0, 2)
+        self.wait(lambda: False, 0.2)
+        self.programs.stop([self.sub, self.eye])
+
+    # ---- the verdict ----
+
+    def judge(self):
+        self.judge_secrecy()
+        self.judge_delivery()
+        self.judge_size()
+        self.judge_rotation()
+
+    def judge_secrecy(self):
+        book, claim = self.ledger, self.claims['broker_reads_nothing']
+        records = book.search_everything()
+        if book.found_plain:
+            claim.decide(False, '%d pieces of plaintext in what it saw' % len(book.found_plain))
+        elif not records or len(book.seen) < records:
+            claim.decide(False, 'its eye saw %d payloads for %d records' % (len(book.seen), records))
+        else:
+            claim.decide(True, 'none of %d records, none of %d words of them, in the %d payloads it saw' % (
+                records, len(book.needles), len(book.seen)))
+
+    def judge_delivery(self):
+        book, claim = self.ledger, self.claims['reader_reads_everything']
+        lost, late = sum(book.missing().values()), book.in_flight()
+        unexpected = [read for read in book.read if read.sender not in st.PUBLISHERS or
+                      read.topic != st.topic_of(read.sender) or read.proof != 'peer']
+        differ, compared = (book.rows_that_differ(self.csv_file, st.topic_of(st.FRIDGE)) if self.csv_file else (0, 0))
+        if book.garbled:
+            claim.decide(False, 'a line that makes no sense: %s' % book.garbled[0].decode('utf-8', 'replace'))
+        elif lost or late or unexpected or not all(book.sessions[name] for name in self.senders):
+            claim.decide(False, '%d lost, %d seen by the broker but not read, %d from nowhere' % (
+                lost, late, len(unexpected)))
+        elif differ:
+            claim.decide(False, '%d of %d records differ from the file' % (differ, compared))
+        else:
+            claim.decide(True, '%d messages from %s, 0 lost%s' % (
+                len(book.pairs), ' and '.join(self.senders), ', %d compared with the file' % compared if compared else ''))
+
+    def judge_size(self):
+        over = self.ledger.overheads()
+        if not over:
+            self.claims['small'].decide(False, 'nothing to measure')
+            return
+        shown = '+%d' % min(over) if min(over) == max(over) else '+%d to +%d' % (min(over), max(over))
+        self.claims['small'].decide(max(over) <= BUDGET and min(over) > 0,
+                                    '%s bytes over the plaintext, tag and time stamp included' % shown)
+
+    def judge_rotation(self):
+        book, claim = self.ledger, self.claims['keys_rotate']
+        rotations = [book.rotations().get(name, 0) for name in self.senders]
+        if min(rotations) < 1:
+            claim.decide(False, 'no new session with %s' % self.senders[rotations.index(min(rotations))])
+        elif not book.sessions_grow():
+            claim.decide(False, 'the session numbers went back: %s' % self.rotation_text())
+        elif len(book.refused) > ATTACKS:
+            claim.decide(False, 'refused without an attack: %s' % book.refused[0].line)
+        elif sum(book.missing().values()):
+            claim.decide(False, 'messages were lost')
+        else:
+            claim.decide(True, 'sessions %s; none lost or refused' % self.rotation_text())
