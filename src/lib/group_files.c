@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #include "base/wipe.h"
-#include "lib/secret_file.h"
+#include "lib/files.h"
 
 static const char suffix[] = ".key";
 
@@ -37,23 +37,17 @@ static smq_err check_place(const char *path, const char *realm, const struct smq
 smq_err smq_group_files_load(const char *path, const char *realm, struct smq_group_file *ret_file, char *why,
 			     size_t why_len)
 {
-	uint8_t *text = malloc(SMQ_GROUP_FILE_MAX);
-	size_t len = 0, line = 0;
-	if (!text) {
-		snprintf(why, why_len, "out of memory");
-		return SMQ_ERR_NO_MEMORY;
-	}
-	smq_err err = smq_secret_file_read(path, smq_mspan_of(text, SMQ_GROUP_FILE_MAX), &len);
-	if (err == SMQ_ERR_UNSAFE_FILE)
-		snprintf(why, why_len, "%s: must be a plain file of yours with mode 0600 (chmod 600)", path);
-	else if (err != SMQ_OK)
-		snprintf(why, why_len, "%s: %s", path, smq_err_text(err));
-	if (err == SMQ_OK && (err = smq_group_file_decode(smq_span_of(text, len), ret_file, &line)) != SMQ_OK)
-		snprintf(why, why_len, "%s:%zu: %s", path, line, smq_err_text(err));
-	if (err == SMQ_OK && (err = check_place(path, realm, ret_file, why, why_len)) != SMQ_OK)
+	struct smq_file_bytes text;
+	size_t line = 0;
+	smq_err err = smq_file_read(path, true, &text, why, why_len);
+	if (err != SMQ_OK)
+		return err;
+	err = smq_group_file_decode(smq_span_of(text.p, text.len), ret_file, &line);
+	if (err != SMQ_OK)
+		(void)smq_because(err, why, why_len, "%s:%zu: %s", path, line, smq_err_text(err));
+	else if ((err = check_place(path, realm, ret_file, why, why_len)) != SMQ_OK)
 		smq_wipe(ret_file, sizeof(*ret_file));
-	smq_wipe(text, SMQ_GROUP_FILE_MAX);
-	free(text);
+	smq_file_bytes_free(&text);
 	return err;
 }
 

@@ -5,10 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "adapters/store_files/store_files.h"
 #include "app/group_windows.h"
 #include "base/wipe.h"
 #include "lib/group_files.h"
+#include "lib/realm_internal.h"
 
 enum { LIVES_MIN = 16 };
 
@@ -28,9 +28,8 @@ struct entry {
 struct groups {
 	const struct smq_client_options *options; /* during loading */
 	char realm[SMQ_NAME_MAX + 1], member[SMQ_NAME_MAX + 1];
-	char state_dir[PATH_MAX];
-	bool stamp, cose, store_is_open;
-	struct smq_store store;
+	smq_realm *keeper; /* of the store */
+	bool stamp, cose;
 	struct entry *first;
 	struct smq_group_file *loading;
 };
@@ -108,8 +107,6 @@ static void groups_free(void *self)
 		smq_wipe(e, sizeof(*e));
 		free(e);
 	}
-	if (g->store_is_open)
-		g->store.free(g->store.self);
 	free(g);
 }
 
@@ -128,15 +125,12 @@ static smq_err load_all(struct groups *g, const char *realm_dir)
 /* The windows are there before the first message is opened; a life of ours that cannot keep them opens nothing. */
 static smq_err need_windows(struct groups *g, struct entry *e)
 {
-	smq_err err = SMQ_OK;
+	struct smq_store *store;
 	if (e->with_windows)
 		return SMQ_OK;
-	if (!g->store_is_open) {
-		err = smq_store_files_new(g->state_dir, &g->store);
-		g->store_is_open = err == SMQ_OK;
-	}
+	smq_err err = smq_realm_store(g->keeper, &store);
 	if (err == SMQ_OK)
-		err = smq_group_windows_init(&e->windows_store, &g->store, smq_crypto_openssl(), &e->file, &e->windows);
+		err = smq_group_windows_init(&e->windows_store, store, smq_crypto_openssl(), &e->file, &e->windows);
 	if (err != SMQ_OK)
 		return err;
 	e->group.windows = &e->windows;
@@ -243,7 +237,7 @@ smq_err smq_groups_realm_open(const struct smq_client_options *o, struct smq_gro
 	g->cose = o->cose;
 	snprintf(g->realm, sizeof(g->realm), "%s", smq_realm_name(o->realm));
 	snprintf(g->member, sizeof(g->member), "%s", smq_realm_member(o->realm));
-	snprintf(g->state_dir, sizeof(g->state_dir), "%s/state", smq_realm_dir(o->realm));
+	g->keeper = o->realm;
 	err = load_all(g, smq_realm_dir(o->realm));
 	g->options = NULL;
 	if (err != SMQ_OK || !g->first) {

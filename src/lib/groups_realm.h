@@ -5,7 +5,8 @@
 #include "app/groups.h"
 
 /* Loads the groups of options->realm; ret_groups stays as it is where there are none. Of the options are kept: stamp
- * and cose. The state directory is opened, and locked, when the first group message comes in. */
+ * and cose. The realm outlives ret_groups;
+ * its state is opened, and locked, when the first group message comes in. */
 SMQ_MUST_USE smq_err smq_groups_realm_open(const struct smq_client_options *options, struct smq_groups *ret_groups,
 					   const char **ret_why);
 
