@@ -145,6 +145,8 @@ void peer_free(struct peer *p)
 	p->t = NULL;
 }
 
+void peers_forget(void) { memset(peers, 0, sizeof(peers)); }
+
 void peers_turn(int ms)
 {
 	struct pollfd fds[PEERS_MAX];

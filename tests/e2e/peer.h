@@ -40,6 +40,8 @@ void peer_init(struct peer *p, int port);
 /* Creates the transport and calls connect. */
 void peer_open(struct peer *p);
 void peer_free(struct peer *p);
+/* Forgets all peers without touching them: a failed test's are gone with its stack. */
+void peers_forget(void);
 
 /* Polls all open peers once, for at most ms. */
 void peers_turn(int ms);

@@ -21,6 +21,33 @@
 #define START_TIMEOUT_MS 10000
 #define STOP_TIMEOUT_MS 5000
 
+/* Copies: a failed test's own are gone with its stack. */
+static struct broker started[BROKERS_MAX];
+
+static void note(const struct broker *b)
+{
+	struct broker *room = NULL;
+	for (int i = 0; i < BROKERS_MAX; i++) {
+		if (strcmp(started[i].dir, b->dir) == 0) {
+			started[i] = *b;
+			return;
+		}
+		if (!room && started[i].dir[0] == '\0')
+			room = &started[i];
+	}
+	if (!room)
+		abort();
+	*room = *b;
+}
+
+static void forget(const struct broker *b)
+{
+	for (int i = 0; i < BROKERS_MAX; i++) {
+		if (b->dir[0] && strcmp(started[i].dir, b->dir) == 0)
+			started[i] = (struct broker){ 0 };
+	}
+}
+
 static void sleep_ms(long ms)
 {
 	struct timespec ts = { ms / 1000, ms % 1000 * 1000000 };
@@ -197,9 +224,11 @@ int broker_resume(struct broker *b)
 	if (pid == 0)
 		run_mosquitto(b, parent);
 	b->pid = pid;
+	note(b);
 	for (int waited = 0; waited < START_TIMEOUT_MS; waited += 10) {
 		if (waitpid(pid, NULL, WNOHANG) == pid) {
 			b->pid = 0;
+			note(b);
 			break;
 		}
 		if (accepts(b->port))
@@ -224,6 +253,7 @@ int broker_start(struct broker *b, const struct broker_options *o)
 		b->dir[0] = '\0';
 		return complain("mkdtemp");
 	}
+	note(b);
 	path_make(b->ca_file, "%s/ca.pem", b->dir);
 	path_make(b->client_cert, "%s/client.pem", b->dir);
 	path_make(b->client_key, "%s/client.key", b->dir);
@@ -251,13 +281,16 @@ static void end_by(struct broker *b, int signal_number)
 	for (int waited = 0; waited < STOP_TIMEOUT_MS; waited += 5) {
 		if (waitpid(b->pid, NULL, WNOHANG) != 0) {
 			b->pid = 0;
-			return;
+			break;
 		}
 		sleep_ms(5);
 	}
-	kill(b->pid, SIGKILL);
-	waitpid(b->pid, NULL, 0);
-	b->pid = 0;
+	if (b->pid > 0) {
+		kill(b->pid, SIGKILL);
+		waitpid(b->pid, NULL, 0);
+		b->pid = 0;
+	}
+	note(b);
 }
 
 void broker_kill(struct broker *b) { end_by(b, SIGKILL); }
@@ -271,9 +304,19 @@ void broker_end(struct broker *b)
 void broker_stop(struct broker *b)
 {
 	broker_kill(b);
+	forget(b);
 	if (b->dir[0])
 		nftw(b->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 	b->dir[0] = '\0';
+}
+
+void broker_stop_all(void)
+{
+	for (int i = 0; i < BROKERS_MAX; i++) {
+		struct broker b = started[i];
+		if (b.dir[0])
+			broker_stop(&b);
+	}
 }
 
 void broker_freeze(struct broker *b)

@@ -6,10 +6,10 @@
  *     ... 127.0.0.1, b.port, b.ca_file, b.client_cert, b.client_key ...
  *     broker_stop(&b);
  *
- * It runs the packaged /usr/sbin/mosquitto on a free loopback port with a generated configuration in a directory of
- * its own under $TMPDIR or /tmp, and accepts connections when broker_start returns. It is stopped by its pid, and
- * the kernel kills it when the test dies. Linking it asks for nothing but libc; certificates are made with the
- * openssl command.
+ * At most BROKERS_MAX at a time. It runs the packaged /usr/sbin/mosquitto on a free loopback port with a generated
+ * configuration in a directory of its own under $TMPDIR or /tmp, and accepts connections when broker_start returns. It
+ * is stopped by its pid, and the kernel kills it when the test dies. Linking it asks for nothing but libc; certificates
+ * are made with the openssl command.
  *
  * On failure the functions print why (the broker's log too) to stderr and return -1.
  */
@@ -20,6 +20,7 @@
 #include <sys/types.h>
 
 #define BROKER_PATH_ROOM 128
+#define BROKERS_MAX 16
 
 struct broker_options {
 	bool tls;                /* TLS 1.2 and later, with a CA, server and client certificates made for this run */
@@ -45,6 +46,9 @@ struct broker {
 int broker_start(struct broker *b, const struct broker_options *o);
 /* Ends it and removes its directory. Fine to call after a failed start, or twice. */
 void broker_stop(struct broker *b);
+
+/* All that this process started and has not stopped: for a test's teardown, where a failed one left some behind. */
+void broker_stop_all(void);
 
 /* Ends it at once (SIGKILL) but keeps directory and port; broker_resume starts it there again. */
 void broker_kill(struct broker *b);

@@ -61,7 +61,6 @@ struct transport {
 	bool tcp_up;   /* connect(2) has finished */
 	bool cut;      /* given up: the descriptor is shut down and waits in the library to be closed */
 	bool progress; /* the library logged something: a packet came in or went out */
-	bool tls_failed;
 
 	/* Noted in callbacks, told when it is safe. */
 	bool connack, session_present;
@@ -152,16 +151,24 @@ static smq_err err_of(int rc, int number)
 	}
 }
 
-/* Why a connection ended that was up already: errno says little then, lost is lost. */
+static void say(const struct transport *t, int level, const char *line)
+{
+	if (t->events.log)
+		t->events.log(t->events.self, level, line);
+}
+
+/* Why a connection ended, by what the library or the socket said. */
 static smq_err err_of_end(const struct transport *t, int rc, int number)
 {
 	smq_err err = err_of(rc, number);
-	bool up = t->state == CONNECTED || t->state == LEAVING;
-	if (up && (rc == MOSQ_ERR_ERRNO || rc == MOSQ_ERR_NO_CONN || rc == MOSQ_ERR_TLS))
-		return SMQ_ERR_CONNECTION_LOST;
-	if (!up && t->s.tls && t->tls_failed && (rc == MOSQ_ERR_ERRNO || rc == MOSQ_ERR_CONN_LOST))
-		return SMQ_ERR_TLS;
-	return err;
+	if (t->state == LEAVING)
+		return err;
+	/* errno says little about a connection that was up: lost is lost. */
+	if (t->state == CONNECTED)
+		return rc == MOSQ_ERR_SUCCESS || rc == MOSQ_ERR_ERRNO || rc == MOSQ_ERR_NO_CONN || rc == MOSQ_ERR_TLS
+			   ? SMQ_ERR_CONNECTION_LOST
+			   : err;
+	return err == SMQ_OK ? SMQ_ERR_CONNECTION_LOST : err;
 }
 
 /* CONNACK codes of MQTT 3 (1 to 5) and MQTT 5 (from 128). */
@@ -264,6 +271,13 @@ static void cut_connection(struct transport *t)
 static void connection_over(struct transport *t, smq_err err, int reason)
 {
 	bool leaving = t->state == LEAVING;
+	/* TLS 1.3 lets a client talk before its certificate was looked at. Where the broker then hangs up, its alert
+	 * may or may not get through before the reset. */
+	if (t->state == CONNECTING && t->s.tls && err == SMQ_ERR_CONNECTION_LOST) {
+		say(t, MOSQ_LOG_ERR,
+		    "hung up before CONNACK: over TLS that is most often a client certificate the broker refuses");
+		err = SMQ_ERR_TLS;
+	}
 	if (mosquitto_socket(t->m) >= 0)
 		cut_connection(t);
 	if (t->state == CONNECTED && t->now_ms - t->since_ms >= STEADY_MS)
@@ -401,10 +415,7 @@ static void on_log(struct mosquitto *m, void *self, int level, const char *line)
 	int number = errno;
 	(void)m;
 	t->progress = true;
-	if (level == MOSQ_LOG_ERR)
-		t->tls_failed = true;
-	if (t->events.log)
-		t->events.log(t->events.self, level, line);
+	say(t, level, line);
 	errno = number;
 }
 
@@ -427,7 +438,7 @@ static void attempt(struct transport *t)
 	t->due_ms = t->now_ms + t->s.connect_timeout_ms;
 	t->tick_ms = t->now_ms + TLS_TICK_MS;
 	t->misc_ms = t->now_ms;
-	t->tcp_up = t->cut = t->tls_failed = t->ended = t->connack = false;
+	t->tcp_up = t->cut = t->ended = t->connack = false;
 	errno = 0;
 	int rc = mosquitto_connect_bind_async(t->m, t->s.host, t->s.port, t->s.keepalive_s, t->s.bind_address);
 	int number = errno;
@@ -440,8 +451,14 @@ static bool finish_tcp(struct transport *t)
 {
 	int number = 0;
 	socklen_t len = sizeof(number);
-	if (getsockopt(mosquitto_socket(t->m), SOL_SOCKET, SO_ERROR, &number, &len) != 0)
+	struct sockaddr_storage peer;
+	socklen_t peer_len = sizeof(peer);
+	int fd = mosquitto_socket(t->m);
+	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &number, &len) != 0)
 		number = errno;
+	/* Asked once, the error is gone; TLS, which writes at once, may have been first. */
+	if (number == 0 && getpeername(fd, (struct sockaddr *)&peer, &peer_len) != 0)
+		number = ECONNREFUSED;
 	if (number != 0) {
 		connection_over(t, err_of_errno(number), 0);
 		return false;
@@ -457,8 +474,7 @@ static bool hung_up(struct transport *t)
 	ssize_t n = recv(mosquitto_socket(t->m), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
 	if (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)))
 		return false;
-	smq_err err = n == 0 ? SMQ_ERR_CONNECTION_LOST : err_of_errno(errno);
-	connection_over(t, t->s.tls && err == SMQ_ERR_CONNECTION_LOST && t->tls_failed ? SMQ_ERR_TLS : err, 0);
+	connection_over(t, err_of_end(t, n == 0 ? MOSQ_ERR_CONN_LOST : MOSQ_ERR_ERRNO, errno), 0);
 	return true;
 }
 
