@@ -15,6 +15,7 @@
 
 #include <stdbool.h>
 
+#include <sealmq/credential.h>
 #include <sealmq/err.h>
 #include <sealmq/span.h>
 
@@ -39,6 +40,10 @@ const char *smq_realm_name(const smq_realm *realm);   /* "plant" */
 const char *smq_realm_member(const smq_realm *realm); /* this member's certified name, "fridge-07" */
 const char *smq_realm_keyex_topic(const smq_realm *realm);
 int64_t smq_realm_expires_ms(const smq_realm *realm); /* of the member's certificate, Unix time */
+
+/* Whom to believe and who we are, for struct smq_member_config (sealmq/member.h). They live as long as the realm. */
+const struct smq_credentials *smq_realm_credentials(const smq_realm *realm);
+const struct smq_own_credential *smq_realm_own(const smq_realm *realm);
 
 #ifdef __cplusplus
 }

@@ -9,9 +9,6 @@
 
 #include "app/store.h"
 
-/* Whom to believe, and who we are. */
-const struct smq_credentials *smq_realm_credentials(const smq_realm *realm);
-const struct smq_own_credential *smq_realm_own(const smq_realm *realm);
 /* The own certificate as peers see it: name, roles, public key. */
 const struct smq_credential *smq_realm_own_certificate(const smq_realm *realm);
 
