@@ -143,12 +143,14 @@ int main(int argc, char **argv)
 {
 	smq_realm *realm;
 	const char *why = "";
+	smq_err err;
 	int done = 0, sends = argc == 8 && strcmp(argv[5], "send") == 0;
 	int64_t give_up = now().mono_ms + GIVE_UP_MS;
 
 	stop_if(!sends && !(argc == 7 && strcmp(argv[5], "receive") == 0),
 		"usage: paho_member REALM_DIR HOST PORT PEER receive FILTER | send TOPIC TEXT");
-	stop_if(smq_realm_open(argv[1], &realm, &why) != SMQ_OK, why);
+	err = smq_realm_open(argv[1], &realm, &why);
+	stop_if(err != SMQ_OK, why);
 	start_member(realm, argv[4]);
 	start_mqtt(argv[2], argv[3], smq_realm_member(realm));
 	stop_if(!sends && MQTTClient_subscribe(mqtt, argv[6], 1) != MQTTCLIENT_SUCCESS, "cannot subscribe");

@@ -19,16 +19,19 @@ int main(int argc, char **argv)
 	smq_realm *realm;
 	smq_client *client;
 	const char *why = NULL;
+	smq_err err;
 	char line[1024];
 
 	if (argc != 6)
 		return fprintf(stderr, "usage: %s REALM_DIR HOST PORT TOPIC TO < lines\n", argv[0]), 1;
-	stop_if(smq_realm_open(argv[1], &realm, &why), why);
+	err = smq_realm_open(argv[1], &realm, &why);
+	stop_if(err, why);
 	smq_client_options_init(&options);
 	options.realm = realm;
 	options.host = argv[2];
 	options.port = atoi(argv[3]);
-	stop_if(smq_client_new(&options, &client, &why), why);
+	err = smq_client_new(&options, &client, &why);
+	stop_if(err, why);
 	stop_if(smq_client_connect(client), NULL);
 
 	while (fgets(line, sizeof(line), stdin)) {

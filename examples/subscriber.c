@@ -36,11 +36,13 @@ int main(int argc, char **argv)
 	struct smq_client_options options;
 	smq_realm *realm;
 	const char *why = NULL;
+	smq_err err;
 
 	if (argc < 5)
 		return fprintf(stderr, "usage: %s REALM_DIR HOST PORT FILTER [COUNT]\n", argv[0]), 1;
 	left = argc > 5 ? atol(argv[5]) : -1;
-	stop_if(smq_realm_open(argv[1], &realm, &why), why);
+	err = smq_realm_open(argv[1], &realm, &why);
+	stop_if(err, why);
 	smq_client_options_init(&options);
 	options.realm = realm;
 	options.host = argv[2];
@@ -48,7 +50,8 @@ int main(int argc, char **argv)
 	options.any_peer = true; /* every member of the realm may send to us */
 	options.on_message = on_message;
 	options.on_refused = on_refused;
-	stop_if(smq_client_new(&options, &client, &why), why);
+	err = smq_client_new(&options, &client, &why);
+	stop_if(err, why);
 	stop_if(smq_client_subscribe(client, argv[4], 1, NULL, 0, NULL), NULL);
 	stop_if(smq_client_connect(client), NULL);
 	stop_if(smq_client_run(client, -1), NULL);
