@@ -218,22 +218,38 @@ static const char *last_part(const char *name)
 	return dot ? dot + 1 : name;
 }
 
-/* The same word in the wrong section costs next to nothing: people forget the indentation. */
-static const char *nearest(const char *name)
+struct guess {
+	char name[64];
+	size_t distance;
+};
+
+/* Takes the first `len` characters of known if they are nearer. The same word in the wrong section costs next to
+ * nothing: people forget the indentation. */
+static void consider(struct guess *g, const char *name, const char *known, size_t len)
 {
-	const char *best = NULL;
-	size_t best_distance = SIZE_MAX;
+	char candidate[64];
+	(void)snprintf(candidate, sizeof(candidate), "%.*s", (int)len, known);
+	size_t whole = distance(name, candidate);
+	size_t part = distance(last_part(name), last_part(candidate)) + 1;
+	size_t d = whole < part ? whole : part;
+	if (d < g->distance) {
+		memcpy(g->name, candidate, sizeof(g->name));
+		g->distance = d;
+	}
+}
+
+/* Keys and sections alike. False where nothing comes close. */
+static bool nearest(const char *name, struct guess *ret_guess)
+{
+	struct guess g = { .distance = SIZE_MAX };
 	for (size_t i = 0; i < smq_settings_row_count; i++) {
 		const char *known = smq_settings_rows[i].key.name;
-		size_t whole = distance(name, known);
-		size_t part = distance(last_part(name), last_part(known)) + 1;
-		size_t d = whole < part ? whole : part;
-		if (d < best_distance) {
-			best = known;
-			best_distance = d;
-		}
+		for (const char *dot = strchr(known, '.'); dot; dot = strchr(dot + 1, '.'))
+			consider(&g, name, known, (size_t)(dot - known));
+		consider(&g, name, known, strlen(known));
 	}
-	return best_distance <= 1 + strlen(last_part(name)) / 3 ? best : NULL;
+	*ret_guess = g;
+	return g.distance <= 1 + strlen(last_part(name)) / 3;
 }
 
 /* The words that may stand where `name` stands. */
@@ -257,9 +273,9 @@ static void list_siblings(const char *name, char *ret_hint, size_t room)
 
 void smq_settings_suggest(const char *name, char *ret_hint, size_t room)
 {
-	const char *near = nearest(name);
-	if (near)
-		(void)snprintf(ret_hint, room, "did you mean '%s'?", near);
+	struct guess g;
+	if (nearest(name, &g))
+		(void)snprintf(ret_hint, room, "did you mean '%s'?", g.name);
 	else
 		list_siblings(name, ret_hint, room);
 }

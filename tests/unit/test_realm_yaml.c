@@ -1,4 +1,4 @@
-/* realm.yaml: what is taken, and what is refused where and how (FORMATS.md 1). */
+/* realm.yaml: what is taken, and what is refused where and how (FORMATS.md 1.1). */
 #include "cmocka_all.h"
 
 #include <stdio.h>

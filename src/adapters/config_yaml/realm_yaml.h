@@ -1,5 +1,5 @@
 /*
- * realm.yaml: what all members of a realm must agree on before they can talk (FORMATS.md 1).
+ * realm.yaml: what all members of a realm must agree on before they can talk (FORMATS.md 1.1).
  *
  *     realm: plant                          # 1 to 64 of A-Z a-z 0-9 - _
  *     control_prefix: sealmq/plant          # optional
