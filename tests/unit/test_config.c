@@ -433,6 +433,39 @@ static void the_example_passes_its_own_check(void **state)
 	assert_true(smq_config_reference(NULL, 0) > 1000);
 }
 
+/* Any damage at all: taken, or refused with one printable line. */
+static void survives_damaged_files(void **state)
+{
+	static char good[32768], text[32768];
+	static const char letters[] = ":#[]{}&*!|>'\"%@`-?,~\n\t \0\xff\xc3"
+				      "az09.";
+	size_t len = smq_config_example(good, sizeof(good));
+	uint64_t x = 3;
+	unsigned refused = 0;
+	(void)state;
+	for (int round = 0; round < 400; round++) {
+		const char *why = "";
+		smq_config *c = fresh();
+		size_t cut_at = round % 4 == 0 ? 1 + (size_t)round * 19 % len : len;
+		memcpy(text, good, len);
+		for (int i = 0; i < 1 + round % 5; i++) {
+			x = x * 6364136223846793005u + 1442695040888963407u;
+			text[(x >> 40) % cut_at] = letters[(x >> 20) % (sizeof(letters) - 1)];
+		}
+		FILE *f = fopen(file, "w");
+		assert_non_null(f);
+		assert_int_equal(fwrite(text, 1, cut_at, f), cut_at);
+		assert_int_equal(fclose(f), 0);
+		smq_err err = smq_config_read_file(c, file, &why);
+		assert_true(err == SMQ_OK || (err == SMQ_ERR_CONFIG && strncmp(why, file, strlen(file)) == 0));
+		refused += err != SMQ_OK;
+		for (const char *p = why; *p; p++)
+			assert_true((unsigned char)*p >= 0x20 && *p != 0x7f);
+		smq_config_free(c);
+	}
+	assert_in_range(refused, 50, 399);
+}
+
 static const struct {
 	const char *text;
 	smq_err err;
@@ -532,6 +565,7 @@ int main(void)
 		cmocka_unit_test(secrets_are_masked_and_guarded),
 		cmocka_unit_test(paths_are_meant_from_the_file),
 		cmocka_unit_test(the_example_passes_its_own_check),
+		cmocka_unit_test(survives_damaged_files),
 		cmocka_unit_test(durations_have_units),
 		cmocka_unit_test(the_usual_file_is_found),
 	};
