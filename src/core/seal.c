@@ -9,16 +9,25 @@
 enum {
 	TOPIC_VERBATIM_MAX = 512, /* longer ones enter the AAD as their hash: the AAD lies on the stack */
 	EXTERNAL_AAD_MAX = 1 + 2 + SMQ_HASH_LEN + 3 + TOPIC_VERBATIM_MAX + 5 + 1,
-	AAD_MAX = SMQ_AAD_HEAD_MAX + 3 + EXTERNAL_AAD_MAX,
+	AAD_GAP = SMQ_AAD_HEAD_MAX + 3,
+	AAD_MAX = AAD_GAP + EXTERNAL_AAD_MAX,
 	HEADER_AND_SIGNATURE_MAX = 160 /* the expanded form with every field at its longest takes 147 */
 };
 
 /* ---- keys ---- */
 
-/* The part of the Enc_structure that is the same for every message: array, context string, protected header. */
-static smq_err make_aad_head(struct smq_seal_key *k)
+/* The parts of the Enc_structure that are the same for every message: array, context string, protected header; and of
+ * the external_aad in it the array and the context digest. */
+static smq_err make_aad_heads(struct smq_seal_key *k)
 {
+	size_t external_len = 0;
 	struct smq_writer w = smq_writer_on(smq_mspan_of(k->aad_head, sizeof(k->aad_head)));
+	struct smq_writer x = smq_writer_on(smq_mspan_of(k->external_head, sizeof(k->external_head)));
+	smq_cbor_put_array(&x, 4);
+	smq_cbor_put_bytes(&x, smq_span_of(k->context_digest, sizeof(k->context_digest)));
+	smq_err err = smq_writer_end(&x, &external_len);
+	if (err != SMQ_OK)
+		return err;
 	smq_cbor_put_array(&w, 3);
 	smq_cbor_put_text(&w, smq_span_str("Encrypt0"));
 	smq_sealed_put_protected(&w, k->header.alg);
@@ -53,9 +62,9 @@ static smq_err key_init(struct smq_seal_key *ret_key, const struct smq_crypto *c
 	smq_mspan iv_room = smq_mspan_of(k.base_iv, context->alg->nonce_len);
 
 	set_header(&k.header, context);
-	if ((err = make_aad_head(&k)) != SMQ_OK)
-		goto out;
 	if ((err = smq_context_digest(crypto, context, k.context_digest)) != SMQ_OK)
+		goto out;
+	if ((err = make_aad_heads(&k)) != SMQ_OK)
 		goto out;
 	if ((err = smq_derive_key_iv(crypto, secret, k.context_digest, key_room, iv_room)) != SMQ_OK)
 		goto out;
@@ -105,8 +114,7 @@ static smq_err put_topic(struct smq_writer *w, const struct smq_crypto *crypto, 
 static smq_err put_external_aad(struct smq_writer *w, const struct smq_seal_key *k, const struct smq_sealed *s,
 				smq_span topic)
 {
-	smq_cbor_put_array(w, 4);
-	smq_cbor_put_bytes(w, smq_span_of(k->context_digest, sizeof(k->context_digest)));
+	smq_write(w, smq_span_of(k->external_head, sizeof(k->external_head)));
 	smq_err err = put_topic(w, k->crypto, topic);
 	if (err != SMQ_OK)
 		return err;
@@ -126,17 +134,42 @@ smq_err smq_seal_external_aad(const struct smq_seal_key *key, const struct smq_s
 	return err != SMQ_OK ? err : smq_writer_end(&w, ret_len);
 }
 
+/*
+ * The Enc_structure, built in place: the external_aad first, behind a gap, then what precedes it up against it, for
+ * how long the head of a byte string is depends on what it holds.
+ */
+static smq_err make_aad(const struct smq_seal_key *k, const struct smq_sealed *s, smq_span topic, uint8_t room[AAD_MAX],
+			smq_span *ret_aad)
+{
+	uint8_t *external = room + AAD_GAP;
+	struct smq_writer w = smq_writer_on(smq_mspan_of(external, EXTERNAL_AAD_MAX));
+	smq_err err = put_external_aad(&w, k, s, topic);
+	if (err != SMQ_OK)
+		return err;
+	/* never below 24 bytes, never above 65,535 */
+	uint8_t head[3] = { 0x59, (uint8_t)(w.len >> 8), (uint8_t)w.len };
+	size_t head_len = w.len > UINT8_MAX ? 3 : 2;
+	if (head_len == 2) {
+		head[0] = 0x58;
+		head[1] = (uint8_t)w.len;
+	}
+	uint8_t *start = external - head_len - k->aad_head_len;
+	memcpy(start, k->aad_head, k->aad_head_len);
+	memcpy(start + k->aad_head_len, head, head_len);
+	*ret_aad = smq_span_of(start, k->aad_head_len + head_len + w.len);
+	return SMQ_OK;
+}
+
 smq_err smq_seal_enc_structure(const struct smq_seal_key *key, const struct smq_sealed *sealed, smq_span topic,
 			       smq_mspan room, size_t *ret_len)
 {
-	uint8_t external[EXTERNAL_AAD_MAX];
-	struct smq_writer inner = smq_writer_on(smq_mspan_of(external, sizeof(external)));
+	uint8_t aad_room[AAD_MAX];
+	smq_span aad;
 	struct smq_writer w = smq_writer_on(room);
-	smq_err err = put_external_aad(&inner, key, sealed, topic);
+	smq_err err = make_aad(key, sealed, topic, aad_room, &aad);
 	if (err != SMQ_OK)
 		return err;
-	smq_write(&w, smq_span_of(key->aad_head, key->aad_head_len));
-	smq_cbor_put_bytes(&w, smq_writer_span(&inner));
+	smq_write(&w, aad);
 	return smq_writer_end(&w, ret_len);
 }
 
@@ -177,15 +210,16 @@ smq_err smq_seal(struct smq_sealer *s, smq_span topic, int64_t stamp_ms, smq_spa
 {
 	const struct smq_aead_alg *alg = s->key.header.alg;
 	struct smq_sealed header = s->key.header;
-	uint8_t aad[AAD_MAX], nonce[SMQ_AEAD_NONCE_MAX];
-	size_t head_len, aad_len, cipher_len = plain.len + alg->tag_len;
+	uint8_t aad_room[AAD_MAX], nonce[SMQ_AEAD_NONCE_MAX];
+	smq_span aad;
+	size_t head_len, cipher_len = plain.len + alg->tag_len;
 
 	if (s->next_counter >= s->counter_limit || s->next_counter >= alg->message_limit)
 		return SMQ_ERR_KEY_SPENT;
 	header.counter = s->next_counter;
 	header.has_stamp = stamp_ms >= 0;
 	header.stamp = header.has_stamp ? (uint32_t)(stamp_ms & ((1 << SMQ_STAMP_BITS) - 1)) : 0;
-	smq_err err = smq_seal_enc_structure(&s->key, &header, topic, smq_mspan_of(aad, sizeof(aad)), &aad_len);
+	smq_err err = make_aad(&s->key, &header, topic, aad_room, &aad);
 	if (err == SMQ_OK)
 		err = encode_head(s, &header, cipher_len, room, &head_len);
 	if (err != SMQ_OK)
@@ -194,7 +228,7 @@ smq_err smq_seal(struct smq_sealer *s, smq_span topic, int64_t stamp_ms, smq_spa
 		return SMQ_ERR_NO_ROOM;
 	s->next_counter++; /* used up whatever the AEAD answers: a failed seal may have shown some key stream */
 	make_nonce(&s->key, header.counter, nonce);
-	err = s->key.crypto->aead_seal(s->key.aead, nonce, smq_span_of(aad, aad_len), plain, room.p + head_len);
+	err = s->key.crypto->aead_seal(s->key.aead, nonce, aad, plain, room.p + head_len);
 	if (err == SMQ_OK)
 		*ret_len = head_len + cipher_len;
 	return err;
@@ -231,22 +265,21 @@ static smq_err check_header(const struct smq_sealed *ours, const struct smq_seal
 	return same ? SMQ_OK : SMQ_ERR_NO_KEY;
 }
 
+/* The header is checked already. */
 static smq_err verify(const struct smq_opener *o, const struct smq_sealed *s, smq_span topic, smq_mspan room)
 {
-	uint8_t aad[AAD_MAX], nonce[SMQ_AEAD_NONCE_MAX];
-	size_t aad_len, tag_len = o->key.header.alg->tag_len;
-	smq_err err = check_header(&o->key.header, s);
-	if (err != SMQ_OK)
-		return err;
+	uint8_t aad_room[AAD_MAX], nonce[SMQ_AEAD_NONCE_MAX];
+	smq_span aad;
+	size_t tag_len = o->key.header.alg->tag_len;
 	if (s->ciphertext.len < tag_len)
 		return SMQ_ERR_MALFORMED;
 	if (room.len < s->ciphertext.len - tag_len)
 		return SMQ_ERR_NO_ROOM;
-	err = smq_seal_enc_structure(&o->key, s, topic, smq_mspan_of(aad, sizeof(aad)), &aad_len);
+	smq_err err = make_aad(&o->key, s, topic, aad_room, &aad);
 	if (err != SMQ_OK)
 		return err;
 	make_nonce(&o->key, s->counter, nonce);
-	return o->key.crypto->aead_open(o->key.aead, nonce, smq_span_of(aad, aad_len), s->ciphertext, room.p);
+	return o->key.crypto->aead_open(o->key.aead, nonce, aad, s->ciphertext, room.p);
 }
 
 smq_err smq_open(struct smq_opener *o, const struct smq_sealed *sealed, smq_span topic, smq_mspan room, size_t *ret_len,
@@ -268,7 +301,7 @@ smq_err smq_open(struct smq_opener *o, const struct smq_sealed *sealed, smq_span
 
 bool smq_opens_under(const struct smq_opener *o, const struct smq_sealed *sealed, smq_span topic, smq_mspan room)
 {
-	bool opens = verify(o, sealed, topic, room) == SMQ_OK;
+	bool opens = check_header(&o->key.header, sealed) == SMQ_OK && verify(o, sealed, topic, room) == SMQ_OK;
 	if (opens)
 		smq_wipe(room.p, sealed->ciphertext.len - o->key.header.alg->tag_len);
 	return opens;

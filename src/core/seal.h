@@ -11,7 +11,12 @@
 #include "core/replay.h"
 #include "wire/sealed.h"
 
-enum { SMQ_TRAFFIC_SECRET_LEN = 32, SMQ_TOPIC_AAD_MAX = 65535, SMQ_AAD_HEAD_MAX = 16 };
+enum {
+	SMQ_TRAFFIC_SECRET_LEN = 32,
+	SMQ_TOPIC_AAD_MAX = 65535,
+	SMQ_AAD_HEAD_MAX = 16,
+	SMQ_EXTERNAL_HEAD_LEN = 3 + SMQ_HASH_LEN
+};
 
 struct smq_traffic_secret {
 	uint8_t b[SMQ_TRAFFIC_SECRET_LEN];
@@ -42,6 +47,8 @@ struct smq_seal_key {
 	struct smq_sealed header;           /* kind, alg and key reference; counter and stamp are set per message */
 	uint8_t aad_head[SMQ_AAD_HEAD_MAX]; /* how every message's Enc_structure begins */
 	size_t aad_head_len;
+	uint8_t
+	    external_head[SMQ_EXTERNAL_HEAD_LEN]; /* and its external_aad: the array's head and the context digest */
 };
 
 struct smq_sealer {

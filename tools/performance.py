@@ -1,0 +1,91 @@
+#!/usr/bin/env python3
+"""Writes one bench's table into doc/PERFORMANCE.md, between its two marks.
+
+usage: performance.py ROOT COMMAND < JSON       the bench's JSON; COMMAND is what a reader types to measure again
+       performance.py --self-test
+
+The machine, the commit and the date are noted beside the numbers. A bench that is not in TABLES is refused.
+"""
+import datetime
+import json
+import os
+import re
+import subprocess
+import sys
+
+
+def seal_table(data):
+    yield 'Nanoseconds a message, median of %d rounds of %d messages, all candidates taking turns.' % (
+        data['rounds'], data['batch'])
+    yield '"Raw" is OpenSSL\'s EVP with a cached context that gets a nonce per message; "+ AAD" has it authenticate as'
+    yield 'many bytes as the protocol does. In brackets: how much of it SealMQ takes.'
+    yield ''
+    yield '| algorithm | plaintext | on the wire | raw seal | + AAD | SealMQ seal | raw open | + AAD | SealMQ open |'
+    yield '|---|---|---|---|---|---|---|---|---|'
+    for row in data['rows']:
+        yield '| %s | %d | %d | %.0f | %.0f | %.0f (%.2f x) | %.0f | %.0f | %.0f (%.2f x) |' % (
+            row['algorithm'], row['size'], row['size'] + row['overhead'], row['raw_seal_ns'], row['raw_aad_seal_ns'],
+            row['seal_ns'], row['seal_ns'] / row['raw_seal_ns'], row['raw_open_ns'], row['raw_aad_open_ns'],
+            row['open_ns'], row['open_ns'] / row['raw_open_ns'])
+
+
+TABLES = {'seal': seal_table}
+
+
+def machine():
+    """Processor, cores, system and OpenSSL; no names of hosts."""
+    with open('/proc/cpuinfo', encoding='utf-8') as file:
+        model = re.search(r'^model name\s*:\s*(.*)$', file.read(), re.M)
+    with open('/etc/os-release', encoding='utf-8') as file:
+        system = re.search(r'^PRETTY_NAME="(.*)"$', file.read(), re.M)
+    openssl = subprocess.run(['openssl', 'version'], capture_output=True, text=True, check=False).stdout.split()[:2]
+    return '%s, %d cores, %s, %s' % (model.group(1) if model else 'unknown processor', os.cpu_count() or 0,
+                                     system.group(1) if system else 'unknown system', ' '.join(openssl))
+
+
+def block(data, command, commit, date, where):
+    lines = ['<!-- bench %s -->' % data['bench']] + list(TABLES[data['bench']](data))
+    lines += ['', '`%s`, commit %s, %s, on %s.' % (command, commit, date, where), '<!-- end -->']
+    return '\n'.join(lines)
+
+
+def replace(text, name, new):
+    """The document with that block replaced, or added at the end."""
+    old = re.compile(r'<!-- bench %s -->.*?<!-- end -->' % re.escape(name), re.S)
+    if old.search(text):
+        return old.sub(lambda _: new, text, count=1)
+    return text.rstrip('\n') + '\n\n' + new + '\n'
+
+
+def self_test():
+    data = {'bench': 'seal', 'rounds': 1, 'batch': 1, 'rows': [
+        {'algorithm': 'A', 'size': 16, 'overhead': 23, 'raw_seal_ns': 100.0, 'raw_aad_seal_ns': 110.0, 'seal_ns': 150.0,
+         'raw_open_ns': 100.0, 'raw_aad_open_ns': 1.0, 'open_ns': 125.0}]}
+    new = block(data, 'run', 'c', 'd', 'm')
+    good = '| A | 16 | 39 | 100 | 110 | 150 (1.50 x) | 100 | 1 | 125 (1.25 x) |' in new
+    once = replace('# T\n', 'seal', new)
+    good = good and replace(once, 'seal', new) == once and once.startswith('# T\n\n<!--') and once.count('<!-- end') == 1
+    print('%sok 1 - tables are written and replaced\n1..1' % ('' if good else 'not '))
+    return 0 if good else 1
+
+
+def main():
+    if sys.argv[1:] == ['--self-test']:
+        return self_test()
+    root, command = sys.argv[1:]
+    data = json.load(sys.stdin)
+    if data.get('bench') not in TABLES:
+        print('performance.py: no table for bench %r' % data.get('bench'), file=sys.stderr)
+        return 1
+    commit = subprocess.run(['git', '-C', root, 'rev-parse', '--short', 'HEAD'], capture_output=True, text=True,
+                            check=False).stdout.strip() or 'unknown'
+    path = os.path.join(root, 'doc', 'PERFORMANCE.md')
+    with open(path, encoding='utf-8') as file:
+        text = file.read()
+    text = replace(text, data['bench'], block(data, command, commit, datetime.date.today().isoformat(), machine()))
+    with open(path, 'w', encoding='utf-8') as file:
+        file.write(text)
+    return 0
+
+
+sys.exit(main())
