@@ -72,10 +72,9 @@ def environment():
 
 
 def kept_lines(stage, pid):
-    tls = stage.tls(st.READER)
-    read = [stage.sealmq, 'sub', '--realm', stage.member(st.READER)] + tls + ['-t', st.EVERYTHING, '-v']
-    write = [stage.sealmq, 'pub', '--realm', stage.member(st.FRIDGE)] + stage.tls(st.FRIDGE) + [
-        '--to', st.READER, '-t', st.topic_of(st.FRIDGE), '--source', 'fridge', '--rate', '1']
+    read = [stage.sealmq, 'sub', '-o', stage.options_file(st.READER), '-t', st.EVERYTHING, '-v']
+    write = [stage.sealmq, 'pub', '-o', stage.options_file(st.FRIDGE), '--to', st.READER, '-t', st.topic_of(st.FRIDGE),
+             '--source', 'fridge', '--rate', '1']
     return ['', 'The realm and the broker stay up. In one terminal, the reader:', '', '  ' + shlex.join(read), '',
             'and in another one, a device:', '', '  ' + shlex.join(write), '',
             'To stop the broker and remove everything:', '',
@@ -84,7 +83,7 @@ def kept_lines(stage, pid):
 
 def summary(story, good, kept):
     book = story.ledger
-    over = book.overheads()
+    over, stamped = book.overheads(False), book.overheads(True)
     latency, opened, rate = book.latency_ms(), book.open_us(), book.rate()
     result = {
         'ok': good,
@@ -95,8 +94,8 @@ def summary(story, good, kept):
             'source': 'csv' if story.csv_file else 'generated',
             'messages': len(book.pairs), 'rate_per_s': rate and round(rate, 1),
             'lost': sum(book.missing().values()), 'refused': len(book.refused),
-            'payloads_seen_by_broker': len(book.seen), 'overhead_bytes_min': min(over) if over else None,
-            'overhead_bytes_max': max(over) if over else None,
+            'payloads_seen_by_broker': len(book.seen), 'overhead_bytes_max': max(over, default=None),
+            'overhead_with_stamp_bytes_max': max(stamped, default=None),
             'latency_ms_p50': latency, 'seal_us': book.seal_us, 'open_us_p50': opened,
             'sessions': {name: book.sessions[name] for name in story.senders}}}
     if kept:
@@ -123,6 +122,8 @@ def main(argv):
         status = 0 if good else 1
         true = sum(bool(claim.true) for claim in story.claims.rows)
         lines = ['%d of %d claims checked and true.' % (true, len(story.claims.rows))]
+        if good and not options.keep:
+            lines[0] += ' Try it yourself: ./run demo --keep'
         if options.keep:
             pid = stage.leave_broker()
             kept = {'dir': stage.dir, 'port': stage.port, 'pid': pid}

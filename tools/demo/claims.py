@@ -18,14 +18,14 @@ class Claim:
 
 
 class Claims:
-    def __init__(self, reader):
+    def __init__(self, reader, elsewhere):
         self.rows = [
-            Claim('broker_reads_nothing', 'The broker reads nothing', 'searching all it sees for plaintext'),
-            Claim('reader_reads_everything', '%s reads it all' % reader.capitalize(), 'in order, once, nothing lost'),
-            Claim('small', 'It stays small', 'at most 24 bytes over the plaintext'),
-            Claim('keys_rotate', 'Keys rotate as it runs', 'waiting for the first rotation'),
-            Claim('altered_refused', 'One bit flipped', 'soon the broker turns hostile'),
-            Claim('moved_refused', 'Moved elsewhere', ''),
+            Claim('broker_reads_nothing', 'Broker reads nothing', 'searching all it sees for plaintext'),
+            Claim('reader_reads_everything', '%s reads all' % reader.capitalize(), 'in order, once, nothing lost'),
+            Claim('small', 'Stays small', 'at most 24 bytes over the plaintext'),
+            Claim('keys_rotate', 'Keys rotate', 'waiting for the first rotation'),
+            Claim('altered_refused', 'One bit flipped', ''),
+            Claim('moved_refused', 'Moved to %s' % elsewhere, ''),
             Claim('replayed_refused', 'Sent a second time', ''),
         ]
 

@@ -6,7 +6,7 @@ import re
 import statistics
 import time
 
-BUDGET = 24  # bytes over the plaintext (PROTOCOL.md 3)
+BUDGET, STAMP = 24, 4  # bytes over the plaintext, and for a time stamp where one is asked for (PROTOCOL.md 3)
 REFUSAL = re.compile(r"refused: (?P<reason>[a-z-]+): (?P<text>.*?); topic '(?P<topic>[^']*)'"
                      r"(?:, sealed for topic '(?P<from>[^']*)')?")
 SEAL_TIME = re.compile(r'seal (\d+(?:\.\d+)?) us')
@@ -116,8 +116,10 @@ class Ledger:
 
     # ---- figures ----
 
-    def overheads(self):
-        return [len(pair.seen.payload) - len(pair.read.text.encode()) for pair in self.pairs]
+    def overheads(self, stamped):
+        """Bytes over the plaintext, of the messages that carry a time stamp or of those that do not."""
+        return [len(pair.seen.payload) - len(pair.read.text.encode()) for pair in self.pairs
+                if (pair.read.age_ms is not None) == stamped]
 
     def missing(self):
         """Counters that never came, per sender: all from 0 to the highest one must be there, once each."""
@@ -127,6 +129,11 @@ class Ledger:
             if counters:
                 lost[sender] = max(counters) + 1 - len(set(counters)) + len(counters) - len(set(counters))
         return lost
+
+    def in_order(self):
+        """Whether each sender's messages came in the order of its counters."""
+        return all(counters == sorted(counters) for counters in (
+            [read.counter for read in self.read if read.topic == topic] for topic in self.topics))
 
     def in_flight(self):
         return sum(len(queue) for queue in self._waiting_seen.values())

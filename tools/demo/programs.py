@@ -1,6 +1,7 @@
 """The programs that the demo starts: their lines as they come, and their end, whatever happens to us."""
 import ctypes
 import os
+import re
 import selectors
 import signal
 import subprocess
@@ -8,6 +9,7 @@ import time
 
 PR_SET_PDEATHSIG = 1
 LINE_MAX = 1 << 20
+NOT_AN_ERROR = re.compile(rb'^stats |--help|^$')
 
 
 class Failure(Exception):
@@ -93,7 +95,7 @@ class Programs:
         lines = (rest + data).split(b'\n')
         key.data[2] = lines.pop()[-LINE_MAX:]
         for line in lines:
-            if is_error:
+            if is_error and not NOT_AN_ERROR.search(line):
                 program.last_error = line.decode('utf-8', 'replace')
             handler = program.on_error if is_error else program.on_line
             if handler:

@@ -5,7 +5,7 @@ import shutil
 import sys
 import time
 
-REDRAW_S, ROW_S, LINE_S = 0.1, 0.33, 1.0
+REDRAW_S, ROW_S, LINE_S = 0.1, 0.33, 2.0
 CONTROL = re.compile(r'[\x00-\x1f\x7f-\x9f]')
 ESCAPE = re.compile(r'\x1b\[[0-9;]*m')
 STYLES = {'bold': '1', 'dim': '2', 'red': '31', 'green': '32', 'yellow': '33', 'blue': '34', 'magenta': '35',
@@ -20,7 +20,7 @@ class Paint:
     """Colours and characters that the terminal at hand can show."""
 
     def __init__(self, stream, live):
-        self.colours = live and 'NO_COLOR' not in os.environ and os.environ.get('TERM') != 'dumb'
+        self.colours = live and not os.environ.get('NO_COLOR') and os.environ.get('TERM') != 'dumb'
         unicode = 'utf' in (stream.encoding or '').lower()
         self.good, self.bad, self.wait, self.bar, self.rule, self.dots, self.arrow, self.to, self.sep = (
             ('✓', '✗', '·', '│', '─', '…', '→', '→', ' · ') if unicode else
@@ -37,10 +37,6 @@ class Paint:
 
     def mark(self, true):
         return self('dim', self.wait) if true is None else self('good', self.good) if true else self('bad', self.bad)
-
-
-def seconds(text, value, unit, digits=1):
-    return '' if value is None else '%s %.*f %s' % (text, digits, value, unit)
 
 
 class Silent:
@@ -175,12 +171,9 @@ class Live(Silent):
         lines = [self.title(width), ''] + self.table(width, max(min(height - 19, 12), 3)) + ['']
         lines += self.figures(width)
         lines += [''] + [self.claim_line(claim, width) for claim in show.claims.rows[:4]]
-        lines += [self.caption('the broker turns hostile: it holds back one message of %s and tries' % show.pump, width)]
+        lines += [paint('dim', paint.fit('   ' + show.caption, width).rstrip())]
         lines += [self.claim_line(claim, width) for claim in show.claims.rows[4:]]
         return lines + ['']
-
-    def caption(self, text, width):
-        return self.paint('dim', self.paint.fit('  ' + text, width).rstrip())
 
     def title(self, width):
         left, right = 'SealMQ', self.show.clock()
@@ -199,7 +192,7 @@ class Live(Silent):
                  paint('dim', paint.rule * left) + bar + paint('dim', paint.rule * right)]
         rows = self.rows[-count:]
         for seen, read in rows:
-            lines.append(self.seen_cell(seen, read, left) + bar + self.read_cell(read, right))
+            lines.append(self.seen_cell(seen, read, left) + bar + self.read_cell(read, right, self.is_new_key(read)))
         return lines + [paint.fit('', left) + bar] * (count - len(rows))
 
     def seen_cell(self, seen, read, width):
@@ -211,9 +204,15 @@ class Live(Silent):
         return self.paint(self.show.colour(read.sender), name) + self.paint('eye', shown) + '  ' + \
             self.paint('dim', over)
 
-    def read_cell(self, read, width):
+    def is_new_key(self, read):
+        """Whether this is the first row under its key, and not the sender's first row."""
+        keys = [row.read.session for row in self.rows if row.read.sender == read.sender and
+                row.read.counter < read.counter]
+        return bool(keys) and keys[-1] != read.session
+
+    def read_cell(self, read, width, new_key):
         head = 'key %-3d' % read.session
-        return self.paint('cyan', head) + self.paint.fit(window(read.text, width - len(head), self.paint.dots),
+        return self.paint('good' if new_key else 'dim', head) + self.paint.fit(window(read.text, width - len(head), self.paint.dots),
                                                         width - len(head))
 
     def figures(self, width):
@@ -227,7 +226,7 @@ class Live(Silent):
 
     def claim_line(self, claim, width):
         pad = ' ' * (2 - len(self.paint.good))
-        title = claim.title.ljust(25)
+        title = claim.title.ljust(21)
         detail = self.paint.fit(claim.detail, width - len(title) - 3).rstrip()
         style = 'bad' if claim.true is False else 'dim' if claim.true is None else 'plain'
         return '%s%s %s%s' % (self.paint.mark(claim.true), pad, self.paint('bold' if claim.true is not None else 'dim',

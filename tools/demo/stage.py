@@ -1,5 +1,6 @@
 """The stage: a realm, a private Mosquitto with TLS and certificates for everybody, and how each program is called."""
 import os
+import re
 import shutil
 import signal
 import socket
@@ -105,8 +106,8 @@ class Stage:
         while time.monotonic() < until and self.broker.process.poll() is None:
             with socket.socket() as s:
                 if s.connect_ex(('127.0.0.1', self.port)) == 0 and self.broker.process.poll() is None:
-                    # Somebody else may be listening there: it is ours once it has said so.
-                    if self.logged('listen socket on port %d' % self.port):
+                    # Somebody else may be listening there: it is ours once it has said that it runs.
+                    if re.search(r'mosquitto version \S+ running', self.log_text()):
                         return True
             self.programs.turn(0.02)
         return False
@@ -125,8 +126,8 @@ class Stage:
                  'per_listener_settings false',
                  'listener %d 127.0.0.1' % self.port,
                  'cafile %s' % self.member(BROKER, 'root.crt'),
-                 'certfile %s' % self.member(BROKER, 'member.crt'),
-                 'keyfile %s' % self.member(BROKER, 'member.key'),
+                 'certfile %s' % self.member(BROKER, 'server.crt'),
+                 'keyfile %s' % self.member(BROKER, 'server.key'),
                  'tls_version tlsv1.3',
                  'require_certificate true',
                  'use_identity_as_username true',
@@ -204,10 +205,10 @@ class Stage:
             '-i', READER, '-t', EVERYTHING, '-q', '1', '--from', ','.join(PUBLISHERS), '-F', '%j',
             '--rotate-every', str(self.rotate_every), '--stats', '1']
 
-    def pub(self, member, *what):
+    def pub(self, member, *what, plain=False):
         return [self.sealmq, 'pub', '--realm', self.member(member)] + self.tls(member) + [
-            '-i', member, '-t', topic_of(member), '-q', '1', '--to', READER, '--stamp',
-            '--rotate-every', str(self.rotate_every)] + list(what)
+            '-i', member, '-t', topic_of(member), '-q', '1'] + list(what) + (
+                ['--plain'] if plain else ['--to', READER, '--rotate-every', str(self.rotate_every)])
 
     def eye(self):
         return [self.mosquitto_sub] + self.tls(OBSERVER) + ['-V', '5', '-i', 'eye', '-t', '#', '-q', '1',
@@ -217,6 +218,12 @@ class Stage:
         """The broker's hand: mosquitto_pub sends exactly these bytes."""
         self.programs.run([self.mosquitto_pub] + self.tls(OBSERVER) + ['-V', '5', '-i', 'hand', '-t', topic, '-q', '1',
                                                                        '-s'], data=payload)
+
+    def options_file(self, member):
+        """For -o: everything about the connection and the realm, so that what is typed is short."""
+        words = ['--realm', self.member(member)] + self.tls(member)
+        self.write(member + '.options', ['%s %s' % pair for pair in zip(words[::2], words[1::2])])
+        return self.path(member + '.options')
 
     # ---- the end ----
 
