@@ -27,7 +27,7 @@ class Count:
 
     def add_tap(self, name, text):
         """Counts the TAP lines of one program. Returns whether it held to its plan (None: it is no TAP)."""
-        planned, seen, bad = None, 0, 0
+        planned, seen, bad, odd_skips = None, 0, 0, 0
         for line in text.splitlines():
             plan, result = TAP_PLAN.match(line), TAP_LINE.match(line)
             if plan:
@@ -40,6 +40,7 @@ class Count:
                 directive = (result.group(4) or '').upper()
                 if directive == 'SKIP':
                     self.skips.append((what, result.group(5).strip() or 'no reason given'))
+                    odd_skips += bool(result.group(1))
                 elif result.group(1) and directive != 'TODO':
                     bad += 1
                     self.failures.append(what)
@@ -50,7 +51,9 @@ class Count:
                 self.failures.append('%s: %s' % (name, line))
         if planned is None and not seen:
             return None
-        return 'failed' if bad else 'good' if planned in (None, seen) else 'short'
+        if bad or planned not in (None, seen):
+            return 'failed' if bad else 'short'
+        return 'odd skips' if odd_skips else 'good'
 
     def add(self, test):
         name, result = test['name'], test['result']
@@ -63,7 +66,9 @@ class Count:
                 self.passed += 1
             else:
                 self.failures.append('%s: %s' % (name, result))
-        elif tap == 'short' or (tap == 'good' and result not in GOOD):
+        elif tap == 'odd skips' and test.get('returncode') == 0:
+            pass  # cmocka 1.1.5 writes "not ok n # SKIP", which Meson takes for a failure
+        elif tap == 'short' or (tap in ('good', 'odd skips') and result not in GOOD):
             self.failures.append('%s: %s (status %s) before its end' % (name, result, test.get('returncode')))
 
 
@@ -90,6 +95,7 @@ def self_test():
         ('ok 1 - a\nok 2 - b\n1..2\n', 'ERROR', 2, 1, 0),
         ('1..2\nok 1 - a\nok 2 - b # SKIP no broker\n', 'OK', 1, 0, 1),
         ('1..1\nnot ok 1 # SKIP b\n', 'OK', 0, 0, 1),
+        ('1..2\nok 1 - a\nnot ok 2 # SKIP b\n', 'FAIL', 1, 0, 1),
         ('1..0 # SKIP no doxygen\n', 'SKIP', 0, 0, 1),
         ('', 'OK', 1, 0, 0),
         ('Segmentation fault\n', 'FAIL', 0, 1, 0),
