@@ -81,7 +81,7 @@ static int make_parties(void **state)
 	t = authority("plant issuer", 0);
 	make(&middle, SMQ_P256, &t, &root);
 	t.common_name = "plant deep issuer"; /* of its own name: self-issued ones do not count in a path */
-	make(&deep, SMQ_P256, &t, &middle); /* one authority too many for both path lengths */
+	make(&deep, SMQ_P256, &t, &middle);  /* one authority too many for both path lengths */
 	t = good();
 	make(&member, SMQ_P256, &t, &root);
 	return 0;
@@ -253,6 +253,7 @@ static const struct refusal refusals[] = {
 	{ .what = "realm cut short", .want = SMQ_ERR_CERT_NAME, .uri = "sealmq:plan/fridge-07" },
 	{ .what = "other scheme", .want = SMQ_ERR_CERT_NAME, .uri = "https:plant/fridge-07" },
 	{ .what = "no name", .want = SMQ_ERR_CERT_NAME, .uri = "sealmq:plant/", .cn = "x" },
+	{ .what = "a dash for the slash", .want = SMQ_ERR_CERT_NAME, .uri = "sealmq:plant-fridge-07" },
 	{ .what = "no slash", .want = SMQ_ERR_CERT_NAME, .uri = "sealmq:plantfridge-07" },
 	{ .what = "a path for a name", .want = SMQ_ERR_CERT_NAME, .uri = "sealmq:plant/a/b", .cn = "a/b" },
 	{ .what = "a wildcard", .want = SMQ_ERR_CERT_NAME, .uri = "sealmq:plant/+", .cn = "+" },
