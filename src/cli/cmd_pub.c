@@ -1,5 +1,5 @@
 /* sealmq pub: publishes, and waits until the broker has it. */
-#include "cli/cmd.h"
+#include "cli/cmd_pub.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* sealmq sub: subscribes, and prints what opens. */
-#include "cli/cmd.h"
+#include "cli/cmd_sub.h"
 
 #include <errno.h>
 #include <stdlib.h>

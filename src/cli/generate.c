@@ -9,22 +9,17 @@ enum { HELP_COLUMN = 30, HELP_WIDTH = 100 };
 
 /* ---- --help ---- */
 
-static void print_wrapped(FILE *out, const char *text, int column)
+static void print_wrapped(FILE *out, const char *text)
 {
-	int at = column;
-	for (const char *word = text; *word;) {
+	int at = HELP_COLUMN;
+	for (const char *word = text; *word; word += strspn(word, " ")) {
 		int len = (int)strcspn(word, " ");
-		if (at + len > HELP_WIDTH && at > HELP_COLUMN) {
+		if (at > HELP_COLUMN && at + 1 + len > HELP_WIDTH) {
 			fprintf(out, "\n%*s", HELP_COLUMN, "");
 			at = HELP_COLUMN;
 		}
-		at += fprintf(out, "%.*s", len, word);
+		at += fprintf(out, "%s%.*s", at > HELP_COLUMN ? " " : "", len, word);
 		word += len;
-		if (*word == ' ') {
-			word++;
-			fputc(' ', out);
-			at++;
-		}
 	}
 	fputc('\n', out);
 }
@@ -38,7 +33,7 @@ static void print_row(FILE *out, const struct option_row *row)
 	if (at >= HELP_COLUMN - 1)
 		at = fprintf(out, "\n") - 1;
 	fprintf(out, "%*s", HELP_COLUMN - at, "");
-	print_wrapped(out, row->help, HELP_COLUMN);
+	print_wrapped(out, row->help);
 }
 
 void options_print_help(enum option_user user, FILE *out)

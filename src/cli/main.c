@@ -6,12 +6,13 @@
 #include <sealmq/text.h>
 #include <sealmq/version.h>
 
-#include "cli/cmd.h"
 #include "cli/cmd_ca.h"
 #include "cli/cmd_config.h"
 #include "cli/cmd_data.h"
 #include "cli/cmd_group.h"
 #include "cli/cmd_inspect.h"
+#include "cli/cmd_pub.h"
+#include "cli/cmd_sub.h"
 #include "cli/command.h"
 #include "cli/nearest.h"
 #include "cli/options.h"

@@ -14,49 +14,21 @@
 #define WILL "Will"
 #define OTHER "Other"
 
-#define FLAG(letter, name, users, field, group, help)                                                                  \
-	{                                                                                                              \
-		letter, name, users, OPTION_FLAG, AT(field), NULL, group, help, 0, 0, NULL, false, false, false        \
-	}
-#define TEXT(letter, name, users, field, value, group, help)                                                           \
-	{                                                                                                              \
-		letter, name, users, OPTION_TEXT, AT(field), value, group, help, 0, 0, NULL, false, false, true        \
-	}
-#define SECRET(letter, name, users, field, value, group, help)                                                         \
-	{                                                                                                              \
-		letter, name, users, OPTION_TEXT, AT(field), value, group, help, 0, 0, NULL, false, true, true         \
-	}
-#define INT(letter, name, users, field, min, max, value, group, help)                                                  \
-	{                                                                                                              \
-		letter, name, users, OPTION_INT, AT(field), value, group, help, min, max, NULL, false, false, true     \
-	}
-#define SECONDS(letter, name, users, field, min, max, group, help)                                                     \
-	{                                                                                                              \
-		letter, name, users, OPTION_SECONDS, AT(field), "SECONDS", group, help, min, max, NULL, false, false,  \
-		    true                                                                                               \
-	}
-#define NUMBER(letter, name, users, field, min, max, value, group, help)                                               \
-	{                                                                                                              \
-		letter, name, users, OPTION_NUMBER, AT(field), value, group, help, min, max, NULL, false, false, false \
-	}
-#define LIST(letter, name, users, field, value, commas, group, help)                                                   \
-	{                                                                                                              \
-		letter, name, users, OPTION_LIST, AT(field), value, group, help, 0, 0, NULL, commas, false, false      \
-	}
-#define CHOICE(letter, name, users, field, choices, group, help)                                                       \
-	{                                                                                                              \
-		letter, name, users, OPTION_CHOICE, AT(field), choices, group, help, 0, 0, choices, false, false,      \
-		    false                                                                                              \
-	}
-#define MODE(letter, name, kind, help)                                                                                 \
-	{                                                                                                              \
-		letter, name, FOR_PUB, OPTION_MODE, AT(mode), NULL, MESSAGES, help, kind, 0, NULL, false, false, false \
-	}
-#define MESSAGE(letter, name, kind, value, group, help)                                                                \
-	{                                                                                                              \
-		letter, name, FOR_PUB, OPTION_MESSAGE, AT(mode), value, group, help, kind, 0, NULL, false, false,      \
-		    false                                                                                              \
-	}
+/* clang-format off */
+#define ROW(l, n, u, t, f, v, g, h) \
+	.letter = l, .name = n, .users = u, .type = t, .field = AT(f), .value = v, .group = g, .help = h
+#define FLAG(l, n, u, f, g, h) { ROW(l, n, u, OPTION_FLAG, f, NULL, g, h) }
+#define TEXT(l, n, u, f, v, g, h) { ROW(l, n, u, OPTION_TEXT, f, v, g, h) }
+#define SECRET(l, n, u, f, v, g, h) { ROW(l, n, u, OPTION_TEXT, f, v, g, h), .secret = true }
+#define INT(l, n, u, f, lo, hi, v, g, h) { ROW(l, n, u, OPTION_INT, f, v, g, h), .min = lo, .max = hi }
+#define SECONDS(l, n, u, f, lo, hi, g, h) { ROW(l, n, u, OPTION_SECONDS, f, "SECONDS", g, h), .min = lo, .max = hi }
+#define NUMBER(l, n, u, f, lo, hi, v, g, h) { ROW(l, n, u, OPTION_NUMBER, f, v, g, h), .min = lo, .max = hi }
+#define LIST(l, n, u, f, v, g, h) { ROW(l, n, u, OPTION_LIST, f, v, g, h) }
+#define NAMES(l, n, u, f, v, g, h) { ROW(l, n, u, OPTION_LIST, f, v, g, h), .commas = true }
+#define CHOICE(l, n, u, f, words, g, h) { ROW(l, n, u, OPTION_CHOICE, f, words, g, h), .choices = words }
+#define MODE(l, n, kind, h) { ROW(l, n, FOR_PUB, OPTION_MODE, mode, NULL, MESSAGES, h), .min = kind }
+#define MESSAGE(l, n, kind, v, g, h) { ROW(l, n, FOR_PUB, OPTION_MESSAGE, mode, v, g, h), .min = kind }
+/* clang-format on */
 
 enum { U16 = 65535 };
 #define U32 4294967295.0
@@ -64,8 +36,8 @@ enum { U16 = 65535 };
 #define DAY 86400.0
 
 const struct option_row option_rows[] = {
-	LIST('t', "topic", FOR_PUB, topics, "TOPIC", false, MESSAGES, "topic to publish to"),
-	LIST('t', "topic", FOR_SUB, topics, "FILTER", false, MESSAGES,
+	LIST('t', "topic", FOR_PUB, topics, "TOPIC", MESSAGES, "topic to publish to"),
+	LIST('t', "topic", FOR_SUB, topics, "FILTER", MESSAGES,
 	     "topic or filter with + and # to subscribe to; repeatable"),
 	MESSAGE('m', "message", MESSAGE_TEXT, "TEXT", MESSAGES, "publish this text"),
 	MESSAGE('f', "file", MESSAGE_FILE, "FILE", MESSAGES, "publish the content of a file as one message"),
@@ -76,13 +48,12 @@ const struct option_row option_rows[] = {
 	FLAG('r', "retain", FOR_PUB, retain, MESSAGES, "the broker keeps the message for later subscribers"),
 	INT(0, "repeat", FOR_PUB, repeat, 1, MANY, "N", MESSAGES, "publish the message (-m, -f, -s, -n) N times"),
 	SECONDS(0, "repeat-delay", FOR_PUB, repeat_delay, 0, DAY, MESSAGES, "with --repeat: pause between two of them"),
-	{ 'D', "property", FOR_BOTH, OPTION_PROPERTY, AT(properties), "COMMAND NAME VALUE", MESSAGES,
-	  "MQTT 5 property, e.g. -D publish content-type text/plain; user-property takes a name and a value; "
-	  "repeatable",
-	  0, 0, NULL, false, false, false },
-	LIST('T', "filter-out", FOR_SUB, filter_out, "FILTER", false, MESSAGES,
+	{ ROW('D', "property", FOR_BOTH, OPTION_PROPERTY, properties, "COMMAND NAME VALUE", MESSAGES,
+	      "MQTT 5 property, e.g. -D publish content-type text/plain; user-property takes a name and a value; "
+	      "repeatable") },
+	LIST('T', "filter-out", FOR_SUB, filter_out, "FILTER", MESSAGES,
 	     "drop messages whose topic falls under this filter; repeatable"),
-	LIST('U', "unsubscribe", FOR_SUB, unsubscribe, "FILTER", false, MESSAGES,
+	LIST('U', "unsubscribe", FOR_SUB, unsubscribe, "FILTER", MESSAGES,
 	     "unsubscribe from this filter after subscribing; repeatable"),
 	INT('C', "count", FOR_SUB, count, 1, MANY, "N", MESSAGES, "end after N messages"),
 	INT('W', "timeout", FOR_SUB, timeout_s, 1, 2147483647, "SECONDS", MESSAGES,
@@ -99,12 +70,12 @@ const struct option_row option_rows[] = {
 	NUMBER(0, "random-filter", FOR_SUB, random_filter, 0.1, 100, "PERCENT", MESSAGES,
 	       "let only this percentage of the messages through"),
 
-	LIST(0, "to", FOR_PUB, to, "MEMBER", true, SEALING,
-	     "seal for this member of the realm, which alone can open it; repeatable"),
-	LIST(0, "from", FOR_SUB, from, "MEMBER", true, SEALING,
-	     "open only what this member sealed; repeatable; default: every member of the realm"),
-	LIST(0, "group", FOR_BOTH, groups, "GROUP", true, SEALING,
-	     "seal for, or read, this group; repeatable; sub reads all groups it has a key for by default"),
+	NAMES(0, "to", FOR_PUB, to, "MEMBER", SEALING,
+	      "seal for this member of the realm, which alone can open it; repeatable"),
+	NAMES(0, "from", FOR_SUB, from, "MEMBER", SEALING,
+	      "open only what this member sealed; repeatable; default: every member of the realm"),
+	NAMES(0, "group", FOR_BOTH, groups, "GROUP", SEALING,
+	      "seal for, or read, this group; repeatable; sub reads all groups it has a key for by default"),
 	TEXT(0, "realm", FOR_BOTH, realm, "DIR", SEALING,
 	     "the member's realm directory; default $SEALMQ_REALM, else ~/.config/sealmq"),
 	FLAG(0, "plain", FOR_BOTH, plain, SEALING,
@@ -133,7 +104,7 @@ const struct option_row option_rows[] = {
 	SECONDS(0, "interval", FOR_PUB, interval_s, 0, 30 * DAY, TELEMETRY, "time between two records"),
 	NUMBER(0, "rate", FOR_PUB, rate, 0, 10000000, "PER_SECOND", TELEMETRY,
 	       "records per second, instead of --interval"),
-	LIST(0, "columns", FOR_PUB, columns, "NAME,...", true, TELEMETRY, "these columns only, in this order"),
+	NAMES(0, "columns", FOR_PUB, columns, "NAME,...", TELEMETRY, "these columns only, in this order"),
 	INT(0, "limit", FOR_PUB, limit, 1, MANY, "N", TELEMETRY, "end after N records"),
 	NUMBER(0, "sample", FOR_PUB, sample, 0, MANY, "FRACTION|N", TELEMETRY,
 	       "keep this fraction of the records (0.1), or every N-th (10)"),
@@ -163,8 +134,9 @@ const struct option_row option_rows[] = {
 	TEXT('i', "id", FOR_BOTH, id, "ID", BROKER, "client id; default: a random one"),
 	TEXT('I', "id-prefix", FOR_BOTH, id_prefix, "PREFIX", BROKER, "client id: this and the process id"),
 	INT('k', "keepalive", FOR_BOTH, keepalive, 5, U16, "SECONDS", BROKER, "time between two pings; default 60"),
-	{ 'V', "protocol-version", FOR_BOTH, OPTION_VERSION, AT(protocol), "5|311|31", BROKER,
-	  "MQTT version; default 5", 0, 0, "5|311|31|mqttv5|mqttv311|mqttv31", false, false, false },
+	{ ROW('V', "protocol-version", FOR_BOTH, OPTION_VERSION, protocol, "5|311|31", BROKER,
+	      "MQTT version; default 5"),
+	  .choices = "5|311|31|mqttv5|mqttv311|mqttv31" },
 	FLAG('c', "disable-clean-session", FOR_BOTH, persistent, BROKER,
 	     "the broker keeps subscriptions and messages while we are away; needs -i"),
 	TEXT('x', "session-expiry", FOR_BOTH, session_expiry, "SECONDS", BROKER,
@@ -198,13 +170,12 @@ const struct option_row option_rows[] = {
 	INT(0, "will-qos", FOR_BOTH, will_qos, 0, 2, "0|1|2", WILL, "default 0"),
 	FLAG(0, "will-retain", FOR_BOTH, will_retain, WILL, "and keeps for later subscribers"),
 
-	{ 'o', "options-file", FOR_BOTH, OPTION_FILE, 0, "FILE", OTHER, "read options from a file, one a line", 0, 0,
-	  NULL, false, false, false },
-	{ 0, "config", FOR_BOTH, OPTION_TEXT, AT(config_file), "FILE", OTHER,
-	  "take settings from this sealmq.yaml; default $SEALMQ_CONFIG, else ~/.config/sealmq/sealmq.yaml", 0, 0, NULL,
-	  false, false, true },
-	{ 0, "help", FOR_BOTH, OPTION_FLAG, AT(help), NULL, OTHER, "this text", 0, 0, NULL, false, false, true },
-	{ 0, "version", FOR_BOTH, OPTION_FLAG, AT(version), NULL, OTHER, "the version", 0, 0, NULL, false, false,
-	  true },
+	{ ROW('o', "options-file", FOR_BOTH, OPTION_FILE, realm, "FILE", OTHER,
+	      "read options from a file, one a line") },
+	{ ROW(0, "config", FOR_BOTH, OPTION_TEXT, config_file, "FILE", OTHER,
+	      "take settings from this sealmq.yaml; default $SEALMQ_CONFIG, else ~/.config/sealmq/sealmq.yaml"),
+	  .early = true },
+	{ ROW(0, "help", FOR_BOTH, OPTION_FLAG, help, NULL, OTHER, "this text"), .early = true },
+	{ ROW(0, "version", FOR_BOTH, OPTION_FLAG, version, NULL, OTHER, "the version"), .early = true },
 };
 const size_t option_row_count = sizeof option_rows / sizeof option_rows[0];
