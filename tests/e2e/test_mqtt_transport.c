@@ -678,6 +678,32 @@ static void unacknowledged_messages_go_out_again_once_and_first(void **state)
 	fake_close(&f);
 }
 
+/* The packaged broker sends more QoS 2 messages ahead than a client allows; the library, left at its default of 20,
+ * breaks the connection on the 21st. */
+static void a_broker_that_sends_far_ahead(void **state)
+{
+	struct fake f;
+	struct peer p;
+	(void)state;
+	fake_open(&f);
+	peer_init(&p, f.port);
+	peer_open(&p);
+	assert_true(fake_welcome(&f));
+	for (int i = 1; i <= 200; i++)
+		fake_send(&f, (uint8_t[]){ 0x34, 7, 0, 1, 't', 0, (uint8_t)i, 0, 'x' }, 9);
+	for (int i = 1; i <= 200; i++) {
+		assert_true(fake_read(&f));
+		assert_int_equal(f.packet[0], 0x50);
+		assert_int_equal(f.packet[3], i);
+	}
+	for (int i = 1; i <= 200; i++)
+		fake_send(&f, (uint8_t[]){ 0x62, 2, 0, (uint8_t)i }, 4);
+	assert_true(UNTIL(p.messages == 200, 3000));
+	assert_int_equal(p.disconnects, 0);
+	peer_free(&p);
+	fake_close(&f);
+}
+
 static void no_more_under_way_than_allowed(void **state)
 {
 	struct fake f;
@@ -960,8 +986,11 @@ static int clean_up(void **state)
 	return 0;
 }
 
-int main(void)
+/* An argument picks tests by name, '*' and '?' allowed. */
+int main(int argc, char **argv)
 {
+	if (argc > 1)
+		cmocka_set_test_filter(argv[1]);
 #define ROW(f) cmocka_unit_test_teardown(f, clean_up)
 	const struct CMUnitTest tests[] = {
 		ROW(every_version_and_qos),
@@ -980,6 +1009,7 @@ int main(void)
 		ROW(a_full_backlog_is_a_timeout),
 		ROW(what_cannot_be_reached_is_named),
 		ROW(unacknowledged_messages_go_out_again_once_and_first),
+		ROW(a_broker_that_sends_far_ahead),
 		ROW(no_more_under_way_than_allowed),
 		ROW(a_packet_identifier_in_use_is_not_used_again),
 		ROW(qos_0_is_bounded_and_accounted_for),

@@ -325,6 +325,10 @@ static smq_err apply_numbers(struct mosquitto *m, const struct settings *s)
 	int rc = mosquitto_int_option(m, MOSQ_OPT_PROTOCOL_VERSION, s->protocol);
 	if (!rc)
 		rc = mosquitto_int_option(m, MOSQ_OPT_SEND_MAXIMUM, (int)s->inflight_max);
+	/* Brokers of the same version send more QoS 2 messages ahead than a client allows (on an acknowledgement they
+	 * count from its place in their list, not the list), and the library then breaks the connection. */
+	if (!rc)
+		rc = mosquitto_int_option(m, MOSQ_OPT_RECEIVE_MAXIMUM, UINT16_MAX);
 	/* Without it a small packet waits up to 40 ms for the acknowledgement of the one before. */
 	if (!rc)
 		rc = mosquitto_int_option(m, MOSQ_OPT_TCP_NODELAY, s->port != 0);
