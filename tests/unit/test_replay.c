@@ -103,6 +103,20 @@ static void window_agrees_with_a_plain_model(void **state)
 	}
 }
 
+/* Every bit of the ring is set, then a jump: what lies between must be as new, wherever it lands. */
+static void a_jump_leaves_nothing_of_the_past(void **state)
+{
+	(void)state;
+	for (uint64_t jump = 1; jump < 3 * BITS; jump += 7) {
+		struct smq_replay r = { 0 };
+		for (uint64_t i = 0; i < 2 * BITS; i++)
+			assert_int_equal(take(&r, i), SMQ_OK);
+		assert_int_equal(take(&r, 2 * BITS - 1 + jump), SMQ_OK);
+		for (uint64_t i = r.next - W; i < r.next - 1; i++)
+			assert_int_equal(smq_replay_check(&r, i), i < 2 * BITS ? SMQ_ERR_REPLAY : SMQ_OK);
+	}
+}
+
 static void gaps_are_counted_from_the_first_message_on(void **state)
 {
 	(void)state;
@@ -193,6 +207,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(counters_pass_once_and_only_inside_the_window),
 		cmocka_unit_test(window_agrees_with_a_plain_model),
+		cmocka_unit_test(a_jump_leaves_nothing_of_the_past),
 		cmocka_unit_test(gaps_are_counted_from_the_first_message_on),
 		cmocka_unit_test(check_changes_nothing),
 		cmocka_unit_test(a_floor_refuses_all_below_and_nothing_above),
