@@ -92,7 +92,6 @@ struct smq_refusal {
 	const char *moved_from; /* the topic it was sealed for, where that is known, else NULL */
 	uint64_t epoch;
 	uint64_t counter;
-	uint64_t suppressed; /* like ones that were only counted since the last call, see smq_counts */
 };
 
 enum smq_event_kind {
@@ -160,7 +159,8 @@ struct smq_client_options {
 	int inflight_max;             /* default 20 */
 	int backoff_min_ms, backoff_max_ms; /* default 250 and 30,000; jittered */
 	int connect_timeout_ms;       /* default 10,000 */
-	const struct smq_mqtt_message *will; /* sealed like any other where it can be; NULL: none */
+	const struct smq_mqtt_message *will; /* sealed for will_group, or as it is where plain is set; NULL: none */
+	const char *will_group; /* a session's keys do not exist yet when the broker takes the will, a group's do */
 	const struct smq_property *properties; /* for connect, will and disconnect */
 	size_t property_count;
 

@@ -504,12 +504,13 @@ static void on_message(void *self, const struct smq_mqtt_message *m)
 
 static void subscribe_control(struct smq_messenger *g)
 {
+	int options = 1 | (g->o->protocol == 5 ? SMQ_SUB_NO_LOCAL : 0);
 	g->control_subs = 0;
 	for (int i = 0; g->config.member && i < 2; i++) {
 		const char *topic = smq_member_topic(g->config.member, i);
 		if (i == 1 && strcmp(topic, smq_member_topic(g->config.member, 0)) == 0)
 			break;
-		if (g->transport->ops->subscribe(g->transport, topic, 1, NULL, 0, &g->control_ids[i]) == SMQ_OK)
+		if (g->transport->ops->subscribe(g->transport, topic, options, NULL, 0, &g->control_ids[i]) == SMQ_OK)
 			g->control_subs++;
 	}
 }

@@ -63,7 +63,7 @@ static void put_refusal(const struct report *r, const struct smq_refusal *refusa
 void report_refusal(struct report *r, const struct smq_refusal *refusal, int64_t now_ms, struct buf *out)
 {
 	struct report_reason *reason = reason_of(r, refusal->reason, now_ms);
-	r->total += 1 + refusal->suppressed;
+	r->total++;
 	if (r->first == SMQ_OK)
 		r->first = refusal->reason;
 	if (now_ms - reason->since_ms >= REPORT_WINDOW_MS) {
@@ -71,7 +71,6 @@ void report_refusal(struct report *r, const struct smq_refusal *refusal, int64_t
 		reason->since_ms = now_ms;
 		reason->printed = 0;
 	}
-	reason->held_back += refusal->suppressed;
 	if (reason->printed >= REPORT_PER_WINDOW) {
 		reason->held_back++;
 		return;

@@ -414,6 +414,7 @@ struct smq_client_options settings_client(const struct settings *s, bool publish
 						   .qos = (int)s->will_qos,
 						   .retain = s->will_retain };
 		o.will = will;
+		o.will_group = s->groups.count > 0 ? s->groups.items[0] : NULL;
 	}
 	return o;
 }

@@ -22,6 +22,8 @@ struct smq_client {
 	void *member_memory;
 	smq_member *member;
 	struct smq_groups groups;
+	struct smq_mqtt_message will; /* sealed */
+	uint8_t *will_payload;
 	bool stopped;
 };
 
@@ -170,6 +172,36 @@ static smq_err open_outbox(struct smq_client *c, struct smq_outbox *ret_outbox, 
 	return err == SMQ_OK ? SMQ_OK : because(err, ret_why, file ? file : "outbox", smq_err_text(err));
 }
 
+/*
+ * The broker keeps the will from the start of the connection, so it is sealed before there is one. After a reconnect
+ * the broker is given the same bytes: a will that was published once already is a replay to those who read it.
+ */
+static smq_err seal_will(struct smq_client *c, const char **ret_why)
+{
+	struct smq_client_options *o = &c->options;
+	size_t len = 0;
+	if (!o->will || o->plain)
+		return SMQ_OK;
+	if (!o->will_group || !c->groups.self)
+		return because(
+		    SMQ_ERR_USAGE, ret_why,
+		    "a will is sealed for a group, since a session has no keys yet when the broker takes it: "
+		    "name a group that this realm holds, or send plain",
+		    NULL);
+	size_t room = c->groups.room(o->will->payload.len);
+	c->will_payload = malloc(room);
+	if (!c->will_payload)
+		return because(SMQ_ERR_NO_MEMORY, ret_why, "out of memory", NULL);
+	smq_err err = c->groups.seal(c->groups.self, o->will_group, o->will->topic, o->will->payload, now(),
+				     smq_mspan_of(c->will_payload, room), &len);
+	if (err != SMQ_OK)
+		return because(err, ret_why, "the will cannot be sealed", smq_err_text(err));
+	c->will = *o->will;
+	c->will.payload = smq_span_of(c->will_payload, len);
+	o->will = &c->will;
+	return SMQ_OK;
+}
+
 static smq_err make_messenger(struct smq_client *c, const char **ret_why)
 {
 	struct smq_messenger_config config = {
@@ -204,6 +236,8 @@ static smq_err build(struct smq_client *c, const char **ret_why)
 		err = make_member(c, ret_why);
 	if (err == SMQ_OK && o->realm)
 		err = smq_groups_realm_open(o, &c->groups, ret_why);
+	if (err == SMQ_OK)
+		err = seal_will(c, ret_why);
 	return err == SMQ_OK ? make_messenger(c, ret_why) : err;
 }
 
@@ -238,6 +272,7 @@ void smq_client_free(smq_client *c)
 	if (c->member)
 		smq_member_done(c->member);
 	free(c->member_memory);
+	free(c->will_payload);
 	smq_wakeup_done(&c->wakeup);
 	free(c);
 }

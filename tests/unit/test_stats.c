@@ -157,21 +157,6 @@ static void refusals_are_rate_limited(void **state)
 	buf_free(&out);
 }
 
-static void what_the_library_held_back_counts_too(void **state)
-{
-	struct report r = { .tool = "t" };
-	struct buf out = { 0 };
-	struct smq_refusal junk = { .reason = SMQ_ERR_MALFORMED, .topic = "x", .sender = "", .suppressed = 40 };
-	(void)state;
-	report_refusal(&r, &junk, 0, &out);
-	out.len = 0;
-	report_held_back(&r, 1, true, &out);
-	buf_put(&out, "", 1);
-	assert_non_null(strstr(out.p, "t: 40 more like this: "));
-	assert_int_equal(r.total, 41);
-	buf_free(&out);
-}
-
 static void quiet_counts_and_says_nothing(void **state)
 {
 	struct report r = { .tool = "t", .quiet = true };
@@ -194,7 +179,6 @@ int main(void)
 		cmocka_unit_test(lines_say_what_happened),
 		cmocka_unit_test(publishers_lines),
 		cmocka_unit_test(refusals_are_rate_limited),
-		cmocka_unit_test(what_the_library_held_back_counts_too),
 		cmocka_unit_test(quiet_counts_and_says_nothing),
 	};
 	return cmocka_run_group_tests_name("stats", tests, NULL, NULL);
