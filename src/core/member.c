@@ -409,37 +409,6 @@ smq_err smq_member_seal(smq_member *m, const char *to, const char *topic, smq_sp
 	return SMQ_OK;
 }
 
-/* ---- notes ---- */
-
-void smq_member_note(smq_member *m, enum smq_note_kind kind, const char *peer, uint64_t session, smq_err err,
-		     size_t wire_bytes, int64_t took_ms)
-{
-	if (m->note_count == SMQ_NOTES_MAX)
-		return;
-	size_t at = (m->note_first + m->note_count++) % SMQ_NOTES_MAX;
-	memcpy(m->note_names[at], peer, strlen(peer) + 1);
-	m->notes[at] = (struct smq_note){
-		.kind = kind,
-		.session = session,
-		.err = err,
-		.wire_bytes = wire_bytes,
-		.took_ms = took_ms,
-	};
-}
-
-static bool take_note(smq_member *m, struct smq_action *ret_action)
-{
-	if (m->note_count == 0)
-		return false;
-	ret_action->kind = SMQ_ACT_NOTE;
-	ret_action->note = m->notes[m->note_first];
-	memcpy(m->note_name, m->note_names[m->note_first], sizeof(m->note_name));
-	ret_action->note.peer = m->note_name;
-	m->note_first = (m->note_first + 1) % SMQ_NOTES_MAX;
-	m->note_count--;
-	return true;
-}
-
 /* ---- what is due ---- */
 
 static bool take_out(smq_member *m, struct smq_action *ret_action)
@@ -554,7 +523,7 @@ static int64_t compute_due(const smq_member *m)
 
 bool smq_member_next(smq_member *m, struct smq_now now, struct smq_action *ret_action)
 {
-	if (take_note(m, ret_action) || take_out(m, ret_action))
+	if (smq_member_take_note(m, ret_action) || take_out(m, ret_action))
 		return true;
 	if (!m->dirty && now.mono_ms < m->due_ms)
 		return false;
@@ -566,7 +535,7 @@ bool smq_member_next(smq_member *m, struct smq_now now, struct smq_action *ret_a
 	}
 	m->dirty = false;
 	m->due_ms = compute_due(m);
-	return take_note(m, ret_action);
+	return smq_member_take_note(m, ret_action);
 }
 
 int64_t smq_member_wake_at(const smq_member *m)

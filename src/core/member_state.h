@@ -160,7 +160,9 @@ struct run *smq_run_of(struct smq_member *m, const struct peer *peer);
 smq_err smq_keyex_input(struct smq_member *m, const struct smq_keyex *message, size_t wire_len, struct smq_now now);
 smq_err smq_keyex_send(struct smq_member *m, enum smq_keyex_kind kind, const char *to, smq_span id, smq_span body);
 
+/* member_notes.c */
 void smq_member_note(struct smq_member *m, enum smq_note_kind kind, const char *peer, uint64_t session, smq_err err,
 		     size_t wire_bytes, int64_t took_ms);
+bool smq_member_take_note(struct smq_member *m, struct smq_action *ret_action);
 
 #endif
