@@ -105,6 +105,7 @@ def summary(story, good, kept):
 
 def main(argv):
     options = arguments(argv)
+    sys.stdout.reconfigure(errors='replace')  # a terminal that lacks a character shows another
 
     def stopped(number, frame):
         raise Stopped(signal.Signals(number).name)

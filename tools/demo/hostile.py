@@ -40,7 +40,7 @@ class Hostile:
         held = got and self.read() == [FIRST]
         self.stage.withhold(None)
         self.captured = self.seen()[before] if got else None
-        self.say('the broker turns hostile: it has held back a message of %s' % st.PUMP)
+        self.say('the broker turns hostile: it held back a message of %s and sends it on' % st.PUMP)
         return held
 
     def attack(self, key, topic, payload, reason):

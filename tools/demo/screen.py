@@ -77,6 +77,7 @@ class Lines(Silent):
         try:
             print(clean(text), file=self.stream, flush=True)
         except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())  # nobody reads: end as SIGPIPE would
             raise SystemExit(141)
 
     phase = event = say
@@ -187,8 +188,10 @@ class Live(Silent):
         left = (width - 3) * 45 // 100
         right = width - 3 - left
         bar = ' ' + paint('dim', paint.bar) + ' '
-        lines = [paint('bad', paint.fit('WHAT THE BROKER SEES', left)) + bar +
-                 paint('good', paint.fit('WHAT %s READS' % self.show.reader.upper(), right)),
+        sees, reads, unit = 'WHAT THE BROKER SEES', 'WHAT %s READS' % self.show.reader.upper(), 'plain+seal'
+        unit = unit if left > len(sees) + len(unit) else ''
+        lines = [paint('bad', sees) + paint('dim', unit.rjust(left - len(sees))) + bar +
+                 paint('good', reads) + paint('dim', paint.fit('  ' + self.show.sources, right - len(reads)).rstrip()),
                  paint('dim', paint.rule * left) + bar + paint('dim', paint.rule * right)]
         rows = self.rows[-count:]
         for seen, read in rows:
