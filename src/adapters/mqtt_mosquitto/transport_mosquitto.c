@@ -467,17 +467,6 @@ static bool finish_tcp(struct transport *t)
 	return true;
 }
 
-/* Whether the other side hung up before CONNACK. The library takes that for "handshake goes on" and spins. */
-static bool hung_up(struct transport *t)
-{
-	uint8_t byte;
-	ssize_t n = recv(mosquitto_socket(t->m), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-	if (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)))
-		return false;
-	connection_over(t, err_of_end(t, n == 0 ? MOSQ_ERR_CONN_LOST : MOSQ_ERR_ERRNO, errno), 0);
-	return true;
-}
-
 /* ---- reading and writing ---- */
 
 /* After a call into the library: tells what it noted. False if the connection is over. */
@@ -555,8 +544,6 @@ static void serve_connection(struct transport *t, bool readable, bool writable)
 		return;
 	if (t->tcp_up) {
 		bool handshake = t->s.tls && t->state == CONNECTING && t->now_ms >= t->tick_ms;
-		if (readable && t->state == CONNECTING && hung_up(t))
-			return;
 		if ((readable || writable || handshake) && !read_packets(t))
 			return;
 		if (!write_packets(t))
