@@ -197,6 +197,18 @@ static int weight(smq_err err)
 	}
 }
 
+/* What a refusal may say of the sender: claimed, not proven. */
+static void claim(const struct entry *e, const struct smq_sealed *s, struct smq_message *m)
+{
+	if (s->kind == SMQ_SEALED_SESSION)
+		return;
+	m->epoch = s->epoch;
+	m->counter = s->counter;
+	m->group = e->file.group;
+	if (s->sender_id < e->file.member_count)
+		m->sender = e->file.members[s->sender_id];
+}
+
 /* The header names no group: the one that has heard this life before is tried alone, else all that cover the topic. */
 static smq_err groups_open(void *self, const char *topic, smq_span payload, struct smq_now now, smq_mspan room,
 			   struct smq_message *ret_message)
@@ -209,7 +221,7 @@ static smq_err groups_open(void *self, const char *topic, smq_span payload, stru
 		return err;
 	for (struct entry *e = g->first; e; e = e->next) {
 		if (e->readable && smq_group_knows(&e->group, &s)) {
-			ret_message->sender = e->file.members[s.sender_id];
+			claim(e, &s, ret_message);
 			return open_in(g, e, &s, topic, now, room, ret_message);
 		}
 	}
@@ -219,8 +231,10 @@ static smq_err groups_open(void *self, const char *topic, smq_span payload, stru
 		err = open_in(g, e, &s, topic, now, room, ret_message);
 		if (err == SMQ_OK)
 			return SMQ_OK;
-		if (weight(err) > weight(worst))
+		if (weight(err) > weight(worst)) {
 			worst = err;
+			claim(e, &s, ret_message);
+		}
 	}
 	return worst;
 }

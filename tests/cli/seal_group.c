@@ -19,7 +19,8 @@ int main(int argc, char **argv)
 	if (argc != 8)
 		return 2;
 	if (smq_group_files_load(argv[1], NULL, &file, why, sizeof(why)) != SMQ_OK ||
-	    smq_group_init(&group, smq_crypto_openssl(), smq_random_system(), &file, argv[2], NULL, &life, 1) != SMQ_OK) {
+	    smq_group_init(&group, smq_crypto_openssl(), smq_random_system(), &file, argv[2], NULL, &life, 1) !=
+		SMQ_OK) {
 		fprintf(stderr, "%s\n", why);
 		return 1;
 	}

@@ -50,19 +50,16 @@ static void process_start(struct process *p, const char *name, struct store_memo
 	p->file = group_file();
 	if (disk) {
 		p->store = store_memory_port(disk);
-		assert_int_equal(smq_group_windows_init(&p->windows_store, &p->store, smq_crypto_openssl(), &p->file,
-							&p->windows),
-				 SMQ_OK);
+		assert_int_equal(
+		    smq_group_windows_init(&p->windows_store, &p->store, smq_crypto_openssl(), &p->file, &p->windows),
+		    SMQ_OK);
 	}
 	assert_int_equal(smq_group_init(&p->group, smq_crypto_openssl(), smq_random_system(), &p->file, name,
 					disk ? &p->windows : NULL, p->lives, LIVES),
 			 SMQ_OK);
 }
 
-static void process_stop(struct process *p)
-{
-	smq_group_done(&p->group);
-}
+static void process_stop(struct process *p) { smq_group_done(&p->group); }
 
 /* Ends without a word: only what is on disk survives. */
 static void process_kill(struct process *p)
@@ -411,8 +408,9 @@ static void no_randomness_no_boot_id(void **state)
 	assert_int_equal(smq_boot_id_new(&none, id), SMQ_ERR_IO);
 	memset(&p, 0, sizeof(p));
 	p.file = group_file();
-	assert_int_equal(smq_group_init(&p.group, smq_crypto_openssl(), &none, &p.file, "archive", NULL, p.lives, LIVES),
-			 SMQ_ERR_IO);
+	assert_int_equal(
+	    smq_group_init(&p.group, smq_crypto_openssl(), &none, &p.file, "archive", NULL, p.lives, LIVES),
+	    SMQ_ERR_IO);
 }
 
 /* ---- a boot id that is kept: counters are on disk before they are used ---- */
@@ -468,7 +466,7 @@ static void reservations_end_with_the_counters(void **state)
 	assert_true(smq_reserve_next(&r, &value));
 	assert_true(value == SMQ_VARINT_MAX + 1);
 	assert_false(smq_reserve_next(&r, &value)); /* one write at a time */
-	smq_reserve_stored(&r, 17);		     /* not what was asked for */
+	smq_reserve_stored(&r, 17);                 /* not what was asked for */
 	assert_true(smq_reserve_limit(&r) == SMQ_VARINT_MAX - 4);
 	assert_true(smq_reserve_next(&r, &value));
 	smq_reserve_stored(&r, value);
@@ -504,7 +502,8 @@ static void key_files_read_back(void **state)
 	f.filter_count = SMQ_GROUP_FILTERS_MAX;
 	for (size_t i = 0; i < f.filter_count; i++)
 		memset(f.filters[i], 'a', SMQ_GROUP_FILTER_MAX);
-	assert_int_equal(smq_group_file_encode(&f, smq_mspan_of(text, sizeof(text)), &len), SMQ_OK); /* the largest fits */
+	assert_int_equal(smq_group_file_encode(&f, smq_mspan_of(text, sizeof(text)), &len),
+			 SMQ_OK); /* the largest fits */
 	assert_int_equal(smq_group_file_decode(smq_span_of(text, len), &back, NULL), SMQ_OK);
 }
 
@@ -526,12 +525,15 @@ static void key_files_have_one_spelling(void **state)
 		{ 7, "sealmq-group 1\nrealm plant\ngroup g\nepoch 01\n", SMQ_ERR_MALFORMED, 4 },
 		{ 8, "sealmq-group 1\nrealm plant\ngroup g\nepoch 99999999999999999999\n", SMQ_ERR_MALFORMED, 4 },
 		{ 9, "sealmq-group 1\nrealm plant\ngroup g\nepoch 1\nalgorithm a128gcm\n", SMQ_ERR_ALGORITHM, 5 },
-		{ 10, "sealmq-group 1\nrealm plant\ngroup g\nepoch 1\nalgorithm AES-CCM-16-64-128\n", SMQ_ERR_ALGORITHM, 5 },
+		{ 10, "sealmq-group 1\nrealm plant\ngroup g\nepoch 1\nalgorithm AES-CCM-16-64-128\n", SMQ_ERR_ALGORITHM,
+		  5 },
 		{ 11, HEAD "secret " SECRET_HEX "\n", SMQ_ERR_MALFORMED, 6 },
 		{ 12, HEAD "member a\nmember a\nsecret " SECRET_HEX "\n", SMQ_ERR_NAME, 8 },
 		{ 13, HEAD "member a\nfilter a/#/b\nsecret " SECRET_HEX "\n", SMQ_ERR_TOPIC, 8 },
 		{ 14, HEAD "member a\nsecret 42\n", SMQ_ERR_MALFORMED, 8 },
-		{ 15, HEAD "member a\nsecret A2" "42424242424242424242424242424242424242424242424242424242424242\n",
+		{ 15,
+		  HEAD "member a\nsecret A2"
+		       "42424242424242424242424242424242424242424242424242424242424242\n",
 		  SMQ_ERR_MALFORMED, 8 },
 		{ 16, HEAD "member a\nsecret " SECRET_HEX "\n\n", SMQ_ERR_TRAILING, 8 },
 		{ 17, HEAD "member a\nsecret " SECRET_HEX, SMQ_ERR_MALFORMED, 8 },

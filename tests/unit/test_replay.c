@@ -45,7 +45,7 @@ static void counters_pass_once_and_only_inside_the_window(void **state)
 		{ 20, 5, SMQ_OK },
 		{ 21, 5, SMQ_ERR_REPLAY },
 		{ 22, BITS - 1, SMQ_OK }, /* the last bit of the ring */
-		{ 23, BITS, SMQ_OK },	  /* and round to its first word, which must be clean */
+		{ 23, BITS, SMQ_OK },     /* and round to its first word, which must be clean */
 		{ 24, BITS + 1, SMQ_OK },
 		{ 25, BITS + 63, SMQ_OK },
 		{ 26, BITS, SMQ_ERR_REPLAY },
