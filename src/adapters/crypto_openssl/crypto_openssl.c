@@ -3,7 +3,9 @@
 #include <pthread.h>
 #include <sys/random.h>
 
+#include <openssl/core_names.h>
 #include <openssl/obj_mac.h>
+#include <openssl/params.h>
 
 #include <sealmq/client.h>
 
@@ -11,6 +13,21 @@
 
 static struct smq_openssl_lib lib;
 static pthread_once_t fetched = PTHREAD_ONCE_INIT;
+
+static EVP_PKEY *p256_template(void)
+{
+	EVP_PKEY *key = NULL;
+	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
+	OSSL_PARAM params[] = {
+		OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, (char[]){ "P-256" }, 5),
+		OSSL_PARAM_END,
+	};
+	if (!ctx || EVP_PKEY_fromdata_init(ctx) != 1 ||
+	    EVP_PKEY_fromdata(ctx, &key, EVP_PKEY_KEY_PARAMETERS, params) != 1)
+		key = NULL;
+	EVP_PKEY_CTX_free(ctx);
+	return key;
+}
 
 /* An explicit fetch is a search under a lock; once per process keeps it off every later path. */
 static void fetch(void)
@@ -21,6 +38,7 @@ static void fetch(void)
 	lib.aes256gcm = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
 	lib.chacha20poly1305 = EVP_CIPHER_fetch(NULL, "ChaCha20-Poly1305", NULL);
 	lib.aes128ccm = EVP_CIPHER_fetch(NULL, "AES-128-CCM", NULL);
+	lib.p256_template = p256_template();
 	lib.p256 = EC_GROUP_new_by_curve_name(NID_X9_62_prime256v1);
 	lib.p256_p = BN_new();
 	lib.p256_n = BN_new();

@@ -13,6 +13,7 @@ struct smq_openssl_lib {
 	EVP_MAC *hmac;
 	EVP_CIPHER *aes128gcm, *aes256gcm, *chacha20poly1305, *aes128ccm;
 	EC_GROUP *p256;
+	EVP_PKEY *p256_template; /* its parameters alone: public keys are made from it */
 	BIGNUM *p256_p, *p256_n;
 };
 
