@@ -256,6 +256,7 @@ void smq_session_activate(struct smq_member *m, int index, struct smq_now now, c
 	if (peer->active != NONE)
 		smq_session_to_grace(m, peer->active, now);
 	s->sealer.next_counter = peer->next_counter;
+	s->sealer.first_counter = peer->next_counter;
 	s->state = SESSION_ACTIVE;
 	peer->active = index;
 	peer->attempts = 0;

@@ -190,7 +190,7 @@ smq_err smq_sealer_init(struct smq_sealer *s, const struct smq_crypto *crypto, c
 	smq_err err = key_init(&key, crypto, secret, context);
 	if (err != SMQ_OK)
 		return err;
-	*s = (struct smq_sealer){ .key = key, .counter_limit = context->alg->message_limit };
+	*s = (struct smq_sealer){ .key = key, .counter_limit = SMQ_VARINT_MAX };
 	smq_wipe(&key, sizeof(key));
 	return SMQ_OK;
 }
@@ -214,7 +214,8 @@ smq_err smq_seal(struct smq_sealer *s, smq_span topic, int64_t stamp_ms, smq_spa
 	smq_span aad;
 	size_t head_len, cipher_len = plain.len + alg->tag_len;
 
-	if (s->next_counter >= s->counter_limit || s->next_counter >= alg->message_limit)
+	if (s->next_counter >= s->counter_limit || s->next_counter >= SMQ_VARINT_MAX ||
+	    s->next_counter - s->first_counter >= alg->message_limit)
 		return SMQ_ERR_KEY_SPENT;
 	header.counter = s->next_counter;
 	header.has_stamp = stamp_ms >= 0;

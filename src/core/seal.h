@@ -54,7 +54,8 @@ struct smq_seal_key {
 struct smq_sealer {
 	struct smq_seal_key key;
 	uint64_t next_counter;
-	uint64_t counter_limit; /* first counter that may not be used: the AEAD's limit, or the end of a reservation */
+	uint64_t first_counter; /* where this key began; the AEAD's limit counts from here. Set before the first seal */
+	uint64_t counter_limit; /* first counter that may not be used: the end of a reservation, or of all counters */
 	bool cose;
 };
 

@@ -7,6 +7,7 @@
 #include "cmocka_all.h"
 
 #include "base/table.h"
+#include "core/member_state.h"
 #include "wire/keyex.h"
 
 enum { A, B, C, D, E, F };
@@ -357,6 +358,24 @@ static void a_message_budget_rotates_too(void **state)
 	assert_int_equal(w.members[A].refused, 0);
 }
 
+static void a_long_life_outlives_any_single_key(void **state)
+{
+	(void)state;
+	pair_up(A, B);
+	/* Counters go on over sessions; the limit of an algorithm is on the seals of one key. */
+	struct peer *b = smq_peer_find(w.members[A].m, smq_span_str("b"));
+	w.members[A].m->sessions[b->active].sealer.next_counter = UINT64_C(1) << 33;
+	w.members[A].m->sessions[b->active].sealer.first_counter = UINT64_C(1) << 33;
+	flows(A, B);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(smq_member_rotate(w.members[A].m, "b"), SMQ_OK);
+		world_settle(&w);
+		flows(A, B);
+	}
+	assert_true(w.members[A].m->sessions[b->active].sealer.next_counter == (UINT64_C(1) << 33) + 4);
+	assert_int_equal(w.members[B].refused, 0);
+}
+
 static void more_than_two_parties(void **state)
 {
 	(void)state;
@@ -685,6 +704,7 @@ int main(void)
 		WORLD_TEST(flipped_key_messages_do_not_stop_the_genuine_ones),
 		WORLD_TEST(rotation_every_second_loses_and_refuses_nothing),
 		WORLD_TEST(a_message_budget_rotates_too),
+		WORLD_TEST(a_long_life_outlives_any_single_key),
 		WORLD_TEST(more_than_two_parties),
 		WORLD_TEST(a_replay_is_refused),
 		WORLD_TEST(yesterdays_messages_have_no_key),
