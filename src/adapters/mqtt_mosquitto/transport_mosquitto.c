@@ -58,9 +58,11 @@ struct transport {
 	unsigned failures;
 	uint64_t jitter;
 
-	bool tcp_up;   /* connect(2) has finished */
-	bool cut;      /* given up: the descriptor is shut down and waits in the library to be closed */
-	bool progress; /* the library logged something: a packet came in or went out */
+	bool tcp_up;      /* connect(2) has finished */
+	bool ipv4;        /* this attempt goes to IPv4 addresses only */
+	smq_err ipv6_err; /* how the attempt before it ended */
+	bool cut;         /* given up: the descriptor is shut down and waits in the library to be closed */
+	bool progress;    /* the library logged something: a packet came in or went out */
 
 	/* Noted in callbacks, told when it is safe. */
 	bool connack, session_present;
@@ -432,6 +434,12 @@ static int on_passphrase(char *room, int size, int writing, void *m)
 
 /* ---- dialling ---- */
 
+/* The library tries a name's first address and no other. Bound to IPv4, it passes over the IPv6 ones. */
+static const char *bind_address(const struct transport *t)
+{
+	return t->s.bind_address || !t->ipv4 ? t->s.bind_address : "0.0.0.0";
+}
+
 static void attempt(struct transport *t)
 {
 	t->state = CONNECTING;
@@ -440,10 +448,27 @@ static void attempt(struct transport *t)
 	t->misc_ms = t->now_ms;
 	t->tcp_up = t->cut = t->ended = t->connack = false;
 	errno = 0;
-	int rc = mosquitto_connect_bind_async(t->m, t->s.host, t->s.port, t->s.keepalive_s, t->s.bind_address);
+	int rc = mosquitto_connect_bind_async(t->m, t->s.host, t->s.port, t->s.keepalive_s, bind_address(t));
 	int number = errno;
 	if (rc != MOSQ_ERR_SUCCESS)
-		connection_over(t, err_of_end(t, rc, number), 0);
+		connection_over(t, t->ipv4 ? t->ipv6_err : err_of_end(t, rc, number), 0);
+}
+
+/* Where IPv6 did not get through, the name's IPv4 address has its turn at once: a broker on 127.0.0.1 alone is
+ * meant by "localhost", too, and that is ::1 first on most machines. */
+static bool fall_back(struct transport *t, smq_err err)
+{
+	struct sockaddr_storage own = { 0 };
+	socklen_t own_len = sizeof(own);
+	bool ipv6 =
+	    getsockname(mosquitto_socket(t->m), (struct sockaddr *)&own, &own_len) == 0 && own.ss_family == AF_INET6;
+	if (!ipv6 || t->s.bind_address)
+		return false;
+	cut_connection(t);
+	t->ipv4 = true;
+	t->ipv6_err = err;
+	attempt(t);
+	return true;
 }
 
 /* Asks how connect(2) ended. The library does not, and would spin on a refused one under TLS. */
@@ -460,7 +485,8 @@ static bool finish_tcp(struct transport *t)
 	if (number == 0 && getpeername(fd, (struct sockaddr *)&peer, &peer_len) != 0)
 		number = ECONNREFUSED;
 	if (number != 0) {
-		connection_over(t, err_of_errno(number), 0);
+		if (!fall_back(t, err_of_errno(number)))
+			connection_over(t, err_of_errno(number), 0);
 		return false;
 	}
 	t->tcp_up = true;
@@ -532,7 +558,7 @@ static bool look_at_keepalive(struct transport *t)
 
 static void give_up(struct transport *t)
 {
-	if (t->state == CONNECTING && t->now_ms >= t->due_ms)
+	if (t->state == CONNECTING && t->now_ms >= t->due_ms && (t->tcp_up || !fall_back(t, SMQ_ERR_TIMEOUT)))
 		connection_over(t, SMQ_ERR_TIMEOUT, 0);
 	else if (t->state == LEAVING && t->now_ms >= t->due_ms)
 		connection_over(t, SMQ_ERR_TIMEOUT, 0);
@@ -745,9 +771,10 @@ static void op_service(struct smq_transport *transport, bool readable, bool writ
 		connection_over(t, t->ended_err, t->ended_reason);
 		return;
 	}
-	if (t->state == WAITING && t->now_ms >= t->due_ms)
+	if (t->state == WAITING && t->now_ms >= t->due_ms) {
+		t->ipv4 = false;
 		attempt(t);
-	else if (live(t))
+	} else if (live(t))
 		serve_connection(t, readable, writable);
 }
 
