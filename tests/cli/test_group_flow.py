@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 
-SEALMQ, ROOT = sys.argv[1:3]
+SEALMQ, ROOT = os.path.abspath(sys.argv[1]), sys.argv[2]
 sys.path.insert(0, os.path.join(ROOT, 'tools'))
 from tap import Tap  # noqa: E402
 

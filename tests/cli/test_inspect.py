@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 
-SEALMQ, SEAL, ROOT = sys.argv[1:4]
+SEALMQ, SEAL, ROOT = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2]), sys.argv[3]
 sys.path.insert(0, os.path.join(ROOT, 'tools'))
 from tap import Tap  # noqa: E402
 
