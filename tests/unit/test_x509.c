@@ -195,7 +195,7 @@ static void a_member_is_accepted_with_all_its_fields(void **state)
 struct refusal {
 	const char *what;
 	smq_err want;
-	const char *cn, *uri;
+	const char *cn, *uri, *cn2, *uri2;
 	const char *oid; /* in place of ours */
 	unsigned key_usage;
 	enum smq_curve curve;
@@ -258,6 +258,11 @@ static const struct refusal refusals[] = {
 	{ .what = "a path for a name", .want = SMQ_ERR_CERT_NAME, .uri = "sealmq:plant/a/b", .cn = "a/b" },
 	{ .what = "a wildcard", .want = SMQ_ERR_CERT_NAME, .uri = "sealmq:plant/+", .cn = "+" },
 	{ .what = "dots", .want = SMQ_ERR_CERT_NAME, .uri = "sealmq:plant/..", .cn = ".." },
+	{ .what = "two names, ours first", .want = SMQ_ERR_CERT_NAME, .cn2 = "desk" },
+	{ .what = "the same name twice", .want = SMQ_ERR_CERT_NAME, .cn2 = "fridge-07" },
+	{ .what = "two URIs", .want = SMQ_ERR_CERT_NAME, .uri2 = "sealmq:plant/desk" },
+	{ .what = "a URI per realm", .want = SMQ_ERR_CERT_NAME, .uri2 = "sealmq:other/fridge-07" },
+	{ .what = "a URI of another kind beside ours", .want = SMQ_OK, .uri2 = "https://example.org/" },
 	{ .what = "64 characters",
 	  .want = SMQ_OK,
 	  .uri = "sealmq:plant/a234567890123456789012345678901234567890123456789012345678901234",
@@ -270,6 +275,8 @@ static void fill(struct smq_cert_template *t, const struct refusal *r)
 		t->common_name = strcmp(r->cn, "-") == 0 ? NULL : r->cn;
 	if (r->uri)
 		t->uri = strcmp(r->uri, "-") == 0 ? NULL : r->uri;
+	t->second_name = r->cn2;
+	t->second_uri = r->uri2;
 	if (r->oid)
 		t->usages[1] = strcmp(r->oid, "-") == 0 ? NULL : r->oid;
 	if (r->key_usage)

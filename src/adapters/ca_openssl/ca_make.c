@@ -165,6 +165,8 @@ static bool add_alt_names(X509 *cert, const struct smq_cert_template *t)
 	bool ok = names != NULL;
 	if (ok && t->uri)
 		ok = push_name(names, GEN_URI, t->uri);
+	if (ok && t->second_uri)
+		ok = push_name(names, GEN_URI, t->second_uri);
 	for (size_t i = 0; ok && i < SMQ_ALT_NAMES_MAX && t->dns[i]; i++)
 		ok = push_name(names, GEN_DNS, t->dns[i]);
 	for (size_t i = 0; ok && i < SMQ_ALT_NAMES_MAX && t->ip[i]; i++)
@@ -206,11 +208,15 @@ static bool set_serial(ASN1_INTEGER *to, const uint8_t serial[SMQ_SERIAL_LEN])
 	return ok;
 }
 
+static bool add_name(X509 *cert, const char *name)
+{
+	return !name || X509_NAME_add_entry_by_NID(X509_get_subject_name(cert), NID_commonName, MBSTRING_UTF8,
+						   (const uint8_t *)name, -1, -1, 0) == 1;
+}
+
 static bool fill_body(X509 *cert, const struct smq_cert_template *t, EVP_PKEY *key, X509 *issuer)
 {
-	X509_NAME *subject = X509_get_subject_name(cert);
-	if (t->common_name && X509_NAME_add_entry_by_NID(subject, NID_commonName, MBSTRING_UTF8,
-							 (const uint8_t *)t->common_name, -1, -1, 0) != 1)
+	if (!add_name(cert, t->common_name) || !add_name(cert, t->second_name))
 		return false;
 	return X509_set_version(cert, CERT_VERSION_3) == 1 && set_serial(X509_get_serialNumber(cert), t->serial) &&
 	       set_time(X509_getm_notBefore(cert), t->not_before_ms) &&

@@ -28,9 +28,10 @@ struct smq_cert_template {
 	bool authority;
 	int path_len; /* of an authority; -1: without limit */
 	unsigned key_usage;
-	const char *usages[SMQ_USAGES_MAX]; /* extended key usage: dotted object identifiers, up to the first NULL */
-	const char *uri;                    /* alternative names; NULL for none */
-	const char *dns[SMQ_ALT_NAMES_MAX]; /* up to the first NULL */
+	const char *usages[SMQ_USAGES_MAX];   /* extended key usage: dotted object identifiers, up to the first NULL */
+	const char *uri;                      /* alternative names; NULL for none */
+	const char *second_name, *second_uri; /* what must be refused; NULL for none */
+	const char *dns[SMQ_ALT_NAMES_MAX];   /* up to the first NULL */
 	const char *ip[SMQ_ALT_NAMES_MAX];
 };
 
