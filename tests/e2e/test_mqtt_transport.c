@@ -6,10 +6,13 @@
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "adapters/mqtt_mosquitto/transport_mosquitto.h"
@@ -455,6 +458,102 @@ static void a_key_with_a_passphrase(void **state)
 	tls_options(&p, &b, "localhost");
 	p.o.tls.key_file = key;
 	assert_tls_refused(&p);
+	broker_stop(&b);
+}
+
+/* ---- through a proxy ---- */
+
+static void read_or_exit(int fd, uint8_t *room, size_t len)
+{
+	if (recv(fd, room, len, MSG_WAITALL) != (ssize_t)len)
+		_exit(1);
+}
+
+static void write_or_exit(int fd, const void *bytes, size_t len)
+{
+	if (write(fd, bytes, len) != (ssize_t)len)
+		_exit(1);
+}
+
+static void relay(int a, int b)
+{
+	static uint8_t room[65536];
+	for (;;) {
+		struct pollfd p[2] = { { a, POLLIN, 0 }, { b, POLLIN, 0 } };
+		poll(p, 2, -1);
+		for (int i = 0; i < 2; i++) {
+			if (p[i].revents == 0)
+				continue;
+			ssize_t n = read(p[i].fd, room, sizeof(room));
+			if (n <= 0)
+				_exit(0);
+			write_or_exit(p[1 - i].fd, room, (size_t)n);
+		}
+	}
+}
+
+/* A SOCKS5 proxy (RFC 1928, 1929) for one connection to "localhost" by name, for "user" with "secret". */
+static void proxy(int listener)
+{
+	uint8_t b[300];
+	int c = accept(listener, NULL, NULL);
+	read_or_exit(c, b, 4);
+	if (memcmp(b, "\5\2\0\2", 4) != 0)
+		_exit(1);
+	write_or_exit(c, "\5\2", 2);
+	read_or_exit(c, b, 13);
+	if (memcmp(b, "\1\4user\6secret", 13) != 0) {
+		write_or_exit(c, "\1\2", 2);
+		_exit(0);
+	}
+	write_or_exit(c, "\1\0", 2);
+	read_or_exit(c, b, 16);
+	if (memcmp(b, "\5\1\0\3\x09localhost", 14) != 0)
+		_exit(1);
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	memcpy(&a.sin_port, b + 14, 2);
+	int s = socket(AF_INET, SOCK_STREAM, 0);
+	if (connect(s, (struct sockaddr *)&a, sizeof(a)) != 0)
+		_exit(1);
+	write_or_exit(c, "\5\0\0\1\0\0\0\0\0\0", 10);
+	relay(c, s);
+}
+
+static void socks5(void **state)
+{
+	struct broker b;
+	(void)state;
+	assert_int_equal(broker_start(&b, &(struct broker_options){ .tls = true }), 0);
+	for (int row = 0; row < 2; row++) {
+		struct fake f;
+		struct peer p;
+		char url[64];
+		fake_open(&f);
+		pid_t parent = getpid(), pid = fork();
+		if (pid == 0) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
+			if (getppid() == parent)
+				proxy(f.listener);
+			_exit(1);
+		}
+		tls_options(&p, &b, "localhost");
+		snprintf(url, sizeof(url), "socks5h://user:%s@127.0.0.1:%d", row ? "guess1" : "secret", f.port);
+		p.o.socks5 = url;
+		if (row == 0) {
+			connect_peer(&p);
+			assert_int_equal(subscribe(&p, "a", 1), SMQ_OK);
+			assert_int_equal(peer_publish(&p, "a", "x", 1, NULL), SMQ_OK);
+			assert_true(UNTIL(p.messages == 1, 3000));
+		} else {
+			peer_open(&p);
+			assert_true(UNTIL(p.disconnects == 1, 3000));
+			assert_int_equal(p.err, SMQ_ERR_NOT_AUTHORIZED);
+		}
+		say_goodbye(&p);
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+		fake_close(&f);
+	}
 	broker_stop(&b);
 }
 
@@ -1051,6 +1150,7 @@ int main(int argc, char **argv)
 		ROW(a_wrong_server_name_is_refused),
 		ROW(tls_by_pre_shared_key),
 		ROW(a_key_with_a_passphrase),
+		ROW(socks5),
 		ROW(a_vanished_broker_comes_back),
 		ROW(a_silent_or_rude_listener),
 		ROW(a_connect_that_hangs_is_a_timeout),
