@@ -95,6 +95,7 @@ class Stage:
         """A broker that goes on after us, on the same port, with the same realm; its process id."""
         self.programs.stop([self.broker])
         os.unlink(self.log)
+        self.write_config(('error', 'warning', 'notice', 'information'))  # it may run for long
         self.broker = self.programs.start('mosquitto', self.broker_argv(), survives=True)
         if not self.wait_for_broker():
             raise Failure('mosquitto did not start again: %s' % self.last_log_line())
@@ -121,7 +122,7 @@ class Stage:
                 return True
         return False
 
-    def write_config(self):
+    def write_config(self, log_types=('all',)):
         lines = ['# A private broker: one listener on loopback, nobody without a certificate of this realm.',
                  'per_listener_settings false',
                  'listener %d 127.0.0.1' % self.port,
@@ -136,8 +137,7 @@ class Stage:
                  'set_tcp_nodelay true',
                  'persistence false',
                  'log_dest file %s' % self.log,
-                 'log_type all',
-                 'connection_messages true']
+                 'connection_messages true'] + ['log_type ' + kind for kind in log_types]
         if os.geteuid() == 0:
             lines.append('user root')  # else it becomes `mosquitto`, which may not read this directory
         self.write('mosquitto.conf', lines)

@@ -96,7 +96,7 @@ class Story:
         if over and stamped:
             claims['small'].progress('+%s bytes so far (+%s with a time stamp)' % (span(over), span(stamped)))
         rotations = [book.rotations().get(name, 0) for name in self.senders]
-        if any(rotations):
+        if max(rotations) > 0:
             claims['keys_rotate'].progress(self.rotation_text())
 
     def rotation_text(self):
