@@ -23,10 +23,7 @@
 
 /* The library never frees the proxy's name and password. */
 const char *__lsan_default_suppressions(void);
-const char *__lsan_default_suppressions(void)
-{
-	return "leak:mosquitto_socks5_set";
-}
+const char *__lsan_default_suppressions(void) { return "leak:mosquitto_socks5_set"; }
 
 static int64_t cpu_ms(void)
 {
