@@ -139,6 +139,7 @@ struct smq_tls_options {
 	const char *psk, *psk_identity; /* hex; instead of certificates */
 	const char *key_form, *engine, *engine_pin_sha1;
 	bool os_certs;
+	bool by_realm; /* the realm's root, this member's certificate and key; a file named above goes before it */
 	bool insecure_no_hostname; /* dangerous: the broker's name is not checked */
 };
 

@@ -612,8 +612,10 @@ smq_err smq_config_check(const smq_config *config, const char **ret_why)
 		  "needs its private key; give broker.tls.key_file too" },
 		{ s->broker.tls.key_file && !s->broker.tls.cert_file, "broker.tls.key_file",
 		  "needs its certificate; give broker.tls.cert_file too" },
-		{ s->broker.tls.cert_file && !s->broker.tls.ca_file && !s->broker.tls.ca_dir && !s->broker.tls.os_certs,
-		  "broker.tls.cert_file", "needs TLS; give broker.tls.ca_file (or ca_dir, or os_certs: true) too" },
+		{ s->broker.tls.cert_file && !s->broker.tls.ca_file && !s->broker.tls.ca_dir &&
+		      !s->broker.tls.os_certs && !s->broker.tls.by_realm,
+		  "broker.tls.cert_file",
+		  "needs TLS; give broker.tls.ca_file (or ca_dir, or os_certs or by_realm: true) too" },
 		{ s->broker.password && s->broker.password_file, "broker.password",
 		  "stands beside broker.password_file; keep one of them" },
 		{ (s->broker.password || s->broker.password_file) && !s->broker.username,

@@ -59,6 +59,8 @@ const struct smq_settings_row smq_settings_rows[] = {
 	    .help = "the same as a directory of hashed files"),
 	ROW("broker.tls.os_certs", broker.tls.os_certs, FLAG, CLIENT, .preset = "false", .example = "true",
 	    .help = "trust what the system trusts; turns TLS on"),
+	ROW("broker.tls.by_realm", broker.tls.by_realm, FLAG, CLIENT, .preset = "false", .env = "SEALMQ_TLS",
+	    .example = "true", .help = "TLS with the realm's root and this member's certificate"),
 	ROW("broker.tls.cert_file", broker.tls.cert_file, PATH, CLIENT, .env = "SEALMQ_CERT_FILE",
 	    .example = "member.crt", .help = "our certificate for the broker, with its issuers"),
 	ROW("broker.tls.key_file", broker.tls.key_file, PATH, CLIENT, .env = "SEALMQ_KEY_FILE",

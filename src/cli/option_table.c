@@ -149,6 +149,7 @@ const struct option_row option_rows[] = {
 	    "messages of QoS 1 and 2 under way at once; default 20"),
 	FLAG(0, "nodelay", FOR_BOTH, nodelay, BROKER, "accepted for compatibility: small packets never wait"),
 
+	FLAG(0, "tls", FOR_BOTH, tls_by_realm, TLS, "TLS with the realm's root and this member's certificate"),
 	TEXT(0, "cafile", FOR_BOTH, cafile, "FILE", TLS, "certificates to trust, PEM; turns TLS on"),
 	TEXT(0, "capath", FOR_BOTH, capath, "DIR", TLS, "... in a directory prepared by openssl rehash"),
 	FLAG(0, "tls-use-os-certs", FOR_BOTH, os_certs, TLS, "trust what the operating system trusts; turns TLS on"),

@@ -212,7 +212,7 @@ static bool all_hold(const struct rule *rules, size_t count, const char **ret_wh
 
 static bool check_broker(const struct settings *s, const char **ret_why)
 {
-	bool tls = s->cafile || s->capath || s->os_certs;
+	bool tls = s->cafile || s->capath || s->os_certs || s->tls_by_realm;
 	const struct rule rules[] = {
 		{ s->id && s->id_prefix, "-i and -I cannot be used together" },
 		{ s->persistent && !s->id && !s->id_prefix, "-c needs a client id: -i ID" },
@@ -222,10 +222,10 @@ static bool check_broker(const struct settings *s, const char **ret_why)
 		{ s->unix_path && (s->url || s->srv || s->proxy),
 		  "--unix cannot be used together with -L, -S or --proxy" },
 		{ !s->cert != !s->key, "--cert and --key go together" },
-		{ s->cert && !tls, "--cert needs to know whom to trust: --cafile, --capath or --tls-use-os-certs" },
+		{ s->cert && !tls, "--cert needs to know whom to trust: --tls, --cafile, --capath or --tls-use-os-certs" },
 		{ s->insecure && !tls,
-		  "--insecure makes no sense without TLS (--cafile, --capath, --tls-use-os-certs)" },
-		{ tls && s->psk, "certificates (--cafile, --capath, --tls-use-os-certs) and --psk exclude each other" },
+		  "--insecure makes no sense without TLS (--tls, --cafile, --capath, --tls-use-os-certs)" },
+		{ tls && s->psk, "certificates (--tls, --cafile, --capath, --tls-use-os-certs) and --psk exclude each other" },
 		{ !s->psk != !s->psk_identity, "--psk and --psk-identity go together" },
 		{ s->will_payload && !s->will_topic, "--will-payload needs --will-topic" },
 		{ s->will_retain && !s->will_topic, "--will-retain needs --will-topic" },
@@ -378,6 +378,7 @@ static void fill_tls(const struct settings *s, struct smq_tls_options *tls)
 	tls->engine = s->engine;
 	tls->engine_pin_sha1 = s->engine_pin;
 	tls->os_certs = s->os_certs;
+	tls->by_realm = s->tls_by_realm;
 	tls->insecure_no_hostname = s->insecure;
 }
 

@@ -44,7 +44,7 @@ struct settings {
 	/* TLS */
 	const char *cafile, *capath, *cert, *key, *keyform, *ciphers, *tls_version, *alpn, *engine, *engine_pin, *psk,
 	    *psk_identity;
-	bool os_certs, insecure;
+	bool os_certs, tls_by_realm, insecure;
 	/* messages */
 	struct list topics;
 	int64_t qos;

@@ -1,6 +1,7 @@
 /* The client: wires the adapters into the messenger and runs its loop. */
 #include <sealmq/client.h>
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,7 @@ struct smq_client {
 	struct smq_groups groups;
 	struct smq_mqtt_message will; /* sealed */
 	uint8_t *will_payload;
+	char tls_files[3][PATH_MAX]; /* of the realm, where TLS is by_realm */
 	bool stopped;
 };
 
@@ -226,13 +228,33 @@ static smq_err make_messenger(struct smq_client *c, const char **ret_why)
 	return err;
 }
 
+static smq_err tls_by_realm(struct smq_client *c, const char **ret_why)
+{
+	struct smq_tls_options *tls = &c->options.tls;
+	const char **const places[] = { &tls->ca_file, &tls->cert_file, &tls->key_file };
+	static const char *const names[] = { "root.crt", "member.crt", "member.key" };
+	if (!tls->by_realm)
+		return SMQ_OK;
+	if (!c->options.realm)
+		return because(SMQ_ERR_REALM, ret_why, "TLS by the realm needs an open realm", NULL);
+	for (size_t i = 0; i < 3; i++) {
+		int len = snprintf(c->tls_files[i], PATH_MAX, "%s/%s", smq_realm_dir(c->options.realm), names[i]);
+		if (len >= PATH_MAX)
+			return because(SMQ_ERR_TOO_LARGE, ret_why, "the realm's path is too long", NULL);
+		if (!*places[i])
+			*places[i] = c->tls_files[i];
+	}
+	return SMQ_OK;
+}
+
 static smq_err build(struct smq_client *c, const char **ret_why)
 {
 	const struct smq_client_options *o = &c->options;
 	smq_err err = SMQ_OK;
 	if (!o->realm && !o->plain)
 		return because(SMQ_ERR_REALM, ret_why, "no realm is open, and plain messages were not asked for", NULL);
-	if (o->realm)
+	err = tls_by_realm(c, ret_why);
+	if (err == SMQ_OK && o->realm)
 		err = make_member(c, ret_why);
 	if (err == SMQ_OK && o->realm)
 		err = smq_groups_realm_open(o, &c->groups, ret_why);
