@@ -117,6 +117,7 @@ static void when_published(void *self, uint64_t ticket, smq_err err, int reason)
 	p->complained = true;
 	if (!p->refusal)
 		p->refusal = reason >= 128 ? reason : smq_err_exit(err);
+	t->lost_status = p->refusal;
 }
 
 /* ---- sessions ---- */

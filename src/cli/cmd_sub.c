@@ -23,7 +23,6 @@ struct sub {
 	int *ids; /* of the subscriptions under way, -1: answered */
 	size_t subscriptions, answered, refused;
 	int refusal;
-	bool unsubscribed;
 	size_t clearing; /* publishes of --remove-retained under way */
 	bool done;       /* nothing more is to be printed */
 	int64_t timeout_ms;
@@ -62,7 +61,8 @@ static void print_message(struct sub *s, const struct smq_message *m)
 	} else {
 		format_default(m, set->verbose, s->escape, &s->out);
 	}
-	if (!set->no_newline)
+	/* as mosquitto_sub: an empty payload alone is not even a line */
+	if (!set->no_newline && (set->format || set->verbose || m->mqtt.payload.len > 0))
 		buf_put(&s->out, "\n", 1);
 	s->printed++;
 	if (s->out.len >= OUTPUT_ENOUGH)
@@ -181,7 +181,7 @@ static void when_subscribed(void *self, int id, const int *reasons, size_t count
 		tool_end(t, 0);
 }
 
-static bool subscribe_all(struct sub *s)
+static void subscribe_all(struct sub *s)
 {
 	struct tool *t = &s->tool;
 	struct properties properties = tool_properties(t, "subscribe");
@@ -199,16 +199,16 @@ static bool subscribe_all(struct sub *s)
 		}
 	}
 	free(properties.items);
-	return !err;
 }
 
 static void when_ready(struct tool *t)
 {
 	struct sub *s = (struct sub *)t;
 	struct properties properties;
-	if (s->unsubscribed)
+	/* the client repeats its subscriptions after every reconnect */
+	if (s->subscriptions > 0)
 		return;
-	s->unsubscribed = true;
+	subscribe_all(s);
 	properties = tool_properties(t, "unsubscribe");
 	for (size_t i = 0; i < t->s.unsubscribe.count; i++) {
 		int id;
@@ -292,7 +292,7 @@ static void run(struct sub *s)
 	t->options.on_published = when_published;
 	t->options.on_subscribed = when_subscribed;
 	t->options.on_event = when_event;
-	if (tool_connect(t) && subscribe_all(s))
+	if (tool_connect(t))
 		loop(s);
 	write_out(s);
 }

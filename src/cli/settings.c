@@ -302,6 +302,28 @@ static bool check_sub(const struct settings *s, const char **ret_why)
 	return all_hold(rules, sizeof rules / sizeof rules[0], ret_why);
 }
 
+/* Named here, with the reason: a TLS library tells neither. */
+static bool check_files(struct settings *s, const char **ret_why)
+{
+	const struct {
+		const char *option, *path;
+	} files[] = { { "--cafile", s->cafile },
+		      { "--capath", s->capath },
+		      { "--cert", s->cert },
+		      { "--key", s->keyform && strcasecmp(s->keyform, "engine") == 0 ? NULL : s->key } };
+	for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+		char name[120], text[320];
+		if (!files[i].path || access(files[i].path, R_OK) == 0)
+			continue;
+		int error = errno;
+		smq_escape(smq_span_str(files[i].path), name, sizeof name);
+		int len = snprintf(text, sizeof text, "%s '%s': %s", files[i].option, name, strerror(error));
+		*ret_why = settings_keep(s, text, (size_t)len);
+		return false;
+	}
+	return true;
+}
+
 static void make_id(struct settings *s)
 {
 	char id[32];
@@ -327,6 +349,8 @@ bool settings_finish(struct settings *s, bool publishing, const char **ret_why)
 	if (!read_session_expiry(s, ret_why) || !check_broker(s, ret_why))
 		return false;
 	if (!(publishing ? check_pub(s, ret_why) : check_sub(s, ret_why)))
+		return false;
+	if (!check_files(s, ret_why))
 		return false;
 	make_id(s);
 	return true;

@@ -260,6 +260,11 @@ static void when_disconnected(void *self, smq_err err, int reason, bool will_ret
 	}
 	if (!was)
 		return;
+	/* some brokers hang up on whom they refused a message; the reason was told already */
+	if (t->one_shot && t->lost_status) {
+		tool_end(t, t->lost_status);
+		return;
+	}
 	if (reason >= 128)
 		report_line(&t->report, "the broker ended the connection: %s", tool_reason(5, reason));
 	else
@@ -290,7 +295,8 @@ bool tool_connect(struct tool *t)
 	if (err) {
 		report_line(&t->report, "%s", why ? why : smq_err_text(err));
 		/* what was asked for is wrong: 1, as for any other option */
-		return smq_err_kind_of(err) == SMQ_KIND_USAGE ? end_with(t, SMQ_ERR_USAGE) : end_with(t, err);
+		return smq_err_kind_of(err) == SMQ_KIND_USAGE && err != SMQ_ERR_REALM ? end_with(t, SMQ_ERR_USAGE)
+										      : end_with(t, err);
 	}
 	stats_init(&t->stats, t->publishing, tool_now_ms());
 	t->next_stats_ms = t->s.stats_s > 0 ? t->stats.start_ms + (int64_t)(t->s.stats_s * 1000) : INT64_MAX;

@@ -30,6 +30,7 @@ struct tool {
 	bool connected, ever_connected;
 	bool keep_trying; /* even if the first attempt to connect fails */
 	bool one_shot;    /* a lost connection ends the tool */
+	int lost_status;  /* ... with this status, if it is known better than "lost" */
 	bool ending;      /* status is decided */
 	bool gone;        /* the connection is closed */
 	int status;

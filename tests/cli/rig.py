@@ -1,0 +1,138 @@
+"""What the command-line tests need: TAP output, a private broker, and runs of the tools.
+
+A test is a function named test_*; it asserts, or raises Skip. main() runs those of the calling module.
+"""
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+
+SEALMQ = os.environ.get('SEALMQ', 'sealmq')
+BROKER = shutil.which('mosquitto', path=os.environ.get('PATH', '') + ':/usr/sbin:/usr/local/sbin')
+CLIENTS = shutil.which('mosquitto_pub') and shutil.which('mosquitto_sub')
+LIMIT = 20  # seconds after which a run has failed
+
+
+class Skip(Exception):
+    pass
+
+
+class Result:
+    def __init__(self, code, out, err):
+        self.code, self.out, self.err = code, out, err.decode('utf-8', 'replace')
+
+    def __repr__(self):
+        return 'status %d, out %r, err %r' % (self.code, self.out[:400], self.err[:800])
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(('127.0.0.1', 0))
+        return s.getsockname()[1]
+
+
+class Broker:
+    """mosquitto on a loopback port of its own; with users: only they may in, and only on topics below open/."""
+
+    def __init__(self, users=None, port=None):
+        self.dir = tempfile.mkdtemp(prefix='sealmq-cli-')
+        os.chmod(self.dir, 0o755)
+        self.port = port or free_port()
+        lines = ['listener %d 127.0.0.1' % self.port, 'allow_anonymous %s' % ('false' if users else 'true'),
+                 'max_queued_messages 0', 'persistence false']
+        if os.getuid() == 0:
+            lines.append('user root')
+        if users:
+            passwords, acl = self.path('passwords'), self.path('acl')
+            for n, (name, word) in enumerate(users.items()):
+                subprocess.run(['mosquitto_passwd', '-b'] + (['-c'] if n == 0 else []) + [passwords, name, word], check=True,
+                               stderr=subprocess.DEVNULL)
+            with open(acl, 'w', encoding='utf-8') as f:
+                f.write('topic readwrite open/#\n' + ''.join('user %s\ntopic readwrite open/#\n' % u for u in users))
+            lines += ['password_file ' + passwords, 'acl_file ' + acl]
+        with open(self.path('conf'), 'w', encoding='utf-8') as f:
+            f.write('\n'.join(lines) + '\n')
+        self.process = None
+        self.start()
+
+    def path(self, name):
+        return os.path.join(self.dir, name)
+
+    def start(self):
+        with open(self.path('log'), 'ab') as log:
+            self.process = subprocess.Popen([BROKER, '-c', self.path('conf')], stdout=log, stderr=log)
+        for _ in range(200):
+            try:
+                socket.create_connection(('127.0.0.1', self.port), 0.2).close()
+                return
+            except OSError:
+                time.sleep(0.02)
+        raise RuntimeError('the broker did not start: ' + open(self.path('log'), encoding='utf-8').read())
+
+    def stop(self, sig=signal.SIGTERM):
+        if self.process:
+            self.process.send_signal(sig)
+            self.process.wait(LIMIT)
+            self.process = None
+
+    def close(self):
+        self.stop(signal.SIGKILL)
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+
+def clean_environment(**more):
+    env = {k: v for k, v in os.environ.items() if not k.startswith('SEALMQ')}
+    env.update(HOME='/nonexistent', TZ='UTC', LC_ALL='C.UTF-8')
+    env.pop('XDG_CONFIG_HOME', None)
+    env.update(more)
+    return env
+
+
+class Run:
+    """A tool in the background."""
+
+    def __init__(self, args, stdin=None, **env):
+        self.process = subprocess.Popen([os.fsencode(a) if isinstance(a, str) else a for a in args],
+                                        stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean_environment(**env))
+        self.stdin = stdin or None
+
+    def end(self, sig=None, limit=LIMIT):
+        if sig:
+            self.process.send_signal(sig)
+        try:
+            out, err = self.process.communicate(self.stdin, limit)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            out, err = self.process.communicate()
+            raise AssertionError('still running after %d s: %r' % (limit, Result(-1, out, err))) from None
+        return Result(self.process.returncode, out, err)
+
+
+def run(args, stdin=None, **env):
+    return Run(args, stdin, **env).end()
+
+
+def main(module):
+    tests = [(n, f) for n, f in vars(module).items() if n.startswith('test_') and callable(f)]
+    failed = 0
+    print('1..%d' % len(tests), flush=True)
+    for number, (name, function) in enumerate(tests, 1):
+        title = '%d - %s' % (number, name[5:].replace('_', ' '))
+        try:
+            if not BROKER or not CLIENTS:
+                raise Skip('mosquitto and mosquitto-clients are not installed')
+            function()
+            print('ok ' + title, flush=True)
+        except Skip as why:
+            print('ok %s # SKIP %s' % (title, why), flush=True)
+        except Exception:  # a test must not end the others
+            failed += 1
+            print('not ok ' + title)
+            print('\n'.join('# ' + line for line in traceback.format_exc().splitlines()), flush=True)
+    sys.exit(1 if failed else 0)
