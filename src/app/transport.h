@@ -53,7 +53,8 @@ struct smq_transport_ops {
 	smq_err (*disconnect)(struct smq_transport *t, int reason, const struct smq_property *properties,
 			      size_t property_count);
 
-	/* The descriptor to poll, -1 if none now; it may change after every call. */
+	/* The descriptor to poll, -1 if none now; it may change after every call. Between two connections it is -1
+	 * after at least one service(), so that the same number is never another socket unnoticed. */
 	int (*fd)(const struct smq_transport *t);
 	bool (*want_write)(const struct smq_transport *t);
 	/* When service must be called at the latest, in ms of CLOCK_MONOTONIC; INT64_MAX for never. */

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "adapters/mqtt_mosquitto/transport_mosquitto.h"
@@ -147,6 +148,13 @@ void peer_free(struct peer *p)
 
 void peers_forget(void) { memset(peers, 0, sizeof(peers)); }
 
+static ino_t socket_of(const struct smq_transport *t)
+{
+	struct stat st = { 0 };
+	int fd = t->ops->fd(t);
+	return fd >= 0 && fstat(fd, &st) == 0 ? st.st_ino : 0;
+}
+
 void peers_turn(int ms)
 {
 	struct pollfd fds[PEERS_MAX];
@@ -172,7 +180,12 @@ void peers_turn(int ms)
 		if (!p || (got == 0 && p->t->ops->wake_at(p->t) > now))
 			continue;
 		p->rounds++;
+		ino_t before = socket_of(p->t);
+		int fd = p->t->ops->fd(p->t);
 		p->t->ops->service(p->t, got & (POLLIN | POLLHUP | POLLERR), got & (POLLOUT | POLLERR | POLLHUP), now);
+		/* A caller that watches by number, as epoll does, must not be left with a closed socket. */
+		if (fd >= 0 && p->t && p->t->ops->fd(p->t) == fd && socket_of(p->t) != before)
+			abort();
 	}
 }
 

@@ -598,6 +598,36 @@ static void a_vanished_broker_comes_back(void **state)
 	}
 }
 
+/* Each family has its turn after a failure, and IPv6 keeps it. */
+static void by_ipv6_and_back(void **state)
+{
+	struct broker b;
+	struct peer p;
+	struct sockaddr_in6 a = { .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+	char extra[64];
+	int port = broker_free_port(), probe = socket(AF_INET6, SOCK_STREAM, 0);
+	(void)state;
+	a.sin6_port = htons((uint16_t)port);
+	if (probe < 0 || bind(probe, (struct sockaddr *)&a, sizeof(a)) != 0)
+		skip();
+	close(probe);
+	snprintf(extra, sizeof(extra), "listener %d ::1", port);
+	assert_int_equal(broker_start(&b, &(struct broker_options){ .port = port, .extra = extra }), 0);
+	peer_init(&p, b.port);
+	p.o.host = "::1";
+	connect_peer(&p);
+	for (int round = 1; round <= 2; round++) {
+		broker_kill(&b);
+		assert_true(UNTIL(p.disconnects >= 4, 5000));
+		assert_int_equal(p.err, SMQ_ERR_CONNECTION_REFUSED);
+		p.disconnects = 0;
+		assert_int_equal(broker_resume(&b), 0);
+		assert_true(UNTIL(p.connects == round + 1, 3000));
+	}
+	say_goodbye(&p);
+	broker_stop(&b);
+}
+
 /* A listener that says nothing, hangs up, or resets, before and after the client has spoken. */
 static void a_silent_or_rude_listener(void **state)
 {
@@ -1156,6 +1186,7 @@ int main(int argc, char **argv)
 		ROW(a_key_with_a_passphrase),
 		ROW(socks5),
 		ROW(a_vanished_broker_comes_back),
+		ROW(by_ipv6_and_back),
 		ROW(a_silent_or_rude_listener),
 		ROW(a_connect_that_hangs_is_a_timeout),
 		ROW(a_slow_connect_then_a_silent_handshake),

@@ -59,8 +59,9 @@ struct transport {
 	uint64_t jitter;
 
 	bool tcp_up;      /* connect(2) has finished */
-	bool ipv4;        /* this attempt goes to IPv4 addresses only */
-	smq_err ipv6_err; /* how the attempt before it ended */
+	bool by_family;   /* a first address did not get through: each family has its turn */
+	bool ipv4;        /* this attempt's turn is IPv4's */
+	smq_err ipv6_err; /* how IPv6's turn ended, SMQ_OK if it had none */
 	bool cut;         /* given up: the descriptor is shut down and waits in the library to be closed */
 	bool progress;    /* the library logged something: a packet came in or went out */
 
@@ -286,7 +287,8 @@ static void connection_over(struct transport *t, smq_err err, int reason)
 		t->failures = 0;
 	t->state = leaving ? IDLE : WAITING;
 	t->due_ms = t->now_ms + backoff_ms(t);
-	t->ended = t->connack = false;
+	t->ended = t->connack = t->ipv4 = false;
+	t->ipv6_err = SMQ_OK;
 	while (t->backlog_count > 0) {
 		int mid = t->backlog[t->backlog_first].mid;
 		backlog_take(t, mid);
@@ -434,10 +436,21 @@ static int on_passphrase(char *room, int size, int writing, void *m)
 
 /* ---- dialling ---- */
 
-/* The library tries a name's first address and no other. Bound to IPv4, it passes over the IPv6 ones. */
+/*
+ * The library tries a name's first address and no other. Bound to one family, it passes over the addresses of the
+ * other. It does not forget a bound address again, so that after the first fall-back each attempt says its family.
+ */
 static const char *bind_address(const struct transport *t)
 {
-	return t->s.bind_address || !t->ipv4 ? t->s.bind_address : "0.0.0.0";
+	if (t->s.bind_address || !t->by_family)
+		return t->s.bind_address;
+	return t->ipv4 ? "0.0.0.0" : "::";
+}
+
+static int dial(struct transport *t)
+{
+	errno = 0;
+	return mosquitto_connect_bind_async(t->m, t->s.host, t->s.port, t->s.keepalive_s, bind_address(t));
 }
 
 static void attempt(struct transport *t)
@@ -447,15 +460,20 @@ static void attempt(struct transport *t)
 	t->tick_ms = t->now_ms + TLS_TICK_MS;
 	t->misc_ms = t->now_ms;
 	t->tcp_up = t->cut = t->ended = t->connack = false;
-	errno = 0;
-	int rc = mosquitto_connect_bind_async(t->m, t->s.host, t->s.port, t->s.keepalive_s, bind_address(t));
+	int rc = dial(t);
+	/* no IPv6 address at all: nothing was tried */
+	if (rc == MOSQ_ERR_ERRNO && t->by_family && !t->ipv4 && !t->s.bind_address) {
+		t->ipv4 = true;
+		rc = dial(t);
+	}
 	int number = errno;
 	if (rc != MOSQ_ERR_SUCCESS)
-		connection_over(t, t->ipv4 ? t->ipv6_err : err_of_end(t, rc, number), 0);
+		connection_over(t, t->ipv6_err ? t->ipv6_err : err_of_end(t, rc, number), 0);
 }
 
 /* Where IPv6 did not get through, the name's IPv4 address has its turn at once: a broker on 127.0.0.1 alone is
- * meant by "localhost", too, and that is ::1 first on most machines. */
+ * meant by "localhost", too, and that is ::1 first on most machines. Its turn comes in the next service(): in
+ * between the caller sees no descriptor, and lets go of this one's number before it comes again. */
 static bool fall_back(struct transport *t, smq_err err)
 {
 	struct sockaddr_storage own = { 0 };
@@ -465,9 +483,10 @@ static bool fall_back(struct transport *t, smq_err err)
 	if (!ipv6 || t->s.bind_address)
 		return false;
 	cut_connection(t);
-	t->ipv4 = true;
+	t->by_family = t->ipv4 = true;
 	t->ipv6_err = err;
-	attempt(t);
+	t->state = WAITING;
+	t->due_ms = INT64_MIN;
 	return true;
 }
 
@@ -771,10 +790,9 @@ static void op_service(struct smq_transport *transport, bool readable, bool writ
 		connection_over(t, t->ended_err, t->ended_reason);
 		return;
 	}
-	if (t->state == WAITING && t->now_ms >= t->due_ms) {
-		t->ipv4 = false;
+	if (t->state == WAITING && t->now_ms >= t->due_ms)
 		attempt(t);
-	} else if (live(t))
+	else if (live(t))
 		serve_connection(t, readable, writable);
 }
 
