@@ -76,8 +76,10 @@ smq_err smq_derive_key_iv(const struct smq_crypto *crypto, const struct smq_traf
 	return err;
 }
 
-smq_err smq_group_traffic_secret(const struct smq_crypto *crypto, const struct smq_epoch_secret *epoch, smq_span realm,
-				 smq_span group, uint64_t epoch_number, struct smq_traffic_secret *ret_secret)
+/* Where there are slots, the salt is the slot key and the info names the slot. */
+static smq_err traffic_secret(const struct smq_crypto *crypto, const struct smq_epoch_secret *epoch, smq_span salt,
+			      smq_span realm, smq_span group, uint64_t epoch_number, const uint64_t *slot,
+			      struct smq_traffic_secret *ret_secret)
 {
 	uint8_t room[INFO_ROOM], prk[SMQ_HASH_LEN];
 	struct smq_writer w = smq_writer_on(smq_mspan_of(room, sizeof(room)));
@@ -86,15 +88,31 @@ smq_err smq_group_traffic_secret(const struct smq_crypto *crypto, const struct s
 	smq_cbor_put_text(&w, realm);
 	smq_cbor_put_text(&w, group);
 	smq_cbor_put_uint(&w, epoch_number);
-	smq_cbor_put_null(&w); /* the slot, in slotted groups */
+	if (slot)
+		smq_cbor_put_uint(&w, *slot);
+	else
+		smq_cbor_put_null(&w);
 	smq_cbor_put_uint(&w, SMQ_TRAFFIC_SECRET_LEN);
 	if (w.err != SMQ_OK)
 		return SMQ_ERR_TOO_LARGE;
 	smq_span info = smq_writer_span(&w);
-	/* The salt is the slot key, where there are slots. */
-	smq_err err = smq_hkdf_extract(crypto, smq_span_of(NULL, 0), smq_span_of(epoch->b, sizeof(epoch->b)), prk);
+	smq_err err = smq_hkdf_extract(crypto, salt, smq_span_of(epoch->b, sizeof(epoch->b)), prk);
 	if (err == SMQ_OK)
 		err = smq_hkdf_expand(crypto, prk, &info, 1, smq_mspan_of(ret_secret->b, sizeof(ret_secret->b)));
 	smq_wipe(prk, sizeof(prk));
 	return err;
+}
+
+smq_err smq_group_traffic_secret(const struct smq_crypto *crypto, const struct smq_epoch_secret *epoch, smq_span realm,
+				 smq_span group, uint64_t epoch_number, struct smq_traffic_secret *ret_secret)
+{
+	return traffic_secret(crypto, epoch, smq_span_of(NULL, 0), realm, group, epoch_number, NULL, ret_secret);
+}
+
+smq_err smq_slot_traffic_secret(const struct smq_crypto *crypto, const struct smq_epoch_secret *epoch,
+				const struct smq_slot_key *slot_key, smq_span realm, smq_span group,
+				uint64_t epoch_number, uint64_t slot, struct smq_traffic_secret *ret_secret)
+{
+	return traffic_secret(crypto, epoch, smq_span_of(slot_key->b, sizeof(slot_key->b)), realm, group, epoch_number,
+			      &slot, ret_secret);
 }

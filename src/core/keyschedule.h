@@ -8,6 +8,7 @@
 
 #include "core/seal.h"
 #include "wire/group_file.h"
+#include "wire/slot_seeds.h"
 
 /* The seal context as CBOR, hashed. SMQ_ERR_TOO_LARGE when its names are longer than names may be. */
 SMQ_MUST_USE smq_err smq_context_digest(const struct smq_crypto *crypto, const struct smq_seal_context *context,
@@ -21,5 +22,10 @@ SMQ_MUST_USE smq_err smq_derive_key_iv(const struct smq_crypto *crypto, const st
 SMQ_MUST_USE smq_err smq_group_traffic_secret(const struct smq_crypto *crypto, const struct smq_epoch_secret *epoch,
 					      smq_span realm, smq_span group, uint64_t epoch_number,
 					      struct smq_traffic_secret *ret_secret);
+/* The traffic secret of one slot of a slotted group (PROTOCOL.md 6.3): it takes both the epoch and the slot key. */
+SMQ_MUST_USE smq_err smq_slot_traffic_secret(const struct smq_crypto *crypto, const struct smq_epoch_secret *epoch,
+					     const struct smq_slot_key *slot_key, smq_span realm, smq_span group,
+					     uint64_t epoch_number, uint64_t slot,
+					     struct smq_traffic_secret *ret_secret);
 
 #endif

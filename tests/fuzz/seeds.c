@@ -6,6 +6,7 @@
 #include "edhoc_pairs.h"
 #include "wire/keyex.h"
 #include "wire/sealed.h"
+#include "wire/slot_seeds.h"
 
 static const char *top;
 
@@ -119,6 +120,24 @@ static void edhoc_seeds(void)
 	save("edhoc", "error-2", smq_span_of("\x01\x02\x82\x02\x03", 5));
 }
 
+static void slots_seeds(void)
+{
+	static const uint64_t rows[][2] = { { 0, 65535 }, { 1, 65534 }, { 7, 7 }, { 100, 8740 } };
+	char name[64];
+	for (size_t i = 0; i < SMQ_COUNT(rows); i++) {
+		struct smq_slot_seeds s = { 0 };
+		uint8_t room[SMQ_SLOT_SEEDS_BYTES_MAX];
+		size_t len;
+		for (uint64_t at = rows[i][0]; at <= rows[i][1]; at = smq_slot_seed_last(&s.seeds[s.count++]) + 1) {
+			unsigned level = smq_slot_level_at(at, rows[i][1], SMQ_SLOT_LEVELS);
+			s.seeds[s.count] = (struct smq_slot_seed){ level, at >> level, { { (uint8_t)s.count } } };
+		}
+		FUZZ_CHECK(smq_slot_seeds_encode(&s, smq_mspan_of(room, sizeof(room)), &len) == SMQ_OK);
+		snprintf(name, sizeof(name), "interval-%zu", i + 1);
+		save("slots", name, smq_span_of(room, len));
+	}
+}
+
 int main(int argc, char **argv)
 {
 	if (argc != 2) {
@@ -130,5 +149,6 @@ int main(int argc, char **argv)
 	sealed_seeds();
 	keyex_seeds();
 	edhoc_seeds();
+	slots_seeds();
 	return 0;
 }
