@@ -81,7 +81,8 @@ static int take(const char *topic, smq_span payload, int retained)
 /* Waits for the network or for the machine's next wish, whichever comes first. */
 static int wait_and_take(void)
 {
-	int64_t left = smq_member_wake_at(member) - now().mono_ms;
+	int64_t at = smq_member_wake_at(member), mono = now().mono_ms;
+	int64_t left = at > mono ? at - mono : 0;
 	MQTTClient_message *message = NULL;
 	char *topic = NULL;
 	int topic_len, printed = 0;

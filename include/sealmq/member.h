@@ -151,7 +151,8 @@ struct smq_action {
 
 /* The next thing to do; false when there is nothing more for now. Call it until then, after every other call. */
 bool smq_member_next(smq_member *m, struct smq_now now, struct smq_action *ret_action);
-/* When to call smq_member_next without other cause, in mono_ms; INT64_MAX: never. */
+/* When to call smq_member_next without other cause, in mono_ms; INT64_MAX: never, INT64_MIN: at once (compare,
+ * before you subtract). */
 int64_t smq_member_wake_at(const smq_member *m);
 
 #ifdef __cplusplus

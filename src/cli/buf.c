@@ -35,7 +35,8 @@ void buf_text(struct buf *b, const char *text) { buf_put(b, text, strlen(text));
 
 void buf_fill(struct buf *b, char c, size_t count)
 {
-	memset(reserve(b, count), c, count);
+	if (count > 0)
+		memset(reserve(b, count), c, count);
 	b->len += count;
 }
 
