@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -90,21 +91,22 @@ static smq_err check_owner(const char *path, const struct stat *st, bool secret,
 	return SMQ_OK;
 }
 
-static smq_err read_all(int fd, const char *path, struct smq_file_bytes *ret_bytes, char *ret_why, size_t why_len)
+/* One byte more than may be there, so that too much is noticed. */
+static smq_err read_all(int fd, const char *path, size_t room, struct smq_file_bytes *ret_bytes, char *ret_why,
+			size_t why_len)
 {
-	struct smq_file_bytes b = { malloc(SMQ_FILE_MAX + 1), 0 };
+	struct smq_file_bytes b = { malloc(room + 1), 0 };
 	smq_err err = b.p ? SMQ_OK : SMQ_ERR_NO_MEMORY;
 
 	while (err == SMQ_OK) {
-		ssize_t n = read(fd, b.p + b.len, SMQ_FILE_MAX + 1 - b.len);
+		ssize_t n = read(fd, b.p + b.len, room + 1 - b.len);
 		if (n == 0)
 			break;
 		if (n < 0 && errno != EINTR)
 			err = from_errno(path, ret_why, why_len);
 		b.len += n > 0 ? (size_t)n : 0;
-		if (b.len > SMQ_FILE_MAX)
-			err = smq_because(SMQ_ERR_TOO_LARGE, ret_why, why_len, "%s: more than %d bytes", path,
-					  SMQ_FILE_MAX);
+		if (b.len > room)
+			err = smq_because(SMQ_ERR_TOO_LARGE, ret_why, why_len, "%s: more than %zu bytes", path, room);
 	}
 	if (err != SMQ_OK) {
 		smq_file_bytes_free(&b);
@@ -115,7 +117,8 @@ static smq_err read_all(int fd, const char *path, struct smq_file_bytes *ret_byt
 }
 
 /* What is checked is what is read: the open descriptor, not the path. O_NONBLOCK, so that a FIFO does not hang us. */
-smq_err smq_file_read(const char *path, bool secret, struct smq_file_bytes *ret_bytes, char *ret_why, size_t why_len)
+smq_err smq_file_read_most(const char *path, bool secret, size_t most, struct smq_file_bytes *ret_bytes, char *ret_why,
+			   size_t why_len)
 {
 	struct stat st;
 	smq_err err;
@@ -131,9 +134,14 @@ smq_err smq_file_read(const char *path, bool secret, struct smq_file_bytes *ret_
 	else
 		err = check_owner(path, &st, secret, ret_why, why_len);
 	if (err == SMQ_OK)
-		err = read_all(fd, path, ret_bytes, ret_why, why_len);
+		err = read_all(fd, path, most, ret_bytes, ret_why, why_len);
 	close(fd);
 	return err;
+}
+
+smq_err smq_file_read(const char *path, bool secret, struct smq_file_bytes *ret_bytes, char *ret_why, size_t why_len)
+{
+	return smq_file_read_most(path, secret, SMQ_FILE_MAX, ret_bytes, ret_why, why_len);
 }
 
 static bool write_all(int fd, smq_span bytes)
@@ -160,6 +168,30 @@ smq_err smq_file_create(const char *path, smq_span bytes, mode_t mode, char *ret
 	if (err != SMQ_OK)
 		(void)unlink(path);
 	return err;
+}
+
+static smq_err sync_directory_of(const char *path)
+{
+	char copy[SMQ_PATH_MAX];
+	(void)snprintf(copy, sizeof(copy), "%s", path);
+	return smq_dir_sync(dirname(copy));
+}
+
+smq_err smq_file_put(const char *path, smq_span bytes, mode_t mode, bool replace, char *ret_why, size_t why_len)
+{
+	char tmp[SMQ_PATH_MAX];
+	if (snprintf(tmp, sizeof(tmp), "%s.tmp.%ld", path, (long)getpid()) >= (int)sizeof(tmp))
+		return smq_because(SMQ_ERR_TOO_LARGE, ret_why, why_len, "%s: the path is too long", path);
+	(void)unlink(tmp); /* of a process of this number that was killed */
+	smq_err err = smq_file_create(tmp, bytes, mode, ret_why, why_len);
+	if (err != SMQ_OK)
+		return err;
+	/* link refuses to replace, rename does not */
+	if ((replace ? rename(tmp, path) : link(tmp, path)) != 0)
+		err = from_errno(path, ret_why, why_len);
+	if (err != SMQ_OK || !replace)
+		(void)unlink(tmp);
+	return err == SMQ_OK ? sync_directory_of(path) : err;
 }
 
 smq_err smq_dir_sync(const char *path)

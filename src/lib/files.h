@@ -39,6 +39,17 @@ SMQ_MUST_USE smq_err smq_path_join(const char *dir, const char *name, char ret_p
 SMQ_MUST_USE smq_err smq_file_read(const char *path, bool secret, struct smq_file_bytes *ret_bytes, char *ret_why,
 				   size_t why_len);
 
+/* The same for files that may be larger. */
+SMQ_MUST_USE smq_err smq_file_read_most(const char *path, bool secret, size_t most, struct smq_file_bytes *ret_bytes,
+					char *ret_why, size_t why_len);
+
+/*
+ * A file that is there whole or not at all: temporary name, fsync, rename (or link, which refuses to replace:
+ * SMQ_ERR_EXISTS), fsync of the directory. SMQ_ERR_NOT_FOUND (no such directory), _PERMISSION, _DISK_FULL, _IO.
+ */
+SMQ_MUST_USE smq_err smq_file_put(const char *path, smq_span bytes, mode_t mode, bool replace, char *ret_why,
+				  size_t why_len);
+
 /* Writes a new file and syncs it. SMQ_ERR_EXISTS; a file that could not be finished is removed. */
 SMQ_MUST_USE smq_err smq_file_create(const char *path, smq_span bytes, mode_t mode, char *ret_why, size_t why_len);
 

@@ -12,8 +12,8 @@
 
 #include "adapters/config_yaml/realm_yaml.h"
 #include "base/wipe.h"
+#include "lib/files.h"
 #include "lib/group_files.h"
-#include "lib/secret_file.h"
 #include "wire/sealed.h"
 
 static _Thread_local char path_text[PATH_MAX];
@@ -112,7 +112,7 @@ static smq_err write_file(const struct smq_group_create_options *o, const struct
 	}
 	smq_err err = smq_group_file_encode(f, smq_mspan_of(text, SMQ_GROUP_FILE_MAX), &len);
 	if (err == SMQ_OK)
-		err = smq_secret_file_write(path_text, smq_span_of(text, len), o->next_epoch);
+		err = smq_file_put(path_text, smq_span_of(text, len), S_IRUSR | S_IWUSR, o->next_epoch, NULL, 0);
 	smq_wipe(text, SMQ_GROUP_FILE_MAX);
 	free(text);
 	return err == SMQ_OK ? err : because(err, "%s: %s", path_text, smq_err_text(err));
