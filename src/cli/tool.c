@@ -230,7 +230,8 @@ static void never_connected(struct tool *t, smq_err err, bool will_retry)
 {
 	char place[160];
 	const char *host = t->options.host ? t->options.host : "localhost";
-	bool tls = t->options.tls.ca_file || t->options.tls.ca_dir || t->options.tls.os_certs || t->options.tls.psk;
+	bool tls = t->options.tls.by_realm || t->options.tls.ca_file || t->options.tls.ca_dir ||
+		   t->options.tls.os_certs || t->options.tls.psk;
 	if (host[0] == '/')
 		snprintf(place, sizeof place, "%s", report_shown(host));
 	else
