@@ -197,7 +197,7 @@ smq_err smq_keytree_leave(smq_keytree *t, uint64_t leaf)
 	t->flags[0][leaf] = CHANGED;
 	for (unsigned h = 1; h <= t->height; h++) {
 		uint8_t *flags = &t->flags[h][leaf >> (2 * h)];
-		*flags |= DIRTY;
+		*flags |= DIRTY | CHANGED;
 		if (!any_child_occupied(t, h, leaf >> (2 * h)))
 			*flags &= (uint8_t)~OCCUPIED;
 	}
@@ -295,13 +295,20 @@ smq_err smq_keytree_advance(smq_keytree *t, uint64_t epoch, void *self,
 
 /* ---- for the store ---- */
 
-smq_err smq_keytree_load(smq_keytree *t, unsigned height, uint64_t index, const struct smq_tree_node *node)
+bool smq_keytree_is_dirty(const smq_keytree *t, unsigned height, uint64_t index)
+{
+	return height <= t->height && index < width(t->height, height) && (t->flags[height][index] & DIRTY);
+}
+
+smq_err smq_keytree_load(smq_keytree *t, unsigned height, uint64_t index, const struct smq_tree_node *node, bool dirty)
 {
 	if (height > t->height || index >= width(t->height, height))
 		return SMQ_ERR_CORRUPT;
 	t->nodes[height][index] = *node;
-	if (height > 0)
+	if (height > 0) {
+		t->flags[height][index] |= dirty ? DIRTY : 0;
 		return SMQ_OK;
+	}
 	if (!(t->flags[0][index] & OCCUPIED))
 		t->members++;
 	for (unsigned h = 0; h <= t->height; h++)

@@ -69,9 +69,12 @@ SMQ_MUST_USE smq_err smq_keytree_advance(smq_keytree *t, uint64_t epoch, void *s
 SMQ_MUST_USE smq_err smq_keytree_path(const smq_keytree *t, uint64_t leaf,
 				      struct smq_tree_node ret_path[SMQ_TREE_HEIGHT_MAX + 1]);
 const struct smq_tree_node *smq_keytree_node(const smq_keytree *t, unsigned height, uint64_t index);
+/* Whether somebody who has left knows this node's key, so that the next epoch refreshes it. Goes into the store with
+ * the node: forgotten over a restart, the leaver could follow. */
+bool smq_keytree_is_dirty(const smq_keytree *t, unsigned height, uint64_t index);
 /* For loading from a store: sets a node as it was. */
-SMQ_MUST_USE smq_err smq_keytree_load(smq_keytree *t, unsigned height, uint64_t index,
-				      const struct smq_tree_node *node);
+SMQ_MUST_USE smq_err smq_keytree_load(smq_keytree *t, unsigned height, uint64_t index, const struct smq_tree_node *node,
+				      bool dirty);
 /* Nodes that changed since this was last asked; for the store. False at the end; then the marks are gone. */
 bool smq_keytree_next_changed(smq_keytree *t, unsigned *height, uint64_t *index);
 
