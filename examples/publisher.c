@@ -30,6 +30,7 @@ int main(int argc, char **argv)
 	options.realm = realm;
 	options.host = argv[2];
 	options.port = atoi(argv[3]);
+	options.only_publishes = true;
 	err = smq_client_new(&options, &client, &why);
 	stop_if(err, why);
 	stop_if(smq_client_connect(client), NULL);

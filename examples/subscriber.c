@@ -47,6 +47,7 @@ int main(int argc, char **argv)
 	options.realm = realm;
 	options.host = argv[2];
 	options.port = atoi(argv[3]);
+	options.only_subscribes = true;
 	options.any_peer = true; /* every member of the realm may send to us */
 	options.on_message = on_message;
 	options.on_refused = on_refused;

@@ -172,6 +172,8 @@ struct smq_client_options {
 	const char *accept_algorithms; /* comma-separated; NULL: all three */
 	const char *const *peers;  /* members whose sessions are kept up from the start (pub --to, sub --from) */
 	size_t peer_count;
+	bool only_publishes;     /* never opens anything: another process of this name may subscribe */
+	bool only_subscribes;    /* never seals for a member: another process of this name may publish */
 	bool any_peer;           /* accept sessions from every member of the realm, not from `peers` alone */
 	const char *const *groups; /* groups of the realm to read; NULL with count 0: all that the realm holds */
 	size_t group_count;

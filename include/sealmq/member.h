@@ -35,6 +35,12 @@ struct smq_now {
 	int64_t unix_ms; /* UTC */
 };
 
+/*
+ * What a machine is there for. Several processes may run under one name; a key exchange must then end with the one
+ * that it is meant for, so a writer answers none and a reader begins none (PROTOCOL.md 5.2).
+ */
+enum smq_member_role { SMQ_MEMBER_BOTH, SMQ_MEMBER_WRITER, SMQ_MEMBER_READER };
+
 struct smq_member_config {
 	/* ports; all outlive the machine */
 	const struct smq_crypto *crypto;
@@ -57,6 +63,7 @@ struct smq_member_config {
 	uint32_t rotate_every_ms; /* 300,000; at least 1,000 */
 	uint64_t rotate_messages; /* 2^24 */
 	uint32_t grace_ms;        /* 10,000; never more than twice rotate_every_ms */
+	enum smq_member_role role; /* both */
 	bool any_peer;            /* answer every member of the realm, not only those named by smq_member_keep */
 	bool stamp;               /* carry the time of sealing */
 	bool cose;                /* send the expanded form */
@@ -112,8 +119,8 @@ struct smq_opened {
 /*
  * Opens a sealed payload of a pairwise session into room (payload.len bytes are always enough).
  * SMQ_ERR_NOT_SEALED, SMQ_ERR_NO_KEY, SMQ_ERR_OPEN, SMQ_ERR_MOVED, SMQ_ERR_REPLAY, SMQ_ERR_ALGORITHM, ...;
- * on SMQ_ERR_MOVED and SMQ_ERR_OPEN ret_opened->sender is the name the key belongs to, on SMQ_ERR_MOVED the topic
- * it was sealed for is smq_member_moved_from.
+ * where there is a key for it, ret_opened->sender is the name the key belongs to, and session and counter are what
+ * the message claims, whatever is returned; on SMQ_ERR_MOVED the topic it was sealed for is smq_member_moved_from.
  */
 SMQ_MUST_USE smq_err smq_member_open(smq_member *m, const char *topic, smq_span payload, struct smq_now now,
 				     smq_mspan room, struct smq_opened *ret_opened);

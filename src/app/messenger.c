@@ -427,13 +427,13 @@ static smq_err open_session(struct smq_messenger *g, const struct smq_mqtt_messa
 	smq_mspan room = smq_mspan_of(g->opened.p, g->opened.len);
 	smq_err err = smq_member_open(g->config.member, m->topic, m->payload, now, room, &o);
 	ret_message->sender = o.sender;
+	ret_message->epoch = o.session;
+	ret_message->counter = o.counter;
 	if (err != SMQ_OK)
 		return err;
 	ret_message->mqtt.payload = o.plain;
 	ret_message->proof = SMQ_PROOF_PEER;
 	ret_message->algorithm = smq_aead_alg_by_id(o.algorithm)->name;
-	ret_message->epoch = o.session;
-	ret_message->counter = o.counter;
 	ret_message->age_ms = o.has_age ? o.age_ms : SMQ_NO_AGE;
 	ret_message->missing = o.missing;
 	memcpy(ret_message->boot_id, o.boot_id, sizeof(ret_message->boot_id));

@@ -413,6 +413,8 @@ static void fill_sealing(const struct settings *s, bool publishing, struct smq_c
 	o->algorithm = s->algorithm;
 	o->peers = peers->items;
 	o->peer_count = peers->count;
+	o->only_publishes = publishing;
+	o->only_subscribes = !publishing;
 	o->any_peer = !publishing && s->from.count == 0;
 	o->groups = s->groups.items;
 	o->group_count = s->groups.count;

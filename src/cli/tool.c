@@ -316,10 +316,18 @@ static void print_line(struct tool *t)
 	t->line.len = 0;
 }
 
+/* What is printed as waiting is what waits now, not what ever had to. */
+static struct smq_counts counts_now(const struct tool *t)
+{
+	struct smq_counts counts = smq_client_counts(t->client);
+	counts.queued = smq_client_pending(t->client);
+	return counts;
+}
+
 static void periodic(struct tool *t, int64_t now_ms)
 {
 	if (now_ms >= t->next_stats_ms) {
-		struct smq_counts counts = smq_client_counts(t->client);
+		struct smq_counts counts = counts_now(t);
 		stats_line(&t->stats, &counts, now_ms, &t->line);
 		while (t->next_stats_ms <= now_ms)
 			t->next_stats_ms += (int64_t)(t->s.stats_s * 1000);
@@ -376,7 +384,7 @@ int tool_finish(struct tool *t)
 		say_goodbye(t);
 		report_held_back(&t->report, tool_now_ms(), true, &t->line);
 		if (t->s.stats_s > 0) {
-			struct smq_counts counts = smq_client_counts(t->client);
+			struct smq_counts counts = counts_now(t);
 			stats_total(&t->stats, &counts, tool_now_ms(), &t->line);
 		}
 		print_line(t);

@@ -208,6 +208,8 @@ void smq_member_online(smq_member *m, struct smq_now now)
 {
 	m->online = true;
 	m->dirty = true;
+	if (m->config.role == SMQ_MEMBER_READER)
+		m->greet = true; /* it cannot begin: whoever writes to it is to do so now */
 	for (size_t i = 0; i < m->peer_count; i++) {
 		struct peer *p = &m->peers[i];
 		if (!p->kept)
@@ -359,6 +361,8 @@ smq_err smq_member_open(smq_member *m, const char *topic, smq_span payload, stru
 	}
 	struct peer *peer = &m->peers[s->peer];
 	ret_opened->sender = peer->name;
+	ret_opened->session = s->number;
+	ret_opened->counter = sealed.counter;
 	if (now.unix_ms >= s->expires_ms)
 		return SMQ_ERR_CERT_EXPIRED;
 	err = smq_open(&s->opener, &sealed, smq_span_str(topic), room, &len, NULL);
@@ -368,6 +372,7 @@ smq_err smq_member_open(smq_member *m, const char *topic, smq_span payload, stru
 		return err;
 	if (s->state == SESSION_UNCONFIRMED)
 		confirm(m, s, now);
+	s->used_ms = now.mono_ms;
 	count_arrival(peer, s, sealed.counter, &o.missing);
 	remember_topic(m, topic);
 	o.plain = smq_span_of(room.p, len);
@@ -438,12 +443,14 @@ static bool announce(smq_member *m, struct smq_now now)
 	return err == SMQ_OK;
 }
 
-/* When the rotation of an active session is due: the smaller name leads, the other follows if nothing came. */
+/* When the rotation of an active session is due: the smaller name leads, the other follows if nothing came. A writer
+ * always leads. */
 static int64_t rotate_at(const smq_member *m, const struct peer *p)
 {
 	int64_t every = m->config.rotate_every_ms;
 	int64_t born = m->sessions[p->active].born_ms;
-	return strcmp(m->name, p->name) < 0 ? born + every : born + every + every / 4 + SMQ_RETRY_MIN_MS;
+	bool leads = m->config.role == SMQ_MEMBER_WRITER || strcmp(m->name, p->name) < 0;
+	return leads ? born + every : born + every + every / 4 + SMQ_RETRY_MIN_MS;
 }
 
 static int64_t earlier(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -453,6 +460,8 @@ static int64_t wake_for_peer(const smq_member *m, const struct peer *p)
 	int64_t at = INT64_MAX;
 	if (!p->name[0])
 		return at;
+	if (m->config.role == SMQ_MEMBER_READER) /* begins nothing; only forgets */
+		return p->active == NONE ? at : m->sessions[p->active].born_ms + smq_stale_ms(m);
 	if (p->active != NONE)
 		at = rotate_at(m, p);
 	if (p->active == NONE ? p->kept || p->wants_run : p->wants_run || p->run != NONE)
@@ -460,10 +469,11 @@ static int64_t wake_for_peer(const smq_member *m, const struct peer *p)
 	return at > p->retry_at_ms ? at : p->retry_at_ms;
 }
 
-/* A member that is not kept and whose keys are stale is given up. */
+/* A member that is not kept, or that we only read from, and whose keys are stale is given up. */
 static bool given_up(smq_member *m, struct peer *p, struct smq_now now)
 {
-	if (p->kept || p->active == NONE || smq_session_usable(m, &m->sessions[p->active], now))
+	bool kept = p->kept && m->config.role != SMQ_MEMBER_READER;
+	if (kept || p->active == NONE || smq_session_usable(m, &m->sessions[p->active], now))
 		return false;
 	smq_session_to_grace(m, p->active, now);
 	p->wants_run = false;

@@ -211,13 +211,21 @@ static smq_err send_answer(struct smq_member *m, struct run *run, enum smq_keyex
 /* Both sides have begun: the run of the smaller name goes on. True if that is ours. */
 static bool we_win(const struct smq_member *m, const struct peer *peer) { return strcmp(m->name, peer->name) < 0; }
 
+/* A writer answers no message_1: whoever insists although it speaks itself is one, perhaps, and must be answered. */
+static bool tried_in_vain(const struct smq_member *m, const struct peer *peer, struct smq_now now)
+{
+	return peer->attempts > 1 && now.mono_ms - m->runs[peer->run].started_ms >= SMQ_RETRY_MIN_MS;
+}
+
 static smq_err on_message_1(struct smq_member *m, const struct smq_keyex *k, size_t wire_len, struct smq_now now)
 {
 	struct peer *peer = smq_peer_find(m, k->from);
 	size_t len = 0;
 	if (!m->config.any_peer && !(peer && peer->kept))
 		return SMQ_ERR_UNKNOWN_SENDER;
-	if (peer && peer->run != NONE && we_win(m, peer)) {
+	if (m->config.role == SMQ_MEMBER_WRITER)
+		return SMQ_OK; /* meant for a reader of our name */
+	if (peer && peer->run != NONE && we_win(m, peer) && !tried_in_vain(m, peer, now)) {
 		/* It is there now. If it cannot have heard us, begin again rather than wait for our retry. */
 		if (now.mono_ms - m->runs[peer->run].started_ms >= SMQ_CROSSING_MS)
 			hint(m, peer, now);

@@ -202,6 +202,7 @@ smq_err smq_session_derive(struct smq_member *m, int index, struct peer *peer, c
 	s->peer = (int)(peer - m->peers);
 	s->number = ++peer->sessions;
 	s->born_ms = now.mono_ms;
+	s->used_ms = now.mono_ms;
 	s->expires_ms = smq_edhoc_peer(e)->expires_ms;
 	s->state = SESSION_UNCONFIRMED;
 	return SMQ_OK;
@@ -215,7 +216,7 @@ int64_t smq_grace_ms(const struct smq_member *m)
 	return m->config.grace_ms < most ? m->config.grace_ms : most;
 }
 
-/* Makes sure that at most so many sessions of the peer wait for their end: the oldest go first. */
+/* Makes sure that at most so many sessions of the peer wait for their end: the one longest unused goes first. */
 static void trim_grace(struct smq_member *m, int peer)
 {
 	int oldest = NONE;
@@ -225,7 +226,7 @@ static void trim_grace(struct smq_member *m, int peer)
 		if (s->peer != peer || s->state != SESSION_GRACE)
 			continue;
 		count++;
-		if (oldest == NONE || s->number < m->sessions[oldest].number)
+		if (oldest == NONE || s->used_ms < m->sessions[oldest].used_ms)
 			oldest = (int)i;
 	}
 	if (count > SMQ_SESSIONS_PER_PEER - 2)
@@ -249,12 +250,39 @@ void smq_session_to_grace(struct smq_member *m, int index, struct smq_now now)
 	m->dirty = true;
 }
 
+/*
+ * Keys of another life of the peer: that life may have ended, or be another process of its name that still seals.
+ * They open for as long as their sender could be using them.
+ */
+static void set_aside(struct smq_member *m, int index, const struct session *next, struct smq_now now)
+{
+	struct session *s = &m->sessions[index];
+	int64_t until = s->born_ms + smq_stale_ms(m) + smq_grace_ms(m);
+	bool same_life = memcmp(s->peer_boot_id, next->peer_boot_id, SMQ_BOOT_ID_LEN) == 0;
+	smq_session_to_grace(m, index, now);
+	if (!same_life && s->state == SESSION_GRACE && s->wipe_at_ms < until)
+		s->wipe_at_ms = until;
+}
+
+/* The former keys of this life, where another life's were active in between. */
+static void retire_former(struct smq_member *m, const struct session *next, struct smq_now now)
+{
+	int64_t until = now.mono_ms + smq_grace_ms(m);
+	for (size_t i = 0; i < m->session_count; i++) {
+		struct session *s = &m->sessions[i];
+		if (s->state == SESSION_GRACE && s->peer == next->peer && s->wipe_at_ms > until &&
+		    memcmp(s->peer_boot_id, next->peer_boot_id, SMQ_BOOT_ID_LEN) == 0)
+			s->wipe_at_ms = until;
+	}
+}
+
 void smq_session_activate(struct smq_member *m, int index, struct smq_now now, const struct run *run)
 {
 	struct session *s = &m->sessions[index];
 	struct peer *peer = &m->peers[s->peer];
 	if (peer->active != NONE)
-		smq_session_to_grace(m, peer->active, now);
+		set_aside(m, peer->active, s, now);
+	retire_former(m, s, now);
 	s->sealer.next_counter = peer->next_counter;
 	s->sealer.first_counter = peer->next_counter;
 	s->state = SESSION_ACTIVE;
@@ -269,10 +297,13 @@ void smq_session_activate(struct smq_member *m, int index, struct smq_now now, c
 			run ? now.mono_ms - run->started_ms : 0);
 }
 
-bool smq_session_usable(const struct smq_member *m, const struct session *s, struct smq_now now)
+int64_t smq_stale_ms(const struct smq_member *m)
 {
 	int64_t stale_ms = SMQ_STALE_ROTATIONS * (int64_t)m->config.rotate_every_ms;
-	if (stale_ms < SMQ_STALE_MIN_MS)
-		stale_ms = SMQ_STALE_MIN_MS;
-	return s->state == SESSION_ACTIVE && now.mono_ms - s->born_ms < stale_ms && now.unix_ms < s->expires_ms;
+	return stale_ms < SMQ_STALE_MIN_MS ? SMQ_STALE_MIN_MS : stale_ms;
+}
+
+bool smq_session_usable(const struct smq_member *m, const struct session *s, struct smq_now now)
+{
+	return s->state == SESSION_ACTIVE && now.mono_ms - s->born_ms < smq_stale_ms(m) && now.unix_ms < s->expires_ms;
 }

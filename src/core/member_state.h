@@ -40,6 +40,7 @@ struct session {
 	int64_t born_ms;    /* mono */
 	int64_t wipe_at_ms; /* mono; GRACE only */
 	int64_t expires_ms; /* unix: the peer's certificate */
+	int64_t used_ms;    /* mono: when a message last opened */
 	uint8_t peer_boot_id[SMQ_BOOT_ID_LEN];
 	uint64_t sealed; /* messages sealed under this key */
 	struct smq_sealer sealer;
@@ -150,6 +151,8 @@ void smq_session_to_grace(struct smq_member *m, int index, struct smq_now now);
 /* Whether it may still seal. */
 bool smq_session_usable(const struct smq_member *m, const struct session *s, struct smq_now now);
 int64_t smq_grace_ms(const struct smq_member *m);
+/* How old the keys of a peer that does not answer may get. */
+int64_t smq_stale_ms(const struct smq_member *m);
 
 /* member_keyex.c: runs */
 smq_err smq_run_start(struct smq_member *m, struct peer *peer, struct smq_now now);

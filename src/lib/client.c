@@ -113,6 +113,9 @@ static smq_err member_config(const struct smq_client_options *o, struct smq_memb
 		.rotate_every_ms = o->rotate_every_ms,
 		.rotate_messages = o->rotate_messages,
 		.grace_ms = o->grace_ms,
+		.role = o->only_publishes    ? SMQ_MEMBER_WRITER
+			: o->only_subscribes ? SMQ_MEMBER_READER
+					     : SMQ_MEMBER_BOTH,
 		.any_peer = o->any_peer,
 		.stamp = o->stamp,
 		.cose = o->cose,

@@ -346,6 +346,97 @@ static void rotation_every_second_loses_and_refuses_nothing(void **state)
 	assert_true(w.members[A].wiped + 6 > w.members[A].ready);
 }
 
+/* A and B publish to each other from one process each, and read in another one of the same name. */
+static void two_processes_of_a_name_write_and_read_at_once(void **state)
+{
+	enum { A_READS = 2, B_READS = 3 };
+	(void)state;
+	w.process_of[A_READS] = A + 1;
+	w.process_of[B_READS] = B + 1;
+	w.config.rotate_every_ms = 1000;
+	w.config.role = SMQ_MEMBER_WRITER;
+	world_up(&w, A);
+	world_up(&w, B);
+	w.members[A].subscribed = w.members[B].subscribed = true;
+	w.config.role = SMQ_MEMBER_READER;
+	world_up(&w, A_READS);
+	world_up(&w, B_READS);
+	world_keep(&w, A, B);
+	world_keep(&w, B, A);
+	world_settle(&w);
+	for (int i = 0; i < 60 * 20; i++) {
+		assert_true(world_publish(&w, A, B, "b/t", "x"));
+		assert_true(world_publish(&w, B, A, "a/t", "y"));
+		world_pass(&w, 50, 50);
+	}
+	assert_int_equal(w.members[B_READS].received, w.members[A].sent);
+	assert_int_equal(w.members[A_READS].received, w.members[B].sent);
+	assert_int_equal(w.members[A_READS].refused + w.members[B_READS].refused, 0);
+	assert_int_equal(w.members[A_READS].missing + w.members[B_READS].missing, 0);
+	assert_true(w.members[A].ready >= 55 && w.members[B].ready >= 55);
+}
+
+/* Two publishers under one name: the keys of the one outlive the arrival of the other. */
+static void two_writers_of_a_name_do_not_cut_each_other_off(void **state)
+{
+	enum { A_TOO = 2 };
+	(void)state;
+	w.process_of[A_TOO] = A + 1;
+	w.config.role = SMQ_MEMBER_READER;
+	world_up(&w, B);
+	w.config.role = SMQ_MEMBER_WRITER;
+	world_up(&w, A);
+	world_keep(&w, A, B);
+	world_settle(&w);
+	flows(A, B);
+	world_up(&w, A_TOO);
+	world_keep(&w, A_TOO, B);
+	world_settle(&w);
+	for (int i = 0; i < 700; i++) {
+		flows(A_TOO, B);
+		flows(A, B);
+		world_pass(&w, 1000, 500);
+	}
+	assert_int_equal(w.members[B].refused, 0);
+	assert_int_equal(w.members[A].ready, 3);
+}
+
+/* A reader begins no run, so a writer that comes back to one that was away is called. */
+static void a_reader_that_comes_back_is_written_to_at_once(void **state)
+{
+	(void)state;
+	w.config.role = SMQ_MEMBER_WRITER;
+	world_up(&w, A);
+	world_keep(&w, A, B);
+	world_pass(&w, 100000, 500);
+	w.config.role = SMQ_MEMBER_READER;
+	world_up(&w, B);
+	world_settle(&w);
+	flows(A, B);
+	smq_member_offline(w.members[B].m);
+	w.members[B].subscribed = false;
+	world_pass(&w, 2000000, 1000);
+	assert_false(world_publish(&w, A, B, "b/t", "x"));
+	w.members[B].subscribed = true;
+	smq_member_online(w.members[B].m, w.now);
+	world_settle(&w);
+	flows(A, B);
+}
+
+/* A writer answers nothing, so a member of the smaller name that is both must answer it. */
+static void a_writer_and_a_member_that_is_both_meet(void **state)
+{
+	(void)state;
+	world_up(&w, A);
+	w.config.role = SMQ_MEMBER_WRITER;
+	world_up(&w, B);
+	world_keep(&w, A, B);
+	world_keep(&w, B, A);
+	world_settle(&w);
+	world_pass(&w, 20000, 50);
+	flows(B, A);
+}
+
 static void a_message_budget_rotates_too(void **state)
 {
 	(void)state;
@@ -703,6 +794,10 @@ int main(void)
 		WORLD_TEST(garbage_and_empty_key_messages_harm_nobody),
 		WORLD_TEST(flipped_key_messages_do_not_stop_the_genuine_ones),
 		WORLD_TEST(rotation_every_second_loses_and_refuses_nothing),
+		WORLD_TEST(two_processes_of_a_name_write_and_read_at_once),
+		WORLD_TEST(two_writers_of_a_name_do_not_cut_each_other_off),
+		WORLD_TEST(a_reader_that_comes_back_is_written_to_at_once),
+		WORLD_TEST(a_writer_and_a_member_that_is_both_meet),
 		WORLD_TEST(a_message_budget_rotates_too),
 		WORLD_TEST(a_long_life_outlives_any_single_key),
 		WORLD_TEST(more_than_two_parties),

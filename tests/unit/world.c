@@ -118,7 +118,10 @@ void world_up(struct world *w, int i)
 	struct world_member *member = &w->members[i];
 	struct smq_member_config config = w->config;
 	world_down(w, i);
-	config.own = &member->own;
+	const struct world_member *identity = w->process_of[i] ? &w->members[w->process_of[i] - 1] : member;
+	if (identity != member)
+		memcpy(member->name, identity->name, sizeof(member->name));
+	config.own = &identity->own;
 	config.name = member->name;
 	size_t size = smq_member_size(&config);
 	member->memory = aligned_alloc(16, (size + 15) / 16 * 16);

@@ -41,6 +41,7 @@ struct world {
 	struct world_member members[WORLD_MEMBERS];
 	struct smq_credentials credentials;
 	struct smq_member_config config; /* for the next world_up */
+	int process_of[WORLD_MEMBERS];   /* > 0: i is another process of member process_of[i] - 1 */
 	bool known[WORLD_MEMBERS];       /* whether the realm vouches for it */
 	int64_t expires_ms[WORLD_MEMBERS];
 	struct world_message *queue;
