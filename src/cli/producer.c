@@ -157,8 +157,8 @@ static bool is_due(struct producer *p, int64_t now_ms)
 
 static enum produced next_line(struct producer *p, int64_t now_ms, smq_span *ret_message)
 {
-	const char *start = p->buf.p + p->taken;
 	size_t left = p->buf.len - p->taken;
+	const char *start = left ? p->buf.p + p->taken : "";
 	const char *end = left ? memchr(start, '\n', left) : NULL;
 	if (p->err)
 		return PRODUCED_FAILED;
