@@ -209,9 +209,10 @@ static void interrupted(struct pub *p)
 	struct tool *t = &p->tool;
 	size_t left = smq_client_pending(t->client);
 	if (left > 0 && t->s.outbox)
-		report_line(&t->report, "%zu messages wait in the outbox for the next run", left);
+		report_line(&t->report, "%zu %s in the outbox for the next run", left,
+			    left == 1 ? "message waits" : "messages wait");
 	else if (left > 0)
-		report_line(&t->report, "%zu messages were not acknowledged", left);
+		report_line(&t->report, "ended with %zu %s undelivered", left, left == 1 ? "message" : "messages");
 	tool_end(t, left > 0 && !t->s.outbox ? smq_err_exit(SMQ_ERR_CONNECTION_LOST) : p->refusal);
 }
 
