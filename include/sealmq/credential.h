@@ -30,6 +30,7 @@ struct smq_credential {
 	uint8_t cred[SMQ_CRED_MAX]; /* CRED_x: the CBOR byte string of the certificate, or a CCS map */
 	size_t cred_len;
 	int64_t expires_ms; /* Unix time */
+	uint8_t id[SMQ_HASH_LEN]; /* what `holds` knows it by */
 };
 
 struct smq_credentials {
@@ -39,6 +40,11 @@ struct smq_credentials {
 	 * SMQ_ERR_CREDENTIAL: the hash or kid is not known here. SMQ_ERR_CERT_*: known or carried, and refused.
 	 */
 	smq_err (*resolve)(void *self, smq_span id_cred, int64_t now_ms, struct smq_credential *ret_credential);
+	/*
+	 * Whether a credential resolved before would be resolved now: SMQ_ERR_CERT_* if not, SMQ_ERR_CREDENTIAL if it
+	 * is not known here any more. NULL where credentials never end.
+	 */
+	smq_err (*holds)(void *self, const uint8_t id[SMQ_HASH_LEN], int64_t now_ms);
 };
 
 /* This member's own credential. The spans outlive every use. */

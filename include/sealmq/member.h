@@ -95,6 +95,11 @@ void smq_member_offline(smq_member *m);
 SMQ_MUST_USE smq_err smq_member_keep(smq_member *m, const char *peer, struct smq_now now);
 /* Begins a new key exchange with the peer at the next smq_member_next. */
 SMQ_MUST_USE smq_err smq_member_rotate(smq_member *m, const char *peer);
+/*
+ * Asks the credentials port whether the peers of all sessions still hold (a new revocation list, an end of the old
+ * one), and ends at once, without a grace, the sessions of those that do not: NOTE_ENDED says whose and why.
+ */
+void smq_member_review(smq_member *m, struct smq_now now);
 /* Whether we hold keys to seal for this peer now. */
 bool smq_member_ready(const smq_member *m, const char *peer, struct smq_now now);
 
@@ -136,7 +141,8 @@ enum smq_note_kind {
 	SMQ_NOTE_READY,  /* keys with this peer are there; session 1 is the first */
 	SMQ_NOTE_WIPED,  /* an old session's keys are gone */
 	SMQ_NOTE_FAILED, /* a key exchange ended with err */
-	SMQ_NOTE_SILENT  /* the peer has not answered so far; we go on trying */
+	SMQ_NOTE_SILENT, /* the peer has not answered so far; we go on trying */
+	SMQ_NOTE_ENDED   /* the peer's certificate does not hold any more (err): its keys are gone */
 };
 
 struct smq_note {

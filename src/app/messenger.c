@@ -158,6 +158,9 @@ static void on_note(struct smq_messenger *g, const struct smq_note *note)
 	case SMQ_NOTE_SILENT:
 		e.kind = SMQ_EVENT_PEER_SILENT;
 		break;
+	case SMQ_NOTE_ENDED:
+		e.kind = SMQ_EVENT_SESSION_ENDED;
+		break;
 	}
 	tell(g, &e);
 }

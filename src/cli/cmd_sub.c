@@ -226,6 +226,7 @@ static void when_event(void *self, const struct smq_event *event)
 	struct tool *t = &s->tool;
 	const char *peer = report_shown(event->peer ? event->peer : "");
 	unsigned long long epoch = event->epoch, took = event->took_ms;
+	tool_trust_event(t, event);
 	if (event->kind == SMQ_EVENT_SESSION_FAILED && event->err)
 		report_line(&t->report, "key exchange with '%s' failed: %s", peer, smq_err_text(event->err));
 	else if (t->s.debug && event->kind == SMQ_EVENT_SESSION_NEW)

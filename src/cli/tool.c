@@ -409,3 +409,33 @@ struct properties tool_properties(const struct tool *t, const char *command)
 	}
 	return some;
 }
+
+void tool_trust_event(struct tool *t, const struct smq_event *event)
+{
+	const char *peer = report_shown(event->peer ? event->peer : "");
+	unsigned long long hours = event->took_ms / 3600000;
+	switch (event->kind) {
+	case SMQ_EVENT_SESSION_ENDED:
+		report_line(&t->report, "session with '%s' ended: %s", peer, smq_err_text(event->err));
+		break;
+	case SMQ_EVENT_CRL_NEW:
+		if (t->s.debug)
+			report_line(&t->report, "a new revocation list is in force");
+		break;
+	case SMQ_EVENT_CRL_REFUSED:
+		report_line(&t->report, "the new crl.pem is not taken, the one before stays in force: %s",
+			    smq_err_text(event->err));
+		break;
+	case SMQ_EVENT_CRL_ENDING:
+		report_line(&t->report, "the revocation list ends in %llu h %llu min; put a newer crl.pem in the realm",
+			    hours, (unsigned long long)event->took_ms / 60000 % 60);
+		break;
+	case SMQ_EVENT_CRL_STALE:
+		report_line(&t->report, "the revocation list has ended: %s",
+			    event->err ? "nobody is trusted until a newer crl.pem is in the realm"
+				       : "believed on, as insecure_stale_crl in realm.yaml says");
+		break;
+	default:
+		break;
+	}
+}

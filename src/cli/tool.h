@@ -52,6 +52,9 @@ void tool_end(struct tool *t, int status);
 /* Says goodbye to the broker, prints the last numbers, frees everything; returns the status. */
 int tool_finish(struct tool *t);
 
+/* What happened to trust: a peer revoked, a revocation list exchanged or at its end. Other events are left alone. */
+void tool_trust_event(struct tool *t, const struct smq_event *event);
+
 /* Signals asked to end so far. */
 int tool_signals(void);
 int64_t tool_now_ms(void); /* monotonic */

@@ -204,6 +204,7 @@ smq_err smq_session_derive(struct smq_member *m, int index, struct peer *peer, c
 	s->born_ms = now.mono_ms;
 	s->used_ms = now.mono_ms;
 	s->expires_ms = smq_edhoc_peer(e)->expires_ms;
+	memcpy(s->credential, smq_edhoc_peer(e)->id, sizeof(s->credential));
 	s->state = SESSION_UNCONFIRMED;
 	return SMQ_OK;
 }
@@ -306,4 +307,42 @@ int64_t smq_stale_ms(const struct smq_member *m)
 bool smq_session_usable(const struct smq_member *m, const struct session *s, struct smq_now now)
 {
 	return s->state == SESSION_ACTIVE && now.mono_ms - s->born_ms < smq_stale_ms(m) && now.unix_ms < s->expires_ms;
+}
+
+/* ---- revocation ---- */
+
+/* A run that is about to finish this session ends with it; its keys must not come back by way of the grace. */
+static void forget_run_of(struct smq_member *m, int session, struct smq_now now)
+{
+	for (size_t i = 0; i < m->run_count; i++) {
+		struct run *r = &m->runs[i];
+		if (r->role == RUN_FREE || r->session != session)
+			continue;
+		r->session = NONE;
+		smq_run_drop(m, r, now);
+	}
+}
+
+static void end_session(struct smq_member *m, int index, smq_err err, struct smq_now now)
+{
+	struct session *s = &m->sessions[index];
+	struct peer *peer = &m->peers[s->peer];
+	if (peer->active == index)
+		peer->next_counter = s->sealer.next_counter;
+	smq_member_note(m, SMQ_NOTE_ENDED, peer->name, s->number, err, 0, 0);
+	forget_run_of(m, index, now);
+	smq_session_free(m, index);
+	m->dirty = true;
+}
+
+void smq_member_review(smq_member *m, struct smq_now now)
+{
+	const struct smq_credentials *c = m->config.credentials;
+	for (size_t i = 0; c->holds && i < m->session_count; i++) {
+		if (m->sessions[i].state < SESSION_UNCONFIRMED)
+			continue;
+		smq_err err = c->holds(c->self, m->sessions[i].credential, now.unix_ms);
+		if (err != SMQ_OK)
+			end_session(m, (int)i, err, now);
+	}
 }

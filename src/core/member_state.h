@@ -41,6 +41,7 @@ struct session {
 	int64_t wipe_at_ms; /* mono; GRACE only */
 	int64_t expires_ms; /* unix: the peer's certificate */
 	int64_t used_ms;    /* mono: when a message last opened */
+	uint8_t credential[SMQ_HASH_LEN]; /* the peer's, as the credentials port knows it */
 	uint8_t peer_boot_id[SMQ_BOOT_ID_LEN];
 	uint64_t sealed; /* messages sealed under this key */
 	struct smq_sealer sealer;

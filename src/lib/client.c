@@ -11,6 +11,7 @@
 #include "adapters/outbox_sqlite/outbox_sqlite.h"
 #include "app/messenger.h"
 #include "app/outbox_memory.h"
+#include "lib/crl_watch.h"
 #include "lib/groups_realm.h"
 #include "lib/realm_internal.h"
 #include "lib/wakeup.h"
@@ -23,6 +24,7 @@ struct smq_client {
 	void *member_memory;
 	smq_member *member;
 	struct smq_groups groups;
+	struct smq_crl_watch crl;
 	struct smq_mqtt_message will; /* sealed */
 	uint8_t *will_payload;
 	char tls_files[3][PATH_MAX]; /* of the realm, where TLS is by_realm */
@@ -256,6 +258,7 @@ static smq_err build(struct smq_client *c, const char **ret_why)
 	smq_err err = SMQ_OK;
 	if (!o->realm && !o->plain)
 		return because(SMQ_ERR_REALM, ret_why, "no realm is open, and plain messages were not asked for", NULL);
+	c->crl = smq_crl_watch_on(o->realm, now());
 	err = tls_by_realm(c, ret_why);
 	if (err == SMQ_OK && o->realm)
 		err = make_member(c, ret_why);
@@ -308,7 +311,8 @@ static int64_t wake_at(const struct smq_client *c)
 {
 	int64_t a = c->transport->ops->wake_at(c->transport);
 	int64_t b = smq_messenger_wake_at(c->messenger);
-	return a < b ? a : b;
+	a = a < b ? a : b;
+	return a < c->crl.due_ms ? a : c->crl.due_ms;
 }
 
 static void watch(struct smq_client *c)
@@ -325,7 +329,10 @@ static void turn(struct smq_client *c, int timeout_ms)
 	watch(c);
 	ready = smq_wakeup_wait(&c->wakeup, timeout_ms);
 	c->stopped = c->stopped || ready.stopped;
-	ops->service(c->transport, ready.readable, ready.writable, clock_ms(CLOCK_MONOTONIC));
+	int64_t mono_ms = clock_ms(CLOCK_MONOTONIC);
+	ops->service(c->transport, ready.readable, ready.writable, mono_ms);
+	if (mono_ms >= c->crl.due_ms)
+		smq_crl_watch_look(&c->crl, c->member, &c->options, now());
 	smq_messenger_tick(c->messenger);
 	/* A reconnect may be given the number of the socket that it closed; epoll has forgotten that one. */
 	if (!ops->connected(c->transport) || ops->fd(c->transport) != before)

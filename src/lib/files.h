@@ -13,7 +13,12 @@
 #include <sealmq/err.h>
 #include <sealmq/span.h>
 
-enum { SMQ_FILE_MAX = 262144, SMQ_WHY_MAX = 512, SMQ_PATH_MAX = 4096 };
+enum {
+	SMQ_FILE_MAX = 262144,
+	SMQ_CRL_FILE_MAX = 64 * 1048576, /* a million revoked certificates */
+	SMQ_WHY_MAX = 512,
+	SMQ_PATH_MAX = 4096
+};
 
 struct smq_file_bytes {
 	uint8_t *p;

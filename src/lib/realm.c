@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -27,6 +28,8 @@ struct smq_realm {
 	uint8_t root_fingerprint[SMQ_HASH_LEN];
 	struct smq_store store;
 	bool store_open;
+	unsigned crl_generation;
+	struct stat crl_seen; /* crl.pem when it was last read; all zero: it was not there */
 };
 
 static _Thread_local char why[SMQ_WHY_MAX];
@@ -121,10 +124,21 @@ static smq_err load_settings(smq_realm *r)
 	return err == SMQ_OK ? smq_realm_yaml_load(path, &r->settings, why, sizeof(why)) : err;
 }
 
-/* No crl.pem means that this realm does not use revocation lists; an unreadable one is a failure. */
-static smq_err read_crl(const smq_realm *r, struct smq_file_bytes *ret_crl)
+static void see_crl(const smq_realm *r, struct stat *ret_seen)
 {
-	smq_err err = read_file(r, "crl.pem", false, ret_crl);
+	char path[SMQ_PATH_MAX];
+	if (smq_path_join(r->dir, "crl.pem", path) != SMQ_OK || stat(path, ret_seen) != 0)
+		memset(ret_seen, 0, sizeof(*ret_seen));
+}
+
+/* No crl.pem means that this realm does not use revocation lists; an unreadable one is a failure. */
+static smq_err read_crl(smq_realm *r, struct smq_file_bytes *ret_crl)
+{
+	char path[SMQ_PATH_MAX];
+	smq_err err = smq_path_join(r->dir, "crl.pem", path);
+	see_crl(r, &r->crl_seen);
+	if (err == SMQ_OK)
+		err = smq_file_read_most(path, false, SMQ_CRL_FILE_MAX, ret_crl, why, sizeof(why));
 	if (err != SMQ_ERR_NOT_FOUND)
 		return err;
 	*ret_crl = (struct smq_file_bytes){ NULL, 0 };
@@ -135,7 +149,10 @@ static smq_err load_trust(smq_realm *r)
 {
 	struct smq_file_bytes root = { NULL, 0 };
 	struct smq_file_bytes crl = { NULL, 0 };
-	struct smq_x509_config config = { .realm = r->settings.realm };
+	struct smq_x509_config config = {
+		.realm = r->settings.realm,
+		.insecure_stale_crl = smq_realm_takes_stale_crl(r),
+	};
 	smq_err err = read_file(r, "root.crt", false, &root);
 
 	if (err == SMQ_OK)
@@ -301,6 +318,30 @@ smq_err smq_realm_store(smq_realm *realm, struct smq_store **ret_store)
 	return SMQ_OK;
 }
 
+bool smq_realm_takes_stale_crl(const smq_realm *realm)
+{
+	return strcmp(realm->settings.insecure_stale_crl, "true") == 0;
+}
+
+struct smq_crl_stretch smq_realm_crl_stretch(const smq_realm *realm)
+{
+	struct smq_crl_times t = smq_x509_crl_times(realm->x509);
+	return (struct smq_crl_stretch){
+		.from_ms = t.this_update_ms, .until_ms = t.next_update_ms, .generation = realm->crl_generation
+	};
+}
+
+bool smq_realm_crl_changed(const smq_realm *realm)
+{
+	const struct stat *was = &realm->crl_seen;
+	struct stat is;
+	see_crl(realm, &is);
+	/* One that is gone changes nothing: the list in force stays. */
+	return is.st_ino != 0 &&
+	       (is.st_ino != was->st_ino || is.st_size != was->st_size || is.st_mtim.tv_sec != was->st_mtim.tv_sec ||
+		is.st_mtim.tv_nsec != was->st_mtim.tv_nsec);
+}
+
 smq_err smq_realm_reload_crl(smq_realm *realm, const char **ret_why)
 {
 	struct smq_file_bytes crl = { NULL, 0 };
@@ -310,8 +351,18 @@ smq_err smq_realm_reload_crl(smq_realm *realm, const char **ret_why)
 	if (ret_why)
 		*ret_why = why;
 	err = read_crl(realm, &crl);
-	if (err == SMQ_OK && smq_x509_set_crl(realm->x509, smq_span_of(crl.p, crl.len)) != SMQ_OK)
-		err = file_says(realm, "crl.pem", SMQ_ERR_MALFORMED, "not a revocation list in PEM");
+	if (err == SMQ_OK && crl.len == 0)
+		return because(SMQ_ERR_NOT_FOUND, realm->dir, "holds no crl.pem");
+	if (err == SMQ_OK) {
+		err = smq_x509_change_crl(realm->x509, smq_span_of(crl.p, crl.len), realm->own.id_cred_full, now_ms());
+		if (err == SMQ_ERR_CERT_CRL)
+			err = file_says(realm, "crl.pem", err,
+					"no current revocation list of the authority that issued member.crt");
+		else if (err == SMQ_OK)
+			realm->crl_generation++;
+		else
+			err = file_says(realm, "crl.pem", err, "not a revocation list in PEM");
+	}
 	smq_file_bytes_free(&crl);
 	return err;
 }

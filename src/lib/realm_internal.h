@@ -22,7 +22,21 @@ const char *smq_realm_state_dir(const smq_realm *realm);           /* DIR/state;
  */
 SMQ_MUST_USE smq_err smq_realm_store(smq_realm *realm, struct smq_store **ret_store);
 
-/* Reads crl.pem again, if it is there: certificates already accepted are judged by it from now on. */
+/*
+ * Reads crl.pem again; certificates already accepted are judged by it from now on. A list by which not even the own
+ * certificate can be judged (of another authority, stale, spoilt) is not taken, and the one before stays in force:
+ * SMQ_ERR_CERT_CRL, SMQ_ERR_MALFORMED. SMQ_ERR_NOT_FOUND: it is not there.
+ */
 SMQ_MUST_USE smq_err smq_realm_reload_crl(smq_realm *realm, const char **ret_why);
+/* Whether crl.pem is another than the one read last; one look at its directory entry. */
+bool smq_realm_crl_changed(const smq_realm *realm);
+/* When the lists in force were made and when the first of them ends, Unix time; without any, the ends of time. */
+struct smq_crl_stretch {
+	int64_t from_ms, until_ms;
+	unsigned generation; /* another one after each exchange */
+};
+struct smq_crl_stretch smq_realm_crl_stretch(const smq_realm *realm);
+/* realm.yaml says that a list past its end is believed on. */
+bool smq_realm_takes_stale_crl(const smq_realm *realm);
 
 #endif

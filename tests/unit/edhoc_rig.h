@@ -166,7 +166,7 @@ static inline void rig_party_init(struct rig_party *p, const char *name, enum sm
 	p->book.hashes = true;
 	p->random.next = seed;
 	p->random_port = (struct smq_random){ &p->random, rig_fill };
-	p->credentials_port = (struct smq_credentials){ &p->book, rig_resolve };
+	p->credentials_port = (struct smq_credentials){ .self = &p->book, .resolve = rig_resolve };
 	p->suites[0] = suite;
 	p->config = (struct smq_edhoc_config){ .crypto = smq_crypto_openssl(),
 					       .random = &p->random_port,

@@ -202,6 +202,76 @@ static void an_expired_certificate_is_refused_and_ends_its_session(void **state)
 	assert_int_equal(w.members[A].last_failure, SMQ_ERR_CERT_EXPIRED);
 }
 
+static void a_revoked_peer_ends_at_once_and_comes_back_when_vouched_for(void **state)
+{
+	(void)state;
+	pair_up(A, B);
+	pair_up(A, C);
+	flows(B, A);
+	flows(C, A);
+	smq_member_review(w.members[A].m, w.now); /* nothing has changed */
+	world_settle(&w);
+	assert_int_equal(w.members[A].ended, 0);
+	assert_true(world_publish(&w, B, A, "a/t", "sealed before"));
+	w.known[B] = false;
+	smq_member_review(w.members[A].m, w.now);
+	assert_false(smq_member_ready(w.members[A].m, "b", w.now));
+	unsigned received = w.members[A].received;
+	world_settle(&w);
+	assert_int_equal(w.members[A].received, received);
+	assert_int_equal(w.members[A].last_refusal, SMQ_ERR_NO_KEY);
+	assert_int_equal(w.members[A].ended, 1);
+	assert_int_equal(w.members[A].last_end, SMQ_ERR_CERT_REVOKED);
+	assert_false(world_publish(&w, A, B, "b/t", "x"));
+	world_pass(&w, 20000, 500); /* it tries, and is refused */
+	assert_false(smq_member_ready(w.members[A].m, "b", w.now));
+	flows(C, A);
+	flows(A, C);
+	w.known[B] = true;
+	world_pass(&w, 70000, 500);
+	flows(B, A);
+	flows(A, B);
+	assert_int_equal(w.members[B].missing, 0); /* the numbering went on where it was */
+}
+
+/* Revoked at each step of a key exchange: whatever stood half done is gone, and nothing opens. */
+static unsigned revoke_at;
+
+static bool revoke_midway(struct world *world, struct world_message *message)
+{
+	if (message->control && world->seen == revoke_at) {
+		world->known[B] = false;
+		for (int i = A; i <= B; i++)
+			smq_member_review(world->members[i].m, world->now);
+	}
+	return true;
+}
+
+static void revoked_in_the_middle_of_an_exchange(void **state)
+{
+	(void)state;
+	for (revoke_at = 0; revoke_at < 10; revoke_at++) {
+		world_down(&w, A);
+		world_down(&w, B);
+		w.known[B] = true;
+		w.broker = revoke_midway;
+		w.seen = 0;
+		world_up(&w, A);
+		world_up(&w, B);
+		world_keep(&w, A, B);
+		world_pass(&w, 30000, 500);
+		w.known[B] = false;
+		smq_member_review(w.members[A].m, w.now);
+		world_settle(&w);
+		unsigned received = w.members[A].received;
+		(void)world_publish(&w, B, A, "a/t", "x");
+		world_settle(&w);
+		assert_int_equal(w.members[A].received, received);
+		assert_false(smq_member_ready(w.members[A].m, "b", w.now));
+		w.broker = NULL;
+	}
+}
+
 /* C answers on B's behalf, with its own good certificate: an impostor inside the realm. */
 static bool redirect_b_to_c(struct world *world, struct world_message *message)
 {
@@ -788,6 +858,8 @@ int main(void)
 		WORLD_TEST(a_restarted_party_never_pairs_with_its_own_or_a_retained_key),
 		WORLD_TEST(a_member_has_no_session_with_itself),
 		WORLD_TEST(an_unauthenticated_key_is_refused),
+		WORLD_TEST(a_revoked_peer_ends_at_once_and_comes_back_when_vouched_for),
+		WORLD_TEST(revoked_in_the_middle_of_an_exchange),
 		WORLD_TEST(an_expired_certificate_is_refused_and_ends_its_session),
 		WORLD_TEST(a_member_with_a_good_certificate_cannot_answer_for_another),
 		WORLD_TEST(only_named_peers_are_answered_where_not_any),

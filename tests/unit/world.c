@@ -49,6 +49,7 @@ static smq_err resolve(void *self, smq_span id_cred, int64_t now_ms, struct smq_
 			return SMQ_ERR_CERT_EXPIRED;
 		memset(ret_credential, 0, sizeof(*ret_credential));
 		memcpy(ret_credential->name, member->name, sizeof(member->name));
+		ret_credential->id[0] = (uint8_t)i;
 		ret_credential->roles = SMQ_ROLE_MEMBER;
 		ret_credential->sig_alg = SMQ_ES256;
 		ret_credential->dh_curve = SMQ_P256;
@@ -63,6 +64,16 @@ static smq_err resolve(void *self, smq_span id_cred, int64_t now_ms, struct smq_
 	return SMQ_ERR_CREDENTIAL;
 }
 
+static smq_err holds(void *self, const uint8_t id[SMQ_HASH_LEN], int64_t now_ms)
+{
+	const struct world *w = self;
+	if (id[0] >= WORLD_MEMBERS)
+		return SMQ_ERR_CREDENTIAL;
+	if (!w->known[id[0]])
+		return SMQ_ERR_CERT_REVOKED;
+	return now_ms < w->expires_ms[id[0]] ? SMQ_OK : SMQ_ERR_CERT_EXPIRED;
+}
+
 /* ---- life ---- */
 
 static const int suites[] = { 2 };
@@ -73,7 +84,7 @@ void world_init(struct world *w)
 	w->now = (struct smq_now){ 1000, INT64_C(1790000000000) };
 	w->queue = calloc(WORLD_QUEUE, sizeof(*w->queue));
 	assert_non_null(w->queue);
-	w->credentials = (struct smq_credentials){ w, resolve };
+	w->credentials = (struct smq_credentials){ .self = w, .resolve = resolve, .holds = holds };
 	for (int i = 0; i < WORLD_MEMBERS; i++) {
 		make_credential(&w->members[i], i);
 		w->known[i] = true;
@@ -176,6 +187,9 @@ static void note(struct world_member *member, const struct smq_note *n)
 	} else if (n->kind == SMQ_NOTE_FAILED) {
 		member->failed++;
 		member->last_failure = n->err;
+	} else if (n->kind == SMQ_NOTE_ENDED) {
+		member->ended++;
+		member->last_end = n->err;
 	} else if (n->kind == SMQ_NOTE_WIPED) {
 		member->wiped++;
 	} else {

@@ -29,8 +29,8 @@ struct world_member {
 	void *memory;
 	smq_member *m;
 	/* what happened to it */
-	unsigned received, refused, ready, failed, wiped, silent, sent;
-	smq_err last_refusal, last_failure;
+	unsigned received, refused, ready, failed, wiped, silent, ended, sent;
+	smq_err last_refusal, last_failure, last_end;
 	uint64_t last_session, missing;
 	size_t wire_bytes;
 	char last_sender[16], last_plain[64], moved_from[64];

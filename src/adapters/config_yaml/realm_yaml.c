@@ -51,6 +51,11 @@ static const char *check_keyex(const char *value)
 	return check_topic(value);
 }
 
+static const char *check_flag(const char *value)
+{
+	return strcmp(value, "true") == 0 || strcmp(value, "false") == 0 ? NULL : "takes true or false";
+}
+
 struct field {
 	const char *key;
 	size_t offset, room;
@@ -66,6 +71,7 @@ static const struct field fields[] = {
 	FIELD(realm, check_realm),
 	FIELD(control_prefix, check_prefix),
 	FIELD(keyex_topic, check_keyex),
+	FIELD(insecure_stale_crl, check_flag),
 };
 
 static const struct field *find(const char *key)
@@ -89,7 +95,7 @@ static void suggest(void *self, const char *key, char *ret_hint, size_t room)
 {
 	(void)self;
 	(void)key;
-	(void)snprintf(ret_hint, room, "realm.yaml knows realm, control_prefix and keyex_topic");
+	(void)snprintf(ret_hint, room, "realm.yaml knows realm, control_prefix, keyex_topic and insecure_stale_crl");
 }
 
 static smq_err take(void *self, const struct smq_yaml_value *value, char *ret_problem, size_t room)
@@ -115,6 +121,8 @@ smq_err smq_realm_settings_complete(struct smq_realm_settings *settings, char *r
 		(void)snprintf(s.control_prefix, sizeof(s.control_prefix), "sealmq/%s", s.realm);
 	if (!*s.keyex_topic)
 		(void)snprintf(s.keyex_topic, sizeof(s.keyex_topic), "%s/keyex/{to}", s.control_prefix);
+	if (!*s.insecure_stale_crl)
+		(void)snprintf(s.insecure_stale_crl, sizeof(s.insecure_stale_crl), "false");
 	for (size_t i = 0; i < SMQ_COUNT(fields); i++) {
 		const char *problem = fields[i].check(place(&s, &fields[i]));
 		if (problem) {
@@ -168,6 +176,11 @@ static void put_settings(FILE *f, const struct smq_realm_settings *s)
 	put_quoted(f, "control_prefix", s->control_prefix);
 	(void)fputs("# Key exchange; {to} becomes the name of the member that is addressed.\n", f);
 	put_quoted(f, "keyex_topic", s->keyex_topic);
+	if (strcmp(s->insecure_stale_crl, "true") == 0) {
+		(void)fputs("# A revocation list past its end is believed on: who was revoked since then stays in.\n",
+			    f);
+		(void)fputs("insecure_stale_crl: true\n", f);
+	}
 }
 
 static int sync_directory_of(const char *path)

@@ -177,6 +177,8 @@ smq_err smq_x509_holder(X509 *cert, const char *realm, struct smq_credential *re
 		err = read_name(cert, realm, c.name);
 	if (err == SMQ_OK)
 		err = read_cred(cert, &c);
+	if (err == SMQ_OK && X509_digest(cert, EVP_sha256(), c.id, NULL) != 1)
+		err = SMQ_ERR_CRYPTO;
 	c.expires_ms = smq_x509_time_ms(X509_get0_notAfter(cert));
 	if (err == SMQ_OK)
 		*ret_credential = c;

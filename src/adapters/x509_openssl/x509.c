@@ -31,8 +31,8 @@ struct smq_x509 {
 	char realm[65];
 	X509 *roots[ROOTS_MAX];
 	size_t root_count;
-	STACK_OF(X509_CRL) * crls;
-	unsigned crl_number;
+	struct smq_crls *crls;
+	unsigned crl_number; /* of lists taken into use so far */
 	bool insecure_stale_crl;
 	X509_STORE *trust;
 	struct smq_store *store;
@@ -87,12 +87,10 @@ static int on_doubt(int ok, X509_STORE_CTX *ctx)
 	return ok || X509_STORE_CTX_get_error(ctx) == X509_V_ERR_CRL_HAS_EXPIRED;
 }
 
-static void narrow(int64_t *from, int64_t *until, const ASN1_TIME *not_before, const ASN1_TIME *not_after)
+static void narrow_ms(int64_t *from, int64_t *until, struct smq_crl_times stretch)
 {
-	int64_t begin = not_before ? smq_x509_time_ms(not_before) : INT64_MIN;
-	int64_t end = not_after ? smq_x509_time_ms(not_after) : INT64_MAX;
-	*from = begin > *from ? begin : *from;
-	*until = end < *until ? end : *until;
+	*from = stretch.this_update_ms > *from ? stretch.this_update_ms : *from;
+	*until = stretch.next_update_ms < *until ? stretch.next_update_ms : *until;
 }
 
 /* The stretch within which all certificates of the chain and all CRLs stay as they are; empty with a stale CRL. */
@@ -103,16 +101,15 @@ static void validity(const struct smq_x509 *x, X509_STORE_CTX *ctx, int64_t *ret
 	*ret_until = INT64_MAX;
 	for (int i = 0; i < sk_X509_num(chain); i++) {
 		const X509 *cert = sk_X509_value(chain, i);
-		narrow(ret_from, ret_until, X509_get0_notBefore(cert), X509_get0_notAfter(cert));
+		struct smq_crl_times valid = { .this_update_ms = smq_x509_time_ms(X509_get0_notBefore(cert)),
+					       .next_update_ms = smq_x509_time_ms(X509_get0_notAfter(cert)) };
+		narrow_ms(ret_from, ret_until, valid);
 	}
-	for (int i = 0; i < sk_X509_CRL_num(x->crls); i++) {
-		const X509_CRL *crl = sk_X509_CRL_value(x->crls, i);
-		narrow(ret_from, ret_until, X509_CRL_get0_lastUpdate(crl), X509_CRL_get0_nextUpdate(crl));
-	}
+	narrow_ms(ret_from, ret_until, smq_crls_times(x->crls));
 }
 
-static smq_err check_chain(const struct smq_x509 *x, X509 *cert, STACK_OF(X509) * issuers, int64_t now_ms,
-			   int64_t *ret_from, int64_t *ret_until)
+smq_err smq_x509_check_chain(const struct smq_x509 *x, X509 *cert, STACK_OF(X509) * issuers, int64_t now_ms,
+			     int64_t *ret_from, int64_t *ret_until)
 {
 	smq_err err = SMQ_ERR_NO_MEMORY;
 	X509_STORE_CTX *ctx = X509_STORE_CTX_new();
@@ -121,7 +118,7 @@ static smq_err check_chain(const struct smq_x509 *x, X509 *cert, STACK_OF(X509) 
 
 	if (!ctx || X509_STORE_CTX_init(ctx, x->trust, cert, issuers) != 1)
 		goto out;
-	if (sk_X509_CRL_num(x->crls) > 0)
+	if (smq_crls_use(x->crls, ctx))
 		flags |= X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL;
 	param = X509_STORE_CTX_get0_param(ctx);
 	X509_VERIFY_PARAM_set_flags(param, flags);
@@ -177,7 +174,7 @@ static smq_err check(const struct smq_x509 *x, const struct smq_id_cred *id, int
 
 	if (err != SMQ_OK)
 		return err;
-	err = check_chain(x, cert, issuers, now_ms, &from, &until);
+	err = smq_x509_check_chain(x, cert, issuers, now_ms, &from, &until);
 	if (err == SMQ_OK)
 		err = smq_x509_holder(cert, x->realm, &c);
 	if (err == SMQ_OK) {
@@ -344,6 +341,15 @@ static smq_err resolve(void *self, smq_span id_cred, int64_t now_ms, struct smq_
 	return from_store(x, id.hash, now_ms, ret_credential);
 }
 
+/* Whether what was accepted before still is: by the lists and the time of now. */
+static smq_err holds_now(void *self, const uint8_t id[SMQ_HASH_LEN], int64_t now_ms)
+{
+	struct smq_x509 *x = self;
+	struct smq_credential c;
+	struct known *k = find(x, smq_span_of(id, SMQ_HASH_LEN));
+	return k ? from_known(x, k, now_ms, &c) : from_store(x, smq_span_of(id, SMQ_HASH_LEN), now_ms, &c);
+}
+
 /* ---- making one ---- */
 
 static int no_passphrase(char *buf, int size, int rwflag, void *u)
@@ -372,62 +378,65 @@ static size_t read_certs(smq_span pem, X509 **certs, size_t max)
 	return broken ? 0 : count;
 }
 
-static smq_err read_crls(smq_span pem, STACK_OF(X509_CRL) * *ret_crls)
-{
-	STACK_OF(X509_CRL) *crls = sk_X509_CRL_new_null();
-	BIO *bio = pem.len > 0 && pem.len < INT32_MAX ? BIO_new_mem_buf(pem.p, (int)pem.len) : NULL;
-	X509_CRL *crl;
-	bool ok = crls != NULL;
-
-	while (ok && bio && (crl = PEM_read_bio_X509_CRL(bio, NULL, no_passphrase, NULL)) != NULL) {
-		ok = sk_X509_CRL_push(crls, crl) > 0;
-		if (!ok)
-			X509_CRL_free(crl);
-	}
-	if (bio && (ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE || sk_X509_CRL_num(crls) == 0))
-		ok = false;
-	BIO_free(bio);
-	ERR_clear_error();
-	if (!ok) {
-		sk_X509_CRL_pop_free(crls, X509_CRL_free);
-		return SMQ_ERR_MALFORMED;
-	}
-	*ret_crls = crls;
-	return SMQ_OK;
-}
-
-/* A new trust store from the roots and these CRLs, which it takes over on success. */
-static smq_err rebuild(struct smq_x509 *x, STACK_OF(X509_CRL) * crls)
+/* A new trust store from the roots and these CRLs. */
+static smq_err new_trust(const struct smq_x509 *x, const struct smq_crls *crls, X509_STORE **ret_trust)
 {
 	X509_STORE *trust = X509_STORE_new();
 	bool ok = trust != NULL;
 	for (size_t i = 0; ok && i < x->root_count; i++)
 		ok = X509_STORE_add_cert(trust, x->roots[i]) == 1;
-	for (int i = 0; ok && i < sk_X509_CRL_num(crls); i++)
-		ok = X509_STORE_add_crl(trust, sk_X509_CRL_value(crls, i)) == 1;
+	ok = ok && smq_crls_add(crls, trust);
 	if (!ok) {
 		X509_STORE_free(trust);
 		return SMQ_ERR_NO_MEMORY;
 	}
-	X509_STORE_free(x->trust);
-	sk_X509_CRL_pop_free(x->crls, X509_CRL_free);
-	x->trust = trust;
-	x->crls = crls;
-	x->crl_number++;
+	*ret_trust = trust;
 	return SMQ_OK;
+}
+
+static void swap(struct smq_x509 *x, struct smq_crls **crls, X509_STORE **trust)
+{
+	struct smq_crls *crls_before = x->crls;
+	X509_STORE *trust_before = x->trust;
+	x->crls = *crls;
+	x->trust = *trust;
+	x->crl_number++;
+	*crls = crls_before;
+	*trust = trust_before;
+}
+
+smq_err smq_x509_change_crl(struct smq_x509 *x, smq_span crl_pem, smq_span own_id_cred, int64_t now_ms)
+{
+	struct smq_crls *crls = NULL;
+	X509_STORE *trust = NULL;
+	struct smq_id_cred id;
+	struct known own;
+	smq_err err = smq_crls_read(crl_pem, &crls);
+
+	if (err == SMQ_OK)
+		err = new_trust(x, crls, &trust);
+	if (err != SMQ_OK) {
+		smq_crls_free(crls);
+		return err;
+	}
+	swap(x, &crls, &trust);
+	if (own_id_cred.len > 0)
+		err = smq_id_cred_decode(own_id_cred, &id);
+	if (own_id_cred.len > 0 && err == SMQ_OK && check(x, &id, now_ms, &own) == SMQ_ERR_CERT_CRL)
+		err = SMQ_ERR_CERT_CRL;
+	if (err != SMQ_OK)
+		swap(x, &crls, &trust);
+	X509_STORE_free(trust);
+	smq_crls_free(crls);
+	return err;
 }
 
 smq_err smq_x509_set_crl(struct smq_x509 *x, smq_span crl_pem)
 {
-	STACK_OF(X509_CRL) *crls = NULL;
-	smq_err err = read_crls(crl_pem, &crls);
-	if (err != SMQ_OK)
-		return err;
-	err = rebuild(x, crls);
-	if (err != SMQ_OK)
-		sk_X509_CRL_pop_free(crls, X509_CRL_free);
-	return err;
+	return smq_x509_change_crl(x, crl_pem, smq_span_of(NULL, 0), 0);
 }
+
+struct smq_crl_times smq_x509_crl_times(const struct smq_x509 *x) { return smq_crls_times(x->crls); }
 
 smq_err smq_x509_new(const struct smq_x509_config *config, struct smq_x509 **ret_x509)
 {
@@ -473,19 +482,16 @@ void smq_x509_free(struct smq_x509 *x)
 	for (size_t i = 0; i < x->root_count; i++)
 		X509_free(x->roots[i]);
 	X509_STORE_free(x->trust);
-	sk_X509_CRL_pop_free(x->crls, X509_CRL_free);
+	smq_crls_free(x->crls);
 	free(x->known);
 	free(x);
 }
 
-void smq_x509_set_store(struct smq_x509 *x, struct smq_store *store)
-{
-	x->store = store;
-}
+void smq_x509_set_store(struct smq_x509 *x, struct smq_store *store) { x->store = store; }
 
 struct smq_credentials smq_x509_credentials(struct smq_x509 *x)
 {
-	return (struct smq_credentials){ .self = x, .resolve = resolve };
+	return (struct smq_credentials){ .self = x, .resolve = resolve, .holds = holds_now };
 }
 
 void smq_x509_root_fingerprint(const struct smq_x509 *x, uint8_t ret_hash[SMQ_HASH_LEN])

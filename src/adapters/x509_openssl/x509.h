@@ -35,6 +35,19 @@ void smq_x509_free(struct smq_x509 *x);
 /* Replaces the revocation list; all remembered certificates are judged by it from now on. */
 SMQ_MUST_USE smq_err smq_x509_set_crl(struct smq_x509 *x, smq_span crl_pem);
 
+/*
+ * The same on trial: own_id_cred (empty: no trial) is judged by the new lists, and where they leave it unjudged (no
+ * list of its issuer, stale, or not signed by it) they are not taken: SMQ_ERR_CERT_CRL, and what was before holds.
+ */
+SMQ_MUST_USE smq_err smq_x509_change_crl(struct smq_x509 *x, smq_span crl_pem, smq_span own_id_cred, int64_t now_ms);
+
+/* When the lists in use were made and when the first of them ends; without lists, the ends of time. */
+struct smq_crl_times {
+	int64_t this_update_ms, next_update_ms;
+	size_t lists, entries;
+};
+struct smq_crl_times smq_x509_crl_times(const struct smq_x509 *x);
+
 /* From now on accepted certificates are kept there, and looked up there. Must outlive x. */
 void smq_x509_set_store(struct smq_x509 *x, struct smq_store *store);
 

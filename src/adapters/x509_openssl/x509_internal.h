@@ -32,4 +32,19 @@ SMQ_MUST_USE smq_err smq_x509_holder(X509 *cert, const char *realm, struct smq_c
 
 int64_t smq_x509_time_ms(const ASN1_TIME *time);
 
+/* Path validation alone, with what the realm is configured to: who the certificate speaks of is not looked at.
+ * ret_from and ret_until: between them the answer cannot change. */
+SMQ_MUST_USE smq_err smq_x509_check_chain(const struct smq_x509 *x, X509 *cert, STACK_OF(X509) * issuers,
+					  int64_t now_ms, int64_t *ret_from, int64_t *ret_until);
+
+/* crl.c: the revocation lists in use. NULL stands for none. */
+struct smq_crls;
+/* SMQ_ERR_MALFORMED where one does not parse, or text is there and no list. An empty span gives no lists. */
+SMQ_MUST_USE smq_err smq_crls_read(smq_span pem, struct smq_crls **ret_crls);
+void smq_crls_free(struct smq_crls *crls);
+bool smq_crls_add(const struct smq_crls *crls, X509_STORE *trust);
+/* Has this check look at them; false: there are none. */
+bool smq_crls_use(struct smq_crls *crls, X509_STORE_CTX *ctx);
+struct smq_crl_times smq_crls_times(const struct smq_crls *crls);
+
 #endif
