@@ -12,6 +12,7 @@
 #include "cli/cmd_group.h"
 #include "cli/cmd_inspect.h"
 #include "cli/cmd_pub.h"
+#include "cli/cmd_simulate.h"
 #include "cli/cmd_sub.h"
 #include "cli/command.h"
 #include "cli/nearest.h"
@@ -26,6 +27,7 @@ const struct command commands[] = {
 	{ "data", "Looking closer", "what is in a CSV file before it is sent", cmd_data },
 	{ "config", "Looking closer", "check and show sealmq.yaml", cmd_config },
 	{ "inspect", "Looking closer", "what a sealed payload says, and what is in it", cmd_inspect },
+	{ "simulate", "Looking closer", "what rekeying costs a group of any size", cmd_simulate },
 	{ "help", "Help", "what a command does and which options it takes", NULL },
 };
 const size_t command_count = sizeof commands / sizeof commands[0];

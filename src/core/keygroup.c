@@ -29,6 +29,7 @@ struct smq_keygroup {
 	uint64_t members;
 	uint64_t next_sender_id;
 	uint64_t scan;
+	uint64_t pending_from, pending_to; /* the places that wait for a commit lie in between */
 	bool dirty;
 };
 
@@ -189,6 +190,13 @@ static uint64_t free_place(smq_keygroup *g)
 /* In update mode nobody reads what was sent before he came, so the epoch moves before the newcomer gets his place. */
 static bool joins_move(const smq_keygroup *g) { return g->config.mode == SMQ_GROUP_UPDATE; }
 
+static void widen_pending(smq_keygroup *g, uint64_t place)
+{
+	bool none = g->pending_from == g->pending_to;
+	g->pending_from = none || place < g->pending_from ? place : g->pending_from;
+	g->pending_to = none || place >= g->pending_to ? place + 1 : g->pending_to;
+}
+
 static smq_err admit(smq_keygroup *g, const struct smq_join *j, struct place **ret_place)
 {
 	uint64_t leaf;
@@ -203,6 +211,8 @@ static smq_err admit(smq_keygroup *g, const struct smq_join *j, struct place **r
 	memcpy(m->name, j->name.p, j->name.len);
 	m->leaf = leaf;
 	g->places[p].pending = joins_move(g);
+	if (joins_move(g))
+		widen_pending(g, p);
 	g->dirty = g->dirty || joins_move(g);
 	g->members++;
 	enter(g, p);
@@ -304,8 +314,9 @@ smq_err smq_keygroup_commit(smq_keygroup *g, uint64_t epoch, void *self,
 	if (err != SMQ_OK)
 		return err;
 	g->dirty = false;
-	for (uint64_t i = 0; i < g->place_count; i++)
+	for (uint64_t i = g->pending_from; i < g->pending_to; i++)
 		g->places[i].pending = false;
+	g->pending_from = g->pending_to = 0;
 	return smq_keygroup_keys(g, ret_keys);
 }
 

@@ -271,6 +271,22 @@ static smq_err advance_node(smq_keytree *t, unsigned height, uint64_t index, voi
 	return err;
 }
 
+/* The next node from here on that the batch touched; n where there is none. Most of a large tree is untouched. */
+static uint64_t next_touched(const uint8_t *flags, uint64_t i, uint64_t n)
+{
+	const uint64_t touched = UINT64_C(0x0101010101010101) * (DIRTY | JOINED);
+	uint64_t eight;
+	while (i + sizeof(eight) <= n) {
+		memcpy(&eight, flags + i, sizeof(eight));
+		if (eight & touched)
+			break;
+		i += sizeof(eight);
+	}
+	while (i < n && !(flags[i] & (DIRTY | JOINED)))
+		i++;
+	return i;
+}
+
 smq_err smq_keytree_advance(smq_keytree *t, uint64_t epoch, void *self,
 			    smq_err (*emit)(void *self, const struct smq_tree_node_message *message))
 {
@@ -281,10 +297,8 @@ smq_err smq_keytree_advance(smq_keytree *t, uint64_t epoch, void *self,
 		t->flags[t->height][0] |= DIRTY;
 	t->rotate = false;
 	for (unsigned h = 0; h <= t->height; h++) {
-		const uint8_t *flags = t->flags[h];
-		for (uint64_t i = 0; i < width(t->height, h); i++) {
-			if (!(flags[i] & (DIRTY | JOINED)))
-				continue;
+		uint64_t n = width(t->height, h);
+		for (uint64_t i = next_touched(t->flags[h], 0, n); i < n; i = next_touched(t->flags[h], i + 1, n)) {
 			smq_err err = advance_node(t, h, i, self, emit);
 			if (err != SMQ_OK)
 				return err;
