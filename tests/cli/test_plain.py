@@ -408,6 +408,18 @@ def test_help_and_version():
     assert got.code == 1 and '\x1b' not in got.err, got
 
 
+def test_the_manual_names_every_letter():
+    page = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'man', 'sealmq-sub.1.in')
+    with open(page, encoding='utf-8') as f:
+        text = f.read()
+    nowhere = str(rig.free_port())
+    for letter in 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz':
+        got = rig.run(OURS_SUB + ['-p', nowhere, '-t', 'a', '-F', '%' + letter])
+        taken = 'cannot connect' in got.err
+        assert taken != ("-F: no such letter after '%'" in got.err), (letter, got)
+        assert taken == (re.search(r'(^|\s)%' + letter + r'\b', text, re.M) is not None), letter
+
+
 def test_names_of_the_tool():
     with tempfile.TemporaryDirectory() as d:
         for name in 'sealmq_pub', 'sealmq_sub':
