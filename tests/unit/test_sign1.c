@@ -121,8 +121,7 @@ static void signers_that_cannot_be_named(void **state)
 		"a10401",           /* a kid that is a number */
 		"a11822812e",       /* x5t without a hash */
 		"a118228300410141", /* three */
-		"a118228"
-		"22e40",      /* an empty hash */
+		"a11822822e40", /* an empty hash */
 		"a104413100", /* trailing */
 		"8104",
 	};
