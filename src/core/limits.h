@@ -15,21 +15,24 @@ enum {
 	/* Sessions of one peer at a time: one unconfirmed, one active, and those in grace. */
 	SMQ_SESSIONS_PER_PEER = 5,
 
+	/* Lives of one peer whose gaps are counted at a time: several processes may run under one name. */
+	SMQ_LIVES_PER_PEER = 4,
+
 	/* Key exchange (PROTOCOL.md 5.2) */
-	SMQ_RUN_TIMEOUT_MS = 5000,      /* a run that has not ended by then is dropped */
-	SMQ_RETRY_MIN_MS = 1000,        /* unanswered: again after one second, then doubling, jittered by a quarter */
+	SMQ_RUN_TIMEOUT_MS = 5000, /* a run that has not ended by then is dropped */
+	SMQ_RETRY_MIN_MS = 1000,   /* unanswered: again after one second, then doubling, jittered by a quarter */
 	SMQ_RETRY_MAX_MS = 30 * 1000,
-	SMQ_GREETING_GAP_MS = 1000,     /* at most one greeting or complaint of ours a second */
-	SMQ_ANSWERS_PER_NAME = 3,       /* answers kept open per claimed name */
-	SMQ_CROSSING_MS = 250,          /* two message_1 closer than this have crossed on their way */
-	SMQ_ANSWERS_PER_S = 100,        /* message_1 answered per second, all peers together: a bound on CPU */
+	SMQ_GREETING_GAP_MS = 1000, /* at most one greeting or complaint of ours a second */
+	SMQ_ANSWERS_PER_NAME = 3,   /* answers kept open per claimed name */
+	SMQ_CROSSING_MS = 250,      /* two message_1 closer than this have crossed on their way */
+	SMQ_ANSWERS_PER_S = 100,    /* message_1 answered per second, all peers together: a bound on CPU */
 	SMQ_ANSWERS_BURST = 200,
 
 	SMQ_PEERS_DEFAULT = 64,
 	SMQ_PEERS_MAX = 10000,
 	SMQ_RUNS_DEFAULT = 8,
 	SMQ_RUNS_MAX = 256,
-	SMQ_NOTES_MAX = 32,             /* undelivered notes; more are dropped, they inform only */
+	SMQ_NOTES_MAX = 32, /* undelivered notes; more are dropped, they inform only */
 
 	/* Topics remembered to tell a moved message from an altered one. */
 	SMQ_RECENT_TOPICS = 16,

@@ -275,16 +275,30 @@ smq_err smq_member_input(smq_member *m, const char *topic, smq_span payload, boo
 
 /* ---- data ---- */
 
-static void count_arrival(struct peer *p, const struct session *s, uint64_t counter, uint64_t *ret_missing)
+/* What came from this life so far; where it is new, in the place of the one heard least recently. */
+static struct arrivals *arrivals_of(struct peer *p, const struct session *s, uint64_t counter)
 {
-	struct arrivals *a = &p->arrivals;
-	*ret_missing = 0;
-	if (!a->any || memcmp(a->boot_id, s->peer_boot_id, SMQ_BOOT_ID_LEN) != 0) {
-		memset(a, 0, sizeof(*a));
-		memcpy(a->boot_id, s->peer_boot_id, SMQ_BOOT_ID_LEN);
-		a->any = true;
-		a->next = counter; /* what was sent before we listened is not missing */
+	struct arrivals *oldest = &p->arrivals[0];
+	for (size_t i = 0; i < SMQ_LIVES_PER_PEER; i++) {
+		struct arrivals *a = &p->arrivals[i];
+		if (a->any && memcmp(a->boot_id, s->peer_boot_id, SMQ_BOOT_ID_LEN) == 0)
+			return a;
+		if (!a->any || (oldest->any && a->heard_ms < oldest->heard_ms))
+			oldest = a;
 	}
+	memset(oldest, 0, sizeof(*oldest));
+	memcpy(oldest->boot_id, s->peer_boot_id, SMQ_BOOT_ID_LEN);
+	oldest->any = true;
+	oldest->next = counter; /* what was sent before we listened is not missing */
+	return oldest;
+}
+
+static void count_arrival(struct peer *p, const struct session *s, uint64_t counter, struct smq_now now,
+			  uint64_t *ret_missing)
+{
+	struct arrivals *a = arrivals_of(p, s, counter);
+	*ret_missing = 0;
+	a->heard_ms = now.mono_ms;
 	if (counter >= a->next) {
 		*ret_missing = counter - a->next;
 		a->missing += *ret_missing;
@@ -373,7 +387,7 @@ smq_err smq_member_open(smq_member *m, const char *topic, smq_span payload, stru
 	if (s->state == SESSION_UNCONFIRMED)
 		confirm(m, s, now);
 	s->used_ms = now.mono_ms;
-	count_arrival(peer, s, sealed.counter, &o.missing);
+	count_arrival(peer, s, sealed.counter, now, &o.missing);
 	remember_topic(m, topic);
 	o.plain = smq_span_of(room.p, len);
 	o.sender = peer->name;

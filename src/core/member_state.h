@@ -52,6 +52,7 @@ struct session {
 struct arrivals {
 	uint8_t boot_id[SMQ_BOOT_ID_LEN];
 	uint64_t next, received, missing;
+	int64_t heard_ms; /* mono */
 	bool any;
 };
 
@@ -69,7 +70,7 @@ struct peer {
 	unsigned attempts;
 	int64_t retry_at_ms;  /* mono: not before */
 	int64_t hinted_at_ms; /* mono: when something unauthenticated last made us start a run */
-	struct arrivals arrivals;
+	struct arrivals arrivals[SMQ_LIVES_PER_PEER];
 };
 
 enum run_role { RUN_FREE, RUN_INITIATOR, RUN_RESPONDER };
