@@ -3,7 +3,10 @@
 
 #include <sys/stat.h>
 
+#include "core/manifest_chain.h"
+#include "core/members_digest.h"
 #include "edhoc_pairs.h"
+#include "signing.h"
 #include "wire/keyex.h"
 #include "wire/sealed.h"
 #include "wire/slot_seeds.h"
@@ -138,6 +141,124 @@ static void slots_seeds(void)
 	}
 }
 
+static struct smq_policy some_policy(void)
+{
+	struct smq_policy p = { .realm = smq_span_str("plant"),
+				.group = smq_span_str("temps"),
+				.number = 3,
+				.filter_count = 2,
+				.filters = { smq_span_str("plant/+/temp"), smq_span_str("plant/alarms/#") },
+				.mode = SMQ_MODE_UPDATE,
+				.rotate_s = 300,
+				.alg = smq_aead_alg_by_id(SMQ_A128GCM),
+				.publisher_count = 2,
+				.publishers = { { smq_span_str("fridge-*"), 0 },
+						{ smq_span_str("*"), SMQ_ROLE_ADMIN } },
+				.subscriber_count = 1,
+				.subscribers = { { smq_span_str("archive-?"), SMQ_ROLE_MEMBER } },
+				.batch_ms = 200,
+				.activation_ms = 500,
+				.grace_ms = 10000,
+				.validity_s = 86400,
+				.lease_s = 3600,
+				.history = SMQ_HISTORY_LAST,
+				.history_epochs = 4,
+				.members_max = 1000,
+				.issued_s = 1795259500 };
+	return p;
+}
+
+static void policy_seeds(const struct signing *by)
+{
+	uint8_t room[SMQ_POLICY_MAX], signed_room[SMQ_POLICY_MAX];
+	char name[64];
+	size_t len;
+	for (int i = 1; i <= 3; i++) {
+		struct smq_policy p = some_policy();
+		if (i == 2) {
+			p.mode = SMQ_MODE_SLOTTED, p.slot_ms = 10000, p.slot_levels = 16;
+			p.proof = SMQ_PROOF_CHECKPOINT, p.proof_messages = 32, p.proof_s = 5;
+		}
+		if (i == 3) {
+			p.is_template = true, p.group = smq_span_str("room-*"), p.history = SMQ_HISTORY_JOIN;
+			p.filters[0] = smq_span_str("home/{group}/#"), p.history_epochs = 0;
+		}
+		FUZZ_CHECK(smq_policy_encode(&p, smq_mspan_of(room, sizeof(room)), &len) == SMQ_OK);
+		snprintf(name, sizeof(name), "policy-%d", i);
+		save("policy", name, smq_span_of(room, len));
+		FUZZ_CHECK(smq_policy_sign(smq_span_of(room, len), &by->own,
+					   smq_mspan_of(signed_room, sizeof(signed_room)), &len) == SMQ_OK);
+		save("sign1", name, smq_span_of(signed_room, len));
+	}
+}
+
+static void manifest_seeds(const struct signing *by)
+{
+	struct smq_manifest m = { .realm = smq_span_str("plant"),
+				  .group = smq_span_str("temps"),
+				  .epoch = 7,
+				  .previous_epoch = 6,
+				  .previous = { 9 },
+				  .activate_at_ms = INT64_C(1795259500000),
+				  .expires_ms = INT64_C(1795345900000),
+				  .tree_height = 9,
+				  .member_count = 100000,
+				  .root_version = 3,
+				  .members = { 1 },
+				  .policy_number = 4,
+				  .policy = { 2 },
+				  .commitment = { 3 } };
+	struct smq_manifest_chain chain = { 7, { 1 }, INT64_C(1795345900000), "keys" };
+	uint8_t room[SMQ_POLICY_MAX], signed_room[SMQ_POLICY_MAX];
+	char name[64];
+	size_t len;
+	for (int mode = SMQ_MODE_UPDATE; mode <= SMQ_MODE_SLOTTED; mode++) {
+		m.mode = (enum smq_policy_mode)mode;
+		if (mode == SMQ_MODE_SLOTTED)
+			m.slot_ms = 10000, m.slot_levels = 16, m.slot_start_ms = -1;
+		FUZZ_CHECK(smq_manifest_encode(&m, smq_mspan_of(room, sizeof(room)), &len) == SMQ_OK);
+		snprintf(name, sizeof(name), "manifest-%d", mode);
+		save("manifest", name, smq_span_of(room, len));
+		FUZZ_CHECK(smq_sign1_encode(&by->own.signer, smq_span_of("\xa1\x04\x42k1", 5), smq_span_str(name),
+					    smq_span_of(room, len), mode == SMQ_MODE_SLOTTED,
+					    smq_mspan_of(signed_room, sizeof(signed_room)), &len) == SMQ_OK);
+		save("sign1", name, smq_span_of(signed_room, len));
+	}
+	FUZZ_CHECK(smq_manifest_chain_encode(&chain, smq_mspan_of(room, sizeof(room)), &len) == SMQ_OK);
+	save("manifest", "state", smq_span_of(room, len));
+}
+
+static void proof_seeds(void)
+{
+	static uint8_t memory[4096];
+	struct smq_members_digest d;
+	struct smq_member_record r = { smq_span_str("fridge-07"), 7, SMQ_MEMBER_PUBLISHES, 0, 1 };
+	struct smq_member_proof proof;
+	uint8_t room[SMQ_MEMBER_PROOF_MAX];
+	char name[64];
+	size_t len;
+	for (unsigned height = 1; height <= 3; height++) {
+		FUZZ_CHECK(smq_members_digest_init(&d, smq_crypto_openssl(), height, memory, sizeof(memory)) == SMQ_OK);
+		for (uint64_t leaf = 0; leaf < 4 * height; leaf += height)
+			FUZZ_CHECK(smq_members_digest_set(&d, leaf, &r) == SMQ_OK);
+		FUZZ_CHECK(smq_members_digest_prove(&d, height, &proof) == SMQ_OK);
+		FUZZ_CHECK(smq_member_proof_encode(&proof, smq_mspan_of(room, sizeof(room)), &len) == SMQ_OK);
+		snprintf(name, sizeof(name), "height-%u", height);
+		save("proof", name, smq_span_of(room, len));
+	}
+}
+
+/* Ed25519, so that the corpus comes out alike each time. */
+static void group_seeds(void)
+{
+	struct signing admin;
+	signing_init(&admin, SMQ_ED25519, 7, SMQ_ROLE_ADMIN | SMQ_ROLE_KEYSERVER, "boss");
+	policy_seeds(&admin);
+	manifest_seeds(&admin);
+	proof_seeds();
+	signing_done(&admin);
+}
+
 int main(int argc, char **argv)
 {
 	if (argc != 2) {
@@ -150,5 +271,6 @@ int main(int argc, char **argv)
 	keyex_seeds();
 	edhoc_seeds();
 	slots_seeds();
+	group_seeds();
 	return 0;
 }
