@@ -119,6 +119,7 @@ struct smq_opened {
 	bool has_age;
 	int64_t age_ms;
 	uint64_t missing; /* messages of this sender newly found missing before this one */
+	bool provable;    /* carries a signature, or says that a checkpoint will follow (PROTOCOL.md 3.9) */
 };
 
 /*

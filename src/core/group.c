@@ -99,6 +99,16 @@ smq_err smq_group_seal(struct smq_group *g, smq_span topic, int64_t stamp_ms, sm
 	return smq_seal(&g->sealer, topic, stamp_ms, plain, room, ret_len);
 }
 
+smq_err smq_group_seal_proven(struct smq_group *g, smq_span topic, int64_t stamp_ms, smq_span plain,
+			      struct smq_seal_proof *proof, smq_mspan room, size_t *ret_len)
+{
+	if (!g->may_seal)
+		return SMQ_ERR_UNKNOWN_SENDER;
+	if (!smq_group_covers(g, topic))
+		return SMQ_ERR_TOPIC;
+	return smq_seal_proven(&g->sealer, topic, stamp_ms, plain, proof, room, ret_len);
+}
+
 /* ---- lives ---- */
 
 static struct smq_group_life *find_life(const struct smq_group *g, const struct smq_sealed *s)
@@ -188,6 +198,7 @@ static smq_err open_known(struct smq_group *g, struct smq_group_life *l, const s
 		return err;
 	}
 	l->heard = ++g->ticks;
+	o->key = &l->opener.key;
 	return SMQ_OK;
 }
 
@@ -232,7 +243,9 @@ static smq_err open_new(struct smq_group *g, const struct smq_sealed *s, smq_spa
 		return err;
 	}
 	g->ticks++;
-	*free_life(g) = l;
+	struct smq_group_life *place = free_life(g);
+	*place = l;
+	o->key = &place->opener.key;
 	smq_wipe(&l, sizeof(l)); /* the key moved into the table */
 	return SMQ_OK;
 }

@@ -53,7 +53,8 @@ struct smq_group {
 struct smq_group_opened {
 	const char *sender; /* from the group's file */
 	size_t len;
-	uint64_t missing; /* newly skipped */
+	uint64_t missing;               /* newly skipped */
+	const struct smq_seal_key *key; /* that it was sealed under; until the next call */
 };
 
 /*
@@ -75,6 +76,8 @@ bool smq_group_knows(const struct smq_group *g, const struct smq_sealed *sealed)
 /* SMQ_ERR_TOPIC outside the filters; else as smq_seal. */
 SMQ_MUST_USE smq_err smq_group_seal(struct smq_group *g, smq_span topic, int64_t stamp_ms, smq_span plain,
 				    smq_mspan room, size_t *ret_len);
+SMQ_MUST_USE smq_err smq_group_seal_proven(struct smq_group *g, smq_span topic, int64_t stamp_ms, smq_span plain,
+					   struct smq_seal_proof *proof, smq_mspan room, size_t *ret_len);
 /*
  * SMQ_ERR_NO_KEY (no message of a static group, or an epoch to come), SMQ_ERR_STALE_EPOCH, SMQ_ERR_TOPIC,
  * SMQ_ERR_UNKNOWN_SENDER, and those of smq_open. Where the window cannot be saved the message is not delivered, and

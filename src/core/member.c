@@ -1,6 +1,8 @@
 /* The member machine: its memory, its timers, and what it asks its owner to do (PROTOCOL.md 5). */
 #include "core/member_state.h"
 
+#include "core/member_proof.h"
+
 #include <stddef.h>
 
 #include "base/text.h"
@@ -394,6 +396,7 @@ smq_err smq_member_open(smq_member *m, const char *topic, smq_span payload, stru
 	o.session = s->number;
 	o.counter = sealed.counter;
 	o.algorithm = sealed.alg->id;
+	o.provable = sealed.covered || sealed.signature.len != 0;
 	o.has_age = sealed.has_stamp;
 	o.age_ms = sealed.has_stamp ? smq_stamp_age(sealed.stamp, now.unix_ms) : 0;
 	memcpy(o.boot_id, s->peer_boot_id, SMQ_BOOT_ID_LEN);
@@ -405,8 +408,8 @@ const char *smq_member_moved_from(const smq_member *m) { return m->moved_from; }
 
 size_t smq_member_seal_room(size_t plain_len) { return smq_sealed_room(plain_len); }
 
-smq_err smq_member_seal(smq_member *m, const char *to, const char *topic, smq_span plain, struct smq_now now,
-			smq_mspan room, size_t *ret_len)
+static smq_err seal_for(smq_member *m, const char *to, const char *topic, smq_span plain, struct smq_now now,
+			struct smq_seal_proof *proof, smq_mspan room, size_t *ret_len)
 {
 	struct peer *p = smq_peer_find(m, smq_span_str(to));
 	if (!p)
@@ -417,8 +420,10 @@ smq_err smq_member_seal(smq_member *m, const char *to, const char *topic, smq_sp
 		m->dirty = true;
 		return SMQ_ERR_NO_SESSION;
 	}
-	smq_err err =
-	    smq_seal(&s->sealer, smq_span_str(topic), m->config.stamp ? now.unix_ms : -1, plain, room, ret_len);
+	int64_t stamp_ms = m->config.stamp ? now.unix_ms : -1;
+	smq_span under = smq_span_str(topic);
+	smq_err err = proof ? smq_seal_proven(&s->sealer, under, stamp_ms, plain, proof, room, ret_len)
+			    : smq_seal(&s->sealer, under, stamp_ms, plain, room, ret_len);
 	if (err != SMQ_OK)
 		return err;
 	if (++s->sealed >= m->config.rotate_messages && !p->wants_run) {
@@ -426,6 +431,24 @@ smq_err smq_member_seal(smq_member *m, const char *to, const char *topic, smq_sp
 		m->dirty = true;
 	}
 	return SMQ_OK;
+}
+
+smq_err smq_member_seal(smq_member *m, const char *to, const char *topic, smq_span plain, struct smq_now now,
+			smq_mspan room, size_t *ret_len)
+{
+	return seal_for(m, to, topic, plain, now, NULL, room, ret_len);
+}
+
+smq_err smq_member_seal_proven(smq_member *m, const char *to, const char *topic, smq_span plain, struct smq_now now,
+			       struct smq_seal_proof *proof, smq_mspan room, size_t *ret_len)
+{
+	return seal_for(m, to, topic, plain, now, proof, room, ret_len);
+}
+
+const struct smq_seal_key *smq_member_key_of(smq_member *m, const struct smq_sealed *sealed)
+{
+	const struct session *s = sealed->kind == SMQ_SEALED_SESSION ? smq_session_by_id(m, sealed->key_id) : NULL;
+	return s && s->state >= SESSION_UNCONFIRMED ? &s->opener.key : NULL;
 }
 
 /* ---- what is due ---- */

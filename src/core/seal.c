@@ -110,7 +110,8 @@ static smq_err put_topic(struct smq_writer *w, const struct smq_crypto *crypto, 
 	return err;
 }
 
-/* [context digest, topic, stamp or null, signed]: "signed" lets nobody strip a signature unnoticed. */
+/* [context digest, topic, stamp or null, signed]: "signed" lets nobody strip a signature unnoticed, nor the word that
+ * a checkpoint will follow, which is null there. */
 static smq_err put_external_aad(struct smq_writer *w, const struct smq_seal_key *k, const struct smq_sealed *s,
 				smq_span topic)
 {
@@ -122,7 +123,10 @@ static smq_err put_external_aad(struct smq_writer *w, const struct smq_seal_key 
 		smq_cbor_put_uint(w, s->stamp);
 	else
 		smq_cbor_put_null(w);
-	smq_cbor_put_bool(w, s->signature.len != 0);
+	if (s->covered)
+		smq_cbor_put_null(w);
+	else
+		smq_cbor_put_bool(w, s->signature.len != 0);
 	return w->err;
 }
 
@@ -173,6 +177,39 @@ smq_err smq_seal_enc_structure(const struct smq_seal_key *key, const struct smq_
 	return smq_writer_end(&w, ret_len);
 }
 
+/* [ "CounterSignature0", protected, << [ "sealmq1 proof", external_aad, counter ] >>, ciphertext ] (RFC 9338, 3.3) */
+smq_err smq_proof_input_make(const struct smq_seal_key *key, const struct smq_sealed *sealed, smq_span topic,
+			     struct smq_proof_input *ret_input)
+{
+	uint8_t external[EXTERNAL_AAD_MAX], aad[EXTERNAL_AAD_MAX + 32];
+	size_t external_len = 0, aad_len = 0;
+	smq_err err =
+	    smq_seal_external_aad(key, sealed, topic, smq_mspan_of(external, sizeof(external)), &external_len);
+	if (err != SMQ_OK)
+		return err;
+	struct smq_writer a = smq_writer_on(smq_mspan_of(aad, sizeof(aad)));
+	smq_cbor_put_array(&a, 3);
+	smq_cbor_put_text(&a, smq_span_str("sealmq1 proof"));
+	smq_cbor_put_bytes(&a, smq_span_of(external, external_len));
+	smq_cbor_put_uint(&a, sealed->counter);
+	err = smq_writer_end(&a, &aad_len);
+	struct smq_writer w = smq_writer_on(smq_mspan_of(ret_input->head, sizeof(ret_input->head)));
+	smq_cbor_put_array(&w, 4);
+	smq_cbor_put_text(&w, smq_span_str("CounterSignature0"));
+	smq_sealed_put_protected(&w, key->header.alg);
+	smq_cbor_put_bytes(&w, smq_span_of(aad, aad_len));
+	smq_cbor_put_bytes_head(&w, sealed->ciphertext.len);
+	ret_input->ciphertext = sealed->ciphertext;
+	return err != SMQ_OK ? err : smq_writer_end(&w, &ret_input->head_len);
+}
+
+smq_err smq_proof_input_digest(const struct smq_crypto *crypto, const struct smq_proof_input *input,
+			       uint8_t ret_digest[SMQ_HASH_LEN])
+{
+	const smq_span parts[] = { smq_span_of(input->head, input->head_len), input->ciphertext };
+	return crypto->sha256(parts, 2, ret_digest);
+}
+
 smq_err smq_seal_nonce(const struct smq_seal_key *key, uint64_t counter, uint8_t ret_nonce[SMQ_AEAD_NONCE_MAX])
 {
 	if (counter > SMQ_VARINT_MAX)
@@ -205,8 +242,38 @@ static smq_err encode_head(const struct smq_sealer *s, const struct smq_sealed *
 	return smq_sealed_encode_header(header, room, ret_len);
 }
 
-smq_err smq_seal(struct smq_sealer *s, smq_span topic, int64_t stamp_ms, smq_span plain, smq_mspan room,
-		 size_t *ret_len)
+static const uint8_t no_signature[SMQ_SIG_LEN]; /* stands in its place until there is one */
+
+/* Everything that proof asks for once the ciphertext is there. The signature comes behind it, or in the expanded form
+ * inside the header, which is then written a second time. */
+static smq_err prove(const struct smq_sealer *s, struct smq_sealed *message, smq_span topic,
+		     struct smq_seal_proof *proof, smq_mspan head, uint8_t *behind)
+{
+	struct smq_proof_input input;
+	uint8_t signature[SMQ_SIG_LEN];
+	size_t len = 0;
+	smq_err err = smq_proof_input_make(&s->key, message, topic, &input);
+	if (err == SMQ_OK && proof->wants_digest) {
+		err = smq_proof_input_digest(s->key.crypto, &input, proof->digest);
+		memcpy(proof->stream, s->key.context_digest, sizeof(proof->stream));
+		proof->counter = message->counter;
+	}
+	if (err != SMQ_OK || !proof->signer)
+		return err;
+	const smq_span parts[] = { smq_span_of(input.head, input.head_len), input.ciphertext };
+	err = proof->signer->sign(proof->signer->self, parts, 2, signature);
+	if (err != SMQ_OK)
+		return err;
+	if (!s->cose) {
+		memcpy(behind, signature, sizeof(signature));
+		return SMQ_OK;
+	}
+	message->signature = smq_span_of(signature, sizeof(signature));
+	return encode_head(s, message, message->ciphertext.len, head, &len);
+}
+
+static smq_err seal(struct smq_sealer *s, smq_span topic, int64_t stamp_ms, smq_span plain,
+		    struct smq_seal_proof *proof, smq_mspan room, size_t *ret_len)
 {
 	const struct smq_aead_alg *alg = s->key.header.alg;
 	struct smq_sealed header = s->key.header;
@@ -220,19 +287,39 @@ smq_err smq_seal(struct smq_sealer *s, smq_span topic, int64_t stamp_ms, smq_spa
 	header.counter = s->next_counter;
 	header.has_stamp = stamp_ms >= 0;
 	header.stamp = header.has_stamp ? (uint32_t)(stamp_ms & ((1 << SMQ_STAMP_BITS) - 1)) : 0;
+	if (proof && proof->signer)
+		header.signature = smq_span_of(no_signature, sizeof(no_signature));
+	header.covered = proof && proof->covered && !proof->signer;
 	smq_err err = make_aad(&s->key, &header, topic, aad_room, &aad);
 	if (err == SMQ_OK)
 		err = encode_head(s, &header, cipher_len, room, &head_len);
 	if (err != SMQ_OK)
 		return err;
-	if (cipher_len < plain.len || room.len - head_len < cipher_len)
+	size_t behind = s->cose ? 0 : header.signature.len;
+	if (cipher_len < plain.len || room.len - head_len < cipher_len || room.len - head_len - cipher_len < behind)
 		return SMQ_ERR_NO_ROOM;
 	s->next_counter++; /* used up whatever the AEAD answers: a failed seal may have shown some key stream */
 	make_nonce(&s->key, header.counter, nonce);
 	err = s->key.crypto->aead_seal(s->key.aead, nonce, aad, plain, room.p + head_len);
+	if (err == SMQ_OK && proof) {
+		header.ciphertext = smq_span_of(room.p + head_len, cipher_len);
+		err = prove(s, &header, topic, proof, smq_mspan_of(room.p, head_len), room.p + head_len + cipher_len);
+	}
 	if (err == SMQ_OK)
-		*ret_len = head_len + cipher_len;
+		*ret_len = head_len + cipher_len + behind;
 	return err;
+}
+
+smq_err smq_seal(struct smq_sealer *s, smq_span topic, int64_t stamp_ms, smq_span plain, smq_mspan room,
+		 size_t *ret_len)
+{
+	return seal(s, topic, stamp_ms, plain, NULL, room, ret_len);
+}
+
+smq_err smq_seal_proven(struct smq_sealer *s, smq_span topic, int64_t stamp_ms, smq_span plain,
+			struct smq_seal_proof *proof, smq_mspan room, size_t *ret_len)
+{
+	return seal(s, topic, stamp_ms, plain, proof, room, ret_len);
 }
 
 void smq_sealer_done(struct smq_sealer *s)

@@ -59,6 +59,25 @@ struct smq_sealer {
 	bool cose;
 };
 
+/* What a seal does for the proof of its sender, and what it leaves for a checkpoint (core/proof_signer.h). */
+struct smq_seal_proof {
+	const struct smq_signer *signer; /* signs this very message (64 bytes more); NULL: not */
+	bool covered;                    /* the message says that a checkpoint will cover it; not with a signer */
+	bool wants_digest;               /* the two below are filled */
+	uint8_t stream[SMQ_HASH_LEN];    /* out: the context digest of the key */
+	uint64_t counter;                /* out */
+	uint8_t digest[SMQ_HASH_LEN];    /* out: of the whole protected message (PROTOCOL.md 3.9) */
+};
+
+/* The Countersign_structure of a message (PROTOCOL.md 3.9), which is what is signed, and hashed for a checkpoint:
+ * head, then the ciphertext with its tag. */
+enum { SMQ_PROOF_HEAD_MAX = 640 };
+struct smq_proof_input {
+	uint8_t head[SMQ_PROOF_HEAD_MAX];
+	size_t head_len;
+	smq_span ciphertext; /* as in the message it was made from */
+};
+
 struct smq_opener {
 	struct smq_seal_key key;
 	struct smq_replay replay;
@@ -70,6 +89,9 @@ SMQ_MUST_USE smq_err smq_sealer_init(struct smq_sealer *s, const struct smq_cryp
  * at the place where the ciphertext goes only if it is the same bytes. SMQ_ERR_KEY_SPENT at the limit. */
 SMQ_MUST_USE smq_err smq_seal(struct smq_sealer *s, smq_span topic, int64_t stamp_ms, smq_span plain, smq_mspan room,
 			      size_t *ret_len);
+/* The same, with proof; proof->signer's failure is returned and spends the counter. */
+SMQ_MUST_USE smq_err smq_seal_proven(struct smq_sealer *s, smq_span topic, int64_t stamp_ms, smq_span plain,
+				     struct smq_seal_proof *proof, smq_mspan room, size_t *ret_len);
 size_t smq_sealed_room(size_t plain_len); /* enough for either form */
 void smq_sealer_done(struct smq_sealer *s);
 
@@ -96,6 +118,11 @@ SMQ_MUST_USE smq_err smq_seal_enc_structure(const struct smq_seal_key *key, cons
 					    smq_span topic, smq_mspan room, size_t *ret_len);
 SMQ_MUST_USE smq_err smq_seal_nonce(const struct smq_seal_key *key, uint64_t counter,
 				    uint8_t ret_nonce[SMQ_AEAD_NONCE_MAX]);
+
+SMQ_MUST_USE smq_err smq_proof_input_make(const struct smq_seal_key *key, const struct smq_sealed *sealed,
+					  smq_span topic, struct smq_proof_input *ret_input);
+SMQ_MUST_USE smq_err smq_proof_input_digest(const struct smq_crypto *crypto, const struct smq_proof_input *input,
+					    uint8_t ret_digest[SMQ_HASH_LEN]);
 
 /* The age of a stamped message in ms by our clock: the time nearest to now_ms whose low 24 bits are the stamp. */
 int64_t smq_stamp_age(uint32_t stamp, int64_t now_ms);

@@ -13,6 +13,7 @@ enum {
 	KIND_SHIFT = 1,
 	SIGNED_BIT = 0x01,
 	EXT_STAMP_BIT = 0x08,
+	EXT_COVERED_BIT = 0x04,
 	STAMP_LEN = SMQ_STAMP_BITS / 8
 };
 
@@ -63,6 +64,8 @@ smq_err smq_sealed_check(const struct smq_sealed *s)
 	if (s->has_stamp ? s->stamp >> SMQ_STAMP_BITS : s->stamp)
 		return SMQ_ERR_MALFORMED;
 	if (s->ciphertext.len < s->alg->tag_len || (s->signature.len != 0 && s->signature.len != SMQ_SIG_LEN))
+		return SMQ_ERR_MALFORMED;
+	if (s->covered && s->signature.len != 0)
 		return SMQ_ERR_MALFORMED;
 	return SMQ_OK;
 }
@@ -119,11 +122,13 @@ void smq_read_key_ref(struct smq_reader *r, struct smq_sealed *s)
 static void write_header(struct smq_writer *w, const struct smq_sealed *s)
 {
 	size_t alg = alg_index(s->alg);
-	size_t outer = s->has_stamp ? ALG_EXTENDED : alg;
+	bool extended = s->has_stamp || s->covered;
+	size_t outer = extended ? ALG_EXTENDED : alg;
 	smq_write_u8(w, (uint8_t)(COMPACT_MARK | outer << ALG_SHIFT | (size_t)s->kind << KIND_SHIFT |
 				  (s->signature.len ? SIGNED_BIT : 0)));
-	if (s->has_stamp)
-		smq_write_u8(w, (uint8_t)(EXT_STAMP_BIT | alg));
+	if (extended)
+		smq_write_u8(w,
+			     (uint8_t)((s->has_stamp ? EXT_STAMP_BIT : 0) | (s->covered ? EXT_COVERED_BIT : 0) | alg));
 	smq_write_key_ref(w, s);
 	smq_write_varint(w, s->counter);
 	if (s->has_stamp) {
@@ -162,8 +167,10 @@ static void read_alg(struct smq_reader *r, uint8_t first, struct smq_sealed *s)
 	if (alg == ALG_EXTENDED) {
 		uint8_t ext = smq_read_u8(r);
 		alg = ext & 3;
-		s->has_stamp = true;
-		if ((ext & ~3) != EXT_STAMP_BIT || alg == ALG_EXTENDED) {
+		s->has_stamp = ext & EXT_STAMP_BIT;
+		s->covered = ext & EXT_COVERED_BIT;
+		if (ext >> ALG_SHIFT != 0 || ext < EXT_COVERED_BIT || alg == ALG_EXTENDED ||
+		    (s->covered && first & SIGNED_BIT)) {
 			smq_reader_fail(r, SMQ_ERR_MALFORMED);
 			return;
 		}

@@ -3,7 +3,8 @@
  *
  * Compact:
  *     b0                  10 AA KKK P      AA: 0 A128GCM, 1 A256GCM, 2 ChaCha20-Poly1305, 3: an extension byte follows
- *     [ext]               0000 T 0 AA      T: a time stamp follows; AA as above (3 refused); T must be set
+ *     [ext]               0000 T C AA      T: a time stamp follows; C: a checkpoint will cover this message, which
+ *                                          excludes P; AA as above (3 refused); one of T and C must be set
  *     key reference       session: key id (4 bytes)
  *                         group:   epoch (varint) [slot (varint)] sender id (varint) [boot id (16 bytes)]
  *     counter             varint
@@ -45,6 +46,7 @@ struct smq_sealed {
 	uint64_t counter;
 	bool has_stamp;
 	uint32_t stamp;      /* low 24 bits of the Unix time in ms */
+	bool covered;        /* the sender will prove it by a checkpoint (PROTOCOL.md 3.9) */
 	smq_span ciphertext; /* with its tag; a view into the input */
 	smq_span signature;  /* empty where there is none; a view into the input */
 };

@@ -12,8 +12,9 @@ enum {
 	LABEL_IV = 5,
 	LABEL_PARTIAL_IV = 6,
 	LABEL_COUNTERSIGNATURE0 = 12, /* version 2, RFC 9338 */
-	LABEL_STAMP = -65537,         /* from the range for private use */
-	PARTIAL_IV_MAX = 7            /* a counter below 2^56 */
+	LABEL_STAMP = -65537,         /* this and the next from the range for private use */
+	LABEL_COVERED = -65538,
+	PARTIAL_IV_MAX = 7 /* a counter below 2^56 */
 };
 
 /* ---- encoding ---- */
@@ -56,7 +57,7 @@ static void put_head(struct smq_writer *w, const struct smq_sealed *s, smq_span 
 	smq_cbor_put_tag(w, TAG_ENCRYPT0);
 	smq_cbor_put_array(w, 3);
 	smq_sealed_put_protected(w, s->alg);
-	smq_cbor_put_map(w, 2u + (s->signature.len != 0) + s->has_stamp);
+	smq_cbor_put_map(w, 2u + (s->signature.len != 0) + s->has_stamp + s->covered);
 	smq_cbor_put_int(w, LABEL_KID);
 	put_kid(w, s);
 	smq_cbor_put_int(w, full_iv.len ? LABEL_IV : LABEL_PARTIAL_IV);
@@ -71,6 +72,10 @@ static void put_head(struct smq_writer *w, const struct smq_sealed *s, smq_span 
 	if (s->has_stamp) {
 		smq_cbor_put_int(w, LABEL_STAMP);
 		smq_cbor_put_uint(w, s->stamp);
+	}
+	if (s->covered) {
+		smq_cbor_put_int(w, LABEL_COVERED);
+		smq_cbor_put_bool(w, true);
 	}
 	smq_cbor_put_bytes_head(w, ciphertext_len);
 }
@@ -150,6 +155,14 @@ static void get_stamp(struct smq_reader *r, struct smq_sealed *s)
 	s->stamp = (uint32_t)stamp;
 }
 
+/* There is one way to say that it is not: to say nothing. */
+static void get_covered(struct smq_reader *r, struct smq_sealed *s)
+{
+	s->covered = smq_cbor_get_bool(r);
+	if (!s->covered)
+		smq_reader_fail(r, SMQ_ERR_MALFORMED);
+}
+
 static void get_signature(struct smq_reader *r, struct smq_sealed *s)
 {
 	s->signature = smq_cbor_get_bytes(r);
@@ -177,6 +190,9 @@ static void get_unprotected(struct smq_reader *r, struct smq_sealed *s)
 			break;
 		case LABEL_STAMP:
 			get_stamp(r, s);
+			break;
+		case LABEL_COVERED:
+			get_covered(r, s);
 			break;
 		default:
 			smq_reader_fail(r, SMQ_ERR_MALFORMED);

@@ -288,6 +288,8 @@ static void stamp_and_signature_flag_are_authenticated(void **state)
 	assert_false(smq_opens_under(&p.opener, &t, smq_span_str(topic), room));
 	t = s, t.signature = smq_span_of(signature, sizeof(signature));
 	assert_false(smq_opens_under(&p.opener, &t, smq_span_str(topic), room));
+	t = s, t.covered = true;
+	assert_false(smq_opens_under(&p.opener, &t, smq_span_str(topic), room));
 	t = s, t.counter++;
 	assert_false(smq_opens_under(&p.opener, &t, smq_span_str(topic), room));
 	assert_true(smq_opens_under(&p.opener, &s, smq_span_str(topic), room));

@@ -86,6 +86,7 @@ static void assert_same(const struct smq_sealed *a, const struct smq_sealed *b)
 	assert_true(a->counter == b->counter && a->has_stamp == b->has_stamp && a->stamp == b->stamp);
 	assert_true(smq_span_equal(a->ciphertext, b->ciphertext));
 	assert_true(smq_span_equal(a->signature, b->signature));
+	assert_int_equal(a->covered, b->covered);
 }
 
 typedef smq_err encoder(const struct smq_sealed *sealed, smq_mspan room, size_t *ret_len);
@@ -152,6 +153,7 @@ static void expansion_and_compaction_are_inverse(void **state)
 		}
 		if (smq_sealed_has_slot(s.kind))
 			s.slot = any_number();
+		s.covered = !row.is_signed && dice(2);
 		s.ciphertext = smq_span_of(body, 16 + dice(sizeof(body) - 16));
 		uint8_t compact[ROOM], cose[ROOM], again[ROOM];
 		size_t compact_len, cose_len, again_len;
@@ -190,7 +192,7 @@ static void what_is_not_canonical_is_refused(void **state)
 		{ 15, "b000" "11223344" "00" TAG, SMQ_ERR_MALFORMED }, /* an extension that extends nothing */
 		{ 16, "b00b" "11223344" "00" "000000" TAG, SMQ_ERR_MALFORMED }, /* algorithm 3 */
 		{ 17, "b018" "11223344" "00" "000000" TAG, SMQ_ERR_MALFORMED }, /* reserved bits */
-		{ 18, "b00c" "11223344" "00" "000000" TAG, SMQ_ERR_MALFORMED },
+		{ 18, "b10c" "11223344" "00" "000000" TAG TAG TAG TAG TAG, SMQ_ERR_MALFORMED }, /* signed, and covered */
 		{ 19, "81" "11223344" "00" TAG, SMQ_ERR_TRUNCATED }, /* signed, but without a signature */
 		{ 20, "d08343a10101a2044500112233440642000150" TAG, SMQ_ERR_MALFORMED }, /* Partial IV 0001 */
 		{ 21, "d08343a10101a20445001122334406405" "0" TAG, SMQ_ERR_MALFORMED },	/* empty Partial IV */
@@ -213,6 +215,8 @@ static void what_is_not_canonical_is_refused(void **state)
 		{ 38, "d08443a10101a204450011223344064100" "50" TAG "00", SMQ_ERR_MALFORMED },
 		{ 39, "d0835f43a10101ffa204450011223344064100" "50" TAG, SMQ_ERR_MALFORMED },
 		{ 40, "d08343a10101bf04450011223344064100ff" "50" TAG, SMQ_ERR_MALFORMED },
+		{ 41, "d08343a10101a304450011223344064100" "3a00010001f450" TAG, SMQ_ERR_MALFORMED }, /* covered: false */
+		{ 42, "b004" "11223344" "00" "a0a1", SMQ_ERR_TRUNCATED },
 	};
 	for (size_t i = 0; i < SMQ_COUNT(bad); i++) {
 		uint8_t bytes[ROOM];

@@ -1,0 +1,71 @@
+/* Checkpoints, as their sender makes them (PROTOCOL.md 3.9). */
+#include "core/proof_signer.h"
+
+smq_err smq_proof_signer_init(struct smq_proof_signer *s, const struct smq_own_credential *own, size_t messages,
+			      uint32_t every_ms)
+{
+	messages = messages ? messages : SMQ_CHECKPOINT_MESSAGES;
+	every_ms = every_ms ? every_ms : SMQ_CHECKPOINT_EVERY_MS;
+	if (!own->signer.sign || (own->signer.alg != SMQ_ES256 && own->signer.alg != SMQ_EDDSA))
+		return SMQ_ERR_CERT_USAGE;
+	if (messages > SMQ_CHECKPOINT_MESSAGES_MAX || every_ms < SMQ_CHECKPOINT_EVERY_MIN_MS ||
+	    every_ms > SMQ_CHECKPOINT_EVERY_MAX_MS)
+		return SMQ_ERR_USAGE;
+	*s = (struct smq_proof_signer){ .own = own, .messages = messages, .every_ms = every_ms };
+	return SMQ_OK;
+}
+
+bool smq_proof_signer_fits(const struct smq_proof_signer *s, const struct smq_seal_proof *proof)
+{
+	if (s->count == 0)
+		return true;
+	return s->count < s->messages && proof->counter == s->first + s->count &&
+	       memcmp(s->stream, proof->stream, sizeof(s->stream)) == 0;
+}
+
+smq_err smq_proof_signer_add(struct smq_proof_signer *s, const struct smq_seal_proof *proof, int64_t mono_ms)
+{
+	if (!smq_proof_signer_fits(s, proof))
+		return SMQ_ERR_FULL;
+	if (s->count == 0) {
+		memcpy(s->stream, proof->stream, sizeof(s->stream));
+		s->first = proof->counter;
+		s->since_ms = mono_ms;
+	}
+	memcpy(s->digests + SMQ_HASH_LEN * s->count++, proof->digest, SMQ_HASH_LEN);
+	return SMQ_OK;
+}
+
+int64_t smq_proof_signer_due(const struct smq_proof_signer *s)
+{
+	if (s->count == 0)
+		return INT64_MAX;
+	return s->count >= s->messages ? INT64_MIN : s->since_ms + s->every_ms;
+}
+
+smq_err smq_proof_signer_take(struct smq_proof_signer *s, smq_mspan room, size_t *ret_len)
+{
+	struct smq_checkpoint_signed body;
+	size_t len = 0;
+	const struct smq_signer *signer = &s->own->signer;
+	struct smq_checkpoint c = { .alg = signer->alg,
+				    .id_cred = s->own->id_cred_short,
+				    .first = s->first,
+				    .digests = smq_span_of(s->digests, s->count * SMQ_HASH_LEN),
+				    .count = s->count };
+	if (s->count == 0)
+		return SMQ_ERR_STATE;
+	memcpy(c.stream, s->stream, sizeof(c.stream));
+	smq_err err = smq_checkpoint_encode(&c, room, &len, &body);
+	if (err == SMQ_OK && room.len - len < SMQ_SIG_LEN)
+		err = SMQ_ERR_NO_ROOM;
+	if (err != SMQ_OK)
+		return err;
+	const smq_span parts[] = { smq_span_of(body.head, body.head_len), body.payload };
+	err = signer->sign(signer->self, parts, 2, room.p + len);
+	if (err != SMQ_OK)
+		return err;
+	s->count = 0;
+	*ret_len = len + SMQ_SIG_LEN;
+	return SMQ_OK;
+}
