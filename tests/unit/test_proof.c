@@ -54,7 +54,7 @@ static smq_err resolve(void *self, smq_span id_cred, int64_t now_ms, struct smq_
 	return SMQ_ERR_CREDENTIAL;
 }
 
-static const struct smq_credentials port = { NULL, resolve };
+static const struct smq_credentials port = { .resolve = resolve };
 
 static int realm_make(void **state)
 {
