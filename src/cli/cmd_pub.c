@@ -131,7 +131,7 @@ static void when_event(void *self, const struct smq_event *event)
 	tool_trust_event(t, event);
 	if (event->kind == SMQ_EVENT_SESSION_FAILED && event->err) {
 		p->exchange_err = event->err;
-		report_line(&t->report, "key exchange with '%s' failed: %s", peer, smq_err_text(event->err));
+		report_failure(&t->report, event, tool_now_ms(), &t->line);
 	} else if (event->kind == SMQ_EVENT_PEER_SILENT) {
 		report_line(&t->report,
 			    "no answer from '%s' yet; is it subscribed (sealmq sub), at this broker, in this realm?",

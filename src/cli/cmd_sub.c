@@ -228,7 +228,7 @@ static void when_event(void *self, const struct smq_event *event)
 	unsigned long long epoch = event->epoch, took = event->took_ms;
 	tool_trust_event(t, event);
 	if (event->kind == SMQ_EVENT_SESSION_FAILED && event->err)
-		report_line(&t->report, "key exchange with '%s' failed: %s", peer, smq_err_text(event->err));
+		report_failure(&t->report, event, tool_now_ms(), &t->line);
 	else if (t->s.debug && event->kind == SMQ_EVENT_SESSION_NEW)
 		report_line(&t->report, "session with %s: %zu bytes, %llu ms", peer, event->wire_bytes, took);
 	else if (t->s.debug && event->kind == SMQ_EVENT_SESSION_ROTATED)

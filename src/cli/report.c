@@ -80,6 +80,29 @@ void report_refusal(struct report *r, const struct smq_refusal *refusal, int64_t
 		put_refusal(r, refusal, out);
 }
 
+static void put_failures_held_back(struct report *r, int64_t now_ms, struct buf *out)
+{
+	if (r->failures_held_back && !r->quiet)
+		buf_printf(out, "%s: %llu more key exchanges failed\n", r->tool,
+			   (unsigned long long)r->failures_held_back);
+	r->failures_held_back = r->failures_printed = 0;
+	r->failures_since_ms = now_ms;
+}
+
+void report_failure(struct report *r, const struct smq_event *event, int64_t now_ms, struct buf *out)
+{
+	if (now_ms - r->failures_since_ms >= REPORT_WINDOW_MS)
+		put_failures_held_back(r, now_ms, out);
+	if (r->failures_printed >= REPORT_PER_WINDOW) {
+		r->failures_held_back++;
+		return;
+	}
+	r->failures_printed++;
+	if (!r->quiet)
+		buf_printf(out, "%s: key exchange with '%s' failed: %s\n", r->tool,
+			   report_shown(event->peer ? event->peer : ""), smq_err_text(event->err));
+}
+
 void report_held_back(struct report *r, int64_t now_ms, bool all, struct buf *out)
 {
 	for (size_t i = 0; i < r->reason_count; i++) {
@@ -92,6 +115,8 @@ void report_held_back(struct report *r, int64_t now_ms, bool all, struct buf *ou
 			reason->printed = 0;
 		}
 	}
+	if (r->failures_held_back && (all || now_ms - r->failures_since_ms >= REPORT_WINDOW_MS))
+		put_failures_held_back(r, now_ms, out);
 }
 
 int64_t report_due_ms(const struct report *r)
@@ -102,5 +127,7 @@ int64_t report_due_ms(const struct report *r)
 		if (r->reasons[i].held_back && end < due)
 			due = end;
 	}
+	if (r->failures_held_back && r->failures_since_ms + REPORT_WINDOW_MS < due)
+		due = r->failures_since_ms + REPORT_WINDOW_MS;
 	return due;
 }

@@ -23,11 +23,15 @@ struct report {
 	struct report_reason reasons[REPORT_REASONS];
 	size_t reason_count;
 	uint64_t total;
+	int64_t failures_since_ms; /* failed key exchanges: anybody can make one fail */
+	uint64_t failures_printed, failures_held_back;
 	smq_err first; /* the first refusal's reason; SMQ_OK: none so far */
 };
 
 /* Appends the line, or nothing where it is held back. */
 void report_refusal(struct report *r, const struct smq_refusal *refusal, int64_t now_ms, struct buf *out);
+/* Appends the line about a failed key exchange, or nothing where it is held back. */
+void report_failure(struct report *r, const struct smq_event *event, int64_t now_ms, struct buf *out);
 /* Appends the counts of what was held back in windows that have ended (or in all, at the end). */
 void report_held_back(struct report *r, int64_t now_ms, bool all, struct buf *out);
 /* When report_held_back has something to say, on the clock of now_ms; INT64_MAX: never. */

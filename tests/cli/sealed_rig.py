@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -83,7 +84,7 @@ class Process:
     @staticmethod
     def read(stream, lines):
         for line in stream:
-            lines.append(line.decode('utf-8', 'backslashreplace').rstrip('\n'))
+            lines.append(line.decode('utf-8', 'replace').rstrip('\n'))
 
     def write(self, *lines):
         try:
@@ -148,6 +149,43 @@ class Process:
             if process.child.poll() is None:
                 process.child.kill()
                 process.child.wait()
+
+
+class Hand:
+    """The broker's hand: publishes exactly these bytes, at QoS 0, many a second."""
+
+    def __init__(self, stage):
+        context = ssl.create_default_context(cafile=stage.member('observer', 'root.crt'))
+        context.load_cert_chain(stage.member('observer', 'member.crt'), stage.member('observer', 'member.key'))
+        self.link = context.wrap_socket(socket.create_connection(('127.0.0.1', stage.port)),
+                                        server_hostname='localhost')
+        name = b'hand%08x' % random.getrandbits(32)
+        self.packet(0x10, b'\0\x04MQTT\x04\x02\0\0' + self.text(name))
+        self.link.recv(4)
+
+    @staticmethod
+    def text(words):
+        return len(words).to_bytes(2, 'big') + words
+
+    def packet(self, kind, body):
+        left, length = len(body), b''
+        while True:
+            length += bytes([left % 128 | (128 if left > 127 else 0)])
+            left //= 128
+            if not left:
+                break
+        self.link.sendall(bytes([kind]) + length + body)
+
+    def put(self, topic, payload, retain=False):
+        self.packet(0x31 if retain else 0x30, self.text(topic if isinstance(topic, bytes) else topic.encode()) + payload)
+
+    def settle(self):
+        """Returns when the broker has taken all of it."""
+        self.packet(0xc0, b'')
+        self.link.recv(2)
+
+    def close(self):
+        self.link.close()
 
 
 class Stage:
@@ -261,13 +299,8 @@ class Stage:
         wait(lambda: 'Sending SUBACK to ' + client in self.log_text())
         return process
 
-    def inject(self, topic, payload, qos=1):
-        """The broker's hand: exactly these bytes."""
-        with tempfile.NamedTemporaryFile(dir=self.dir) as file:
-            file.write(payload)
-            file.flush()
-            self.must(find('mosquitto_pub'), *self.tls('observer'), '-V', '5', '-q', str(qos), '-t', topic, '-f',
-                      file.name)
+    def hand(self):
+        return Hand(self)
 
     def strike(self):
         Process.stop_all()

@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
+#include <openssl/err.h>
+
 #include "adapters/crypto_openssl/openssl_internal.h"
 
 struct smq_aead {
@@ -135,6 +137,7 @@ smq_err smq_openssl_aead_open(smq_aead *aead, const uint8_t *nonce, smq_span aad
 	if (!run(aead, aad, smq_span_of(cipher.p, len), ret_plain) ||
 	    (!aead->ccm && EVP_CipherFinal_ex(aead->ctx, tail, &n) != 1)) {
 		OPENSSL_cleanse(ret_plain, len);
+		ERR_clear_error();
 		return SMQ_ERR_OPEN;
 	}
 	return SMQ_OK;

@@ -1,4 +1,6 @@
 /* Ephemeral Diffie-Hellman with 32-byte values: P-256 by x-coordinates, X25519. */
+#include <openssl/err.h>
+
 #include "adapters/crypto_openssl/openssl_internal.h"
 
 /* The secret as a number in 1..n-1, handled in constant time from here on. */
@@ -131,15 +133,22 @@ out:
 
 smq_err smq_openssl_kex_public(enum smq_curve curve, const uint8_t secret[SMQ_KEX_LEN], uint8_t ret_public[SMQ_KEX_LEN])
 {
-	if (curve == SMQ_P256)
-		return p256_public(secret, ret_public);
-	return curve == SMQ_X25519 ? x25519_public(secret, ret_public) : SMQ_ERR_ALGORITHM;
+	smq_err err = curve == SMQ_P256     ? p256_public(secret, ret_public)
+		      : curve == SMQ_X25519 ? x25519_public(secret, ret_public)
+					    : SMQ_ERR_ALGORITHM;
+	if (err != SMQ_OK)
+		ERR_clear_error();
+	return err;
 }
 
 smq_err smq_openssl_kex_agree(enum smq_curve curve, const uint8_t secret[SMQ_KEX_LEN],
 			      const uint8_t peer_public[SMQ_KEX_LEN], uint8_t ret_shared[SMQ_KEX_LEN])
 {
-	if (curve == SMQ_P256)
-		return p256_agree(secret, peer_public, ret_shared);
-	return curve == SMQ_X25519 ? x25519_agree(secret, peer_public, ret_shared) : SMQ_ERR_ALGORITHM;
+	smq_err err = curve == SMQ_P256     ? p256_agree(secret, peer_public, ret_shared)
+		      : curve == SMQ_X25519 ? x25519_agree(secret, peer_public, ret_shared)
+					    : SMQ_ERR_ALGORITHM;
+	/* A peer's point that is none must not end our TLS connection, which looks into the thread's error queue. */
+	if (err != SMQ_OK)
+		ERR_clear_error();
+	return err;
 }
