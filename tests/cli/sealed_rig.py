@@ -282,8 +282,14 @@ class Stage:
         client = 'sub%08x' % random.getrandbits(32)
         process = Process(self.words('sub', name, '-i', client, *more), **env)
         if ready:
-            wait(lambda: 'Sending SUBACK to ' + client in self.log_text() or process.child.poll() is not None)
+            topic = more[len(more) - 1 - more[::-1].index('-t') + 1]
+            wait(lambda: self.subscribed(client, topic) or process.child.poll() is not None)
         return process
+
+    def subscribed(self, client, topic):
+        """Whether the broker has answered that subscription; those of the key exchange come first."""
+        found = re.search(r'%s \d %s\n' % (client, re.escape(topic)), self.log_text())
+        return found and 'Sending SUBACK to ' + client in self.log_text()[found.end():]
 
     def pub(self, name, *more, **env):
         return Process(self.words('pub', name, *more), **env)
