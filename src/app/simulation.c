@@ -12,6 +12,7 @@
 
 #include "app/prng.h"
 #include "core/keygroup.h"
+#include "core/manifest_chain.h"
 
 enum { ROUNDS_DEFAULT = 20, FOLLOWED_DEFAULT = 200, MEMBERS_MIN = 100, SLEEPER_EPOCHS = 40, UNICAST_BYTES = 70 };
 
@@ -25,6 +26,7 @@ struct retained {
 struct follower {
 	uint64_t number; /* its name is "m<number>" */
 	struct smq_keypath path;
+	struct smq_manifest_chain chain;
 };
 
 struct simulation {
@@ -44,6 +46,9 @@ struct simulation {
 	uint64_t next_number;
 	uint8_t *gone; /* by number */
 	struct smq_epoch_keys keys;
+	struct smq_manifest_chain chain; /* the server's own */
+	uint8_t manifest[SMQ_MANIFEST_MAX + SMQ_SIGN1_OVERHEAD_MAX];
+	size_t manifest_len;
 	struct smq_simulation *out;
 };
 
@@ -105,7 +110,7 @@ static smq_err join(struct simulation *s, uint64_t *ret_number)
 	bool pending;
 	uint64_t number = s->next_number++;
 	name_of(number, name);
-	struct smq_join j = { smq_span_str(name), SMQ_MAY_PUBLISH | SMQ_MAY_SUBSCRIBE, 0, SMQ_NO_END, { 1 } };
+	struct smq_join j = { smq_span_str(name), SMQ_JOIN_PUBLISH | SMQ_JOIN_SUBSCRIBE, 0, SMQ_NO_END, { 1 } };
 	*ret_number = number;
 	return smq_keygroup_join(s->group, &j, &pending);
 }
@@ -127,6 +132,36 @@ static smq_err leave_somebody(struct simulation *s)
 	return smq_keygroup_leave(s->group, smq_span_str(name), true, &moves);
 }
 
+/* The epoch's manifest: what every member is sent, and what its one signature is for. */
+static smq_err state_epoch(struct simulation *s)
+{
+	uint8_t document[SMQ_MANIFEST_MAX];
+	size_t len = 0;
+	struct smq_manifest m = {
+		.realm = s->scope.realm,
+		.group = s->scope.group,
+		.epoch = s->keys.epoch,
+		.previous_epoch = s->chain.epoch,
+		.activate_at_ms = 1,
+		.expires_ms = INT64_MAX,
+		.tree_height = s->keys.height,
+		.member_count = smq_keygroup_member_count(s->group),
+		.root_version = s->keys.root_version,
+		.policy_number = 1,
+		.mode = SMQ_MODE_UPDATE,
+	};
+	memcpy(m.previous, s->chain.hash, sizeof(m.previous));
+	memcpy(m.commitment, s->keys.commitment, sizeof(m.commitment));
+	smq_err err = smq_manifest_encode(&m, smq_mspan_of(document, sizeof(document)), &len);
+	if (err == SMQ_OK)
+		err = smq_manifest_hash(s->world->crypto, smq_span_of(document, len), s->chain.hash);
+	s->chain.epoch = m.epoch;
+	if (err == SMQ_OK)
+		err = smq_manifest_sign(smq_span_of(document, len), s->world->own,
+					smq_mspan_of(s->manifest, sizeof(s->manifest)), &s->manifest_len);
+	return err;
+}
+
 /* An epoch, and the processor time that it took on top of *ns. */
 static smq_err commit(struct simulation *s, uint64_t *ns)
 {
@@ -136,6 +171,8 @@ static smq_err commit(struct simulation *s, uint64_t *ns)
 	s->fresh_count = 0;
 	uint64_t start = s->world->cpu_ns();
 	smq_err err = smq_keygroup_commit(s->group, smq_keygroup_epoch(s->group) + 1, s, publish, &s->keys);
+	if (err == SMQ_OK)
+		err = state_epoch(s);
 	*ns += s->world->cpu_ns() - start;
 	while (smq_keygroup_next_changed(s->group, &changed))
 		; /* a store would have taken them here */
@@ -163,12 +200,31 @@ struct delivery {
 	uint64_t messages, bytes, ns;
 };
 
-/* A member takes what lies on its path: all of it after a sleep, else what the present epoch brought. */
+/* What a member does when an epoch's manifest and the nodes of its path have come. */
+static smq_err take_epoch(const struct simulation *s, struct follower *f,
+			  const struct smq_tree_node_message *const messages[SMQ_TREE_HEIGHT_MAX],
+			  struct smq_tree_key *ret_secret)
+{
+	struct smq_manifest_step step;
+	smq_err err = smq_manifest_chain_input(&f->chain, s->world->crypto, smq_span_of(s->manifest, s->manifest_len),
+					       s->world->server, s->scope.realm, s->scope.group, 1, &step);
+	if (err == SMQ_OK && !smq_manifest_is_accepted(step.verdict))
+		err = SMQ_ERR_BUG;
+	if (err == SMQ_OK)
+		err = smq_keypath_follow(&f->path, step.manifest.epoch, messages, step.manifest.root_version,
+					 step.manifest.commitment, ret_secret);
+	if (err == SMQ_OK)
+		f->chain = step.next;
+	return err;
+}
+
+/* A member takes the manifest and what lies on its path: the whole path after a sleep, else what the present epoch
+ * brought. */
 static smq_err follow(struct simulation *s, struct follower *f, bool slept, struct delivery *ret_delivery)
 {
 	const struct smq_tree_node_message *messages[SMQ_TREE_HEIGHT_MAX] = { NULL };
 	struct smq_tree_key secret;
-	struct delivery d = { 0, 0, 0 };
+	struct delivery d = { 1, s->manifest_len, 0 };
 	for (unsigned h = 1; h <= s->height; h++) {
 		const struct retained *r = s->retained[h][smq_keypath_index(&f->path, h)];
 		if (!r || !(slept || r->fresh))
@@ -178,8 +234,7 @@ static smq_err follow(struct simulation *s, struct follower *f, bool slept, stru
 		d.bytes += r->bytes;
 	}
 	uint64_t start = s->world->cpu_ns();
-	smq_err err =
-	    smq_keypath_follow(&f->path, s->keys.epoch, messages, s->keys.root_version, s->keys.commitment, &secret);
+	smq_err err = take_epoch(s, f, messages, &secret);
 	d.ns = s->world->cpu_ns() - start;
 	if (err == SMQ_OK && memcmp(secret.b, s->keys.secret.b, sizeof(secret.b)) != 0)
 		err = SMQ_ERR_BUG;
@@ -200,7 +255,8 @@ static void count_round(const struct simulation *s, struct smq_simulation_row *r
 {
 	row->rounds++;
 	row->server_us += (double)server_ns / 1000;
-	row->messages += (double)s->fresh_count;
+	row->messages += 1 + (double)s->fresh_count;
+	row->bytes += (double)s->manifest_len;
 	for (size_t i = 0; i < s->fresh_count; i++)
 		row->bytes += s->fresh[i]->bytes;
 }
@@ -332,7 +388,7 @@ static smq_err populate(struct simulation *s)
 static smq_err allocate(struct simulation *s)
 {
 	uint64_t most = s->o.members + s->o.rounds + 64;
-	struct smq_keygroup_config config = { &s->scope, SMQ_GROUP_UPDATE, most, 0, 1 };
+	struct smq_keygroup_config config = { &s->scope, SMQ_MODE_UPDATE, most, 0, 1 };
 	size_t size = smq_keygroup_size(&config);
 	s->memory = size ? malloc(size) : NULL;
 	s->followers = calloc(s->follower_count, sizeof(*s->followers));

@@ -168,7 +168,8 @@ static smq_err check_join(const struct smq_join *j)
 {
 	if (!smq_name_valid(j->name))
 		return SMQ_ERR_NAME;
-	if ((j->roles & ~(unsigned)(SMQ_MAY_PUBLISH | SMQ_MAY_SUBSCRIBE)) || j->roles == 0 || j->until_ms <= j->from_ms)
+	if ((j->roles & ~(unsigned)(SMQ_JOIN_PUBLISH | SMQ_JOIN_SUBSCRIBE)) || j->roles == 0 ||
+	    j->until_ms <= j->from_ms)
 		return SMQ_ERR_USAGE;
 	return SMQ_OK;
 }
@@ -188,7 +189,7 @@ static uint64_t free_place(smq_keygroup *g)
 }
 
 /* In update mode nobody reads what was sent before he came, so the epoch moves before the newcomer gets his place. */
-static bool joins_move(const smq_keygroup *g) { return g->config.mode == SMQ_GROUP_UPDATE; }
+static bool joins_move(const smq_keygroup *g) { return g->config.mode == SMQ_MODE_UPDATE; }
 
 static void widen_pending(smq_keygroup *g, uint64_t place)
 {

@@ -11,11 +11,10 @@
 #include <sealmq/credential.h>
 
 #include "core/keytree.h"
+#include "wire/policy.h"
 #include "wire/sealed.h"
 
-enum smq_group_mode { SMQ_GROUP_STATIC = 0, SMQ_GROUP_UPDATE = 1, SMQ_GROUP_SLOTTED = 2 };
-
-enum { SMQ_MAY_PUBLISH = 1, SMQ_MAY_SUBSCRIBE = 2 };
+enum { SMQ_JOIN_PUBLISH = 1, SMQ_JOIN_SUBSCRIBE = 2 };
 
 #define SMQ_NO_END INT64_MAX
 
@@ -23,7 +22,7 @@ struct smq_keygroup_member {
 	char name[SMQ_MEMBER_NAME_MAX + 1]; /* empty: a free place */
 	uint64_t sender_id;                 /* bound to boot_id; never given out twice in a group */
 	uint64_t leaf;
-	unsigned roles;            /* SMQ_MAY_* */
+	unsigned roles;            /* SMQ_JOIN_* */
 	int64_t from_ms, until_ms; /* Unix time */
 	uint8_t boot_id[SMQ_BOOT_ID_LEN];
 	bool changed; /* since smq_keygroup_next_changed last named it */
@@ -31,7 +30,7 @@ struct smq_keygroup_member {
 
 struct smq_keygroup_config {
 	const struct smq_tree_scope *scope; /* kept by pointer */
-	enum smq_group_mode mode;
+	enum smq_policy_mode mode;
 	uint64_t members_max; /* at most 4^SMQ_TREE_HEIGHT_MAX */
 	uint64_t epoch;       /* to begin after: the first commit makes a higher one */
 	uint64_t next_sender_id;

@@ -21,7 +21,7 @@ static smq_err emit(void *self, const struct smq_tree_node_message *m)
 	return SMQ_OK;
 }
 
-static void start(enum smq_group_mode mode, uint64_t members_max)
+static void start(enum smq_policy_mode mode, uint64_t members_max)
 {
 	scope = (struct smq_tree_scope){ smq_crypto_openssl(), smq_random_system(), smq_span_str("world"),
 					 smq_span_str("g") };
@@ -42,7 +42,7 @@ static int stop(void **state)
 
 static smq_err join_as(const char *name, uint8_t boot, bool *ret_pending)
 {
-	struct smq_join j = { smq_span_str(name), SMQ_MAY_SUBSCRIBE, 0, SMQ_NO_END, { boot } };
+	struct smq_join j = { smq_span_str(name), SMQ_JOIN_SUBSCRIBE, 0, SMQ_NO_END, { boot } };
 	return smq_keygroup_join(group, &j, ret_pending);
 }
 
@@ -84,7 +84,7 @@ static void a_repeated_join_changes_nothing(void **state)
 {
 	(void)state;
 	bool pending;
-	start(SMQ_GROUP_STATIC, 10);
+	start(SMQ_MODE_STATIC, 10);
 	joined("a");
 	commit();
 	struct smq_grant first = grant("a");
@@ -100,7 +100,7 @@ static void a_members_restart_gives_a_new_sender_id_and_the_same_place(void **st
 {
 	(void)state;
 	bool pending;
-	start(SMQ_GROUP_UPDATE, 10);
+	start(SMQ_MODE_UPDATE, 10);
 	joined("a");
 	commit();
 	struct smq_grant first = grant("a");
@@ -116,7 +116,7 @@ static void joins_in_quick_succession_all_count(void **state)
 {
 	(void)state;
 	char name[16];
-	start(SMQ_GROUP_UPDATE, 100);
+	start(SMQ_MODE_UPDATE, 100);
 	for (int i = 0; i < 60; i++) {
 		snprintf(name, sizeof(name), "m%d", i);
 		assert_true(joined(name)); /* they wait for the epoch, together */
@@ -135,7 +135,7 @@ static void joins_in_quick_succession_all_count(void **state)
 static void a_newcomer_in_update_mode_opens_nothing_older(void **state)
 {
 	(void)state;
-	start(SMQ_GROUP_UPDATE, 10);
+	start(SMQ_MODE_UPDATE, 10);
 	joined("a");
 	struct smq_epoch_keys before = commit();
 	joined("b");
@@ -151,9 +151,9 @@ static void a_newcomer_in_update_mode_opens_nothing_older(void **state)
 static void an_expulsion_moves_the_epoch_in_every_mode(void **state)
 {
 	(void)state;
-	for (int mode = SMQ_GROUP_STATIC; mode <= SMQ_GROUP_SLOTTED; mode++) {
+	for (int mode = SMQ_MODE_STATIC; mode <= SMQ_MODE_SLOTTED; mode++) {
 		bool moves = false;
-		start((enum smq_group_mode)mode, 10);
+		start((enum smq_policy_mode)mode, 10);
 		joined("a");
 		joined("b");
 		commit();
@@ -167,7 +167,7 @@ static void an_expulsion_moves_the_epoch_in_every_mode(void **state)
 		struct smq_grant a = grant("a");
 		assert_true(opens(&a));
 		assert_int_equal(smq_keygroup_leave(group, smq_span_str("b"), true, &moves), SMQ_ERR_NOT_FOUND);
-		if (mode != SMQ_GROUP_SLOTTED)
+		if (mode != SMQ_MODE_SLOTTED)
 			stop(NULL);
 	}
 }
@@ -176,8 +176,8 @@ static void a_foreseen_leave_costs_nothing_at_once(void **state)
 {
 	(void)state;
 	bool pending;
-	start(SMQ_GROUP_SLOTTED, 10);
-	struct smq_join j = { smq_span_str("a"), SMQ_MAY_PUBLISH, 0, 5000, { 1 } };
+	start(SMQ_MODE_SLOTTED, 10);
+	struct smq_join j = { smq_span_str("a"), SMQ_JOIN_PUBLISH, 0, 5000, { 1 } };
 	assert_int_equal(smq_keygroup_join(group, &j, &pending), SMQ_OK);
 	joined("b");
 	commit();
@@ -191,7 +191,7 @@ static void wrong_joins_are_refused(void **state)
 {
 	(void)state;
 	bool pending;
-	start(SMQ_GROUP_STATIC, 4);
+	start(SMQ_MODE_STATIC, 4);
 	struct smq_join rows[] = {
 		{ smq_span_str("a/b"), 1, 0, 1, { 0 } }, { smq_span_str("a"), 0, 0, 1, { 0 } },
 		{ smq_span_str("a"), 8, 0, 1, { 0 } },   { smq_span_str("a"), 1, 5, 5, { 0 } },
@@ -211,7 +211,7 @@ static void sender_ids_are_never_given_out_twice(void **state)
 	bool moves;
 	struct smq_keygroup_member m;
 	uint64_t last = 0;
-	start(SMQ_GROUP_STATIC, 4);
+	start(SMQ_MODE_STATIC, 4);
 	for (int i = 0; i < 200; i++) {
 		joined("a");
 		struct smq_grant g = grant("a");
@@ -232,7 +232,7 @@ static void many_come_and_go_and_the_table_stays_right(void **state)
 	unsigned seed = 11;
 	char name[16];
 	struct smq_keygroup_member m;
-	start(SMQ_GROUP_UPDATE, 512);
+	start(SMQ_MODE_UPDATE, 512);
 	for (int i = 0; i < 20000; i++) {
 		seed = seed * 1664525u + 1013904223u;
 		unsigned who = (seed >> 8) % 500;
@@ -270,7 +270,7 @@ static void what_was_stored_makes_the_same_group(void **state)
 	unsigned height;
 	uint64_t index;
 	memset(known, 0, sizeof(known));
-	start(SMQ_GROUP_UPDATE, 16);
+	start(SMQ_MODE_UPDATE, 16);
 	for (int i = 0; i < 9; i++) {
 		snprintf(name, sizeof(name), "m%d", i);
 		joined(name);
@@ -290,7 +290,7 @@ static void what_was_stored_makes_the_same_group(void **state)
 	uint64_t next_id = smq_keygroup_next_sender_id(group);
 	stop(NULL);
 
-	struct smq_keygroup_config config = { &scope, SMQ_GROUP_UPDATE, 16, keys.epoch, next_id };
+	struct smq_keygroup_config config = { &scope, SMQ_MODE_UPDATE, 16, keys.epoch, next_id };
 	size_t size = smq_keygroup_size(&config);
 	memory = malloc(size);
 	assert_int_equal(smq_keygroup_init(memory, size, &config, &group), SMQ_OK);
@@ -326,7 +326,7 @@ static void a_restart_forgets_no_leave(void **state)
 	unsigned height;
 	uint64_t index;
 	bool moves;
-	start(SMQ_GROUP_STATIC, 16);
+	start(SMQ_MODE_STATIC, 16);
 	joined("a");
 	joined("b");
 	commit();
@@ -348,11 +348,11 @@ static void a_restart_forgets_no_leave(void **state)
 static void memory_per_member_is_small(void **state)
 {
 	(void)state;
-	struct smq_keygroup_config config = { &scope, SMQ_GROUP_UPDATE, 100000, 0, 1 };
+	struct smq_keygroup_config config = { &scope, SMQ_MODE_UPDATE, 100000, 0, 1 };
 	size_t size = smq_keygroup_size(&config);
 	print_message("# %zu bytes for each of 100,000 members\n", size / 100000);
 	assert_true(size / 100000 < 1024);
-	start(SMQ_GROUP_STATIC, 1);
+	start(SMQ_MODE_STATIC, 1);
 }
 
 #define GROUP_TEST(f) cmocka_unit_test_teardown(f, stop)
