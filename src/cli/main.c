@@ -6,6 +6,7 @@
 #include <sealmq/text.h>
 #include <sealmq/version.h>
 
+#include "cli/cmd_broker.h"
 #include "cli/cmd_ca.h"
 #include "cli/cmd_config.h"
 #include "cli/cmd_data.h"
@@ -24,6 +25,7 @@ const struct command commands[] = {
 	{ "sub", "Messages", "subscribe to topics and print what opens", cmd_sub },
 	{ "ca", "Realm", "make a realm, issue identities, list them", cmd_ca },
 	{ "group", "Realm", "make the key of a static group", cmd_group },
+	{ "broker", "Realm", "make, run and check a hardened broker for the realm", cmd_broker },
 	{ "data", "Looking closer", "what is in a CSV file before it is sent", cmd_data },
 	{ "config", "Looking closer", "check and show sealmq.yaml", cmd_config },
 	{ "inspect", "Looking closer", "what a sealed payload says, and what is in it", cmd_inspect },

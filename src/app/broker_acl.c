@@ -1,0 +1,81 @@
+/* The ACL of a realm's broker: who may publish and read where. */
+#include "app/broker_files.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Counts first, writes then. */
+struct text {
+	char *p;
+	size_t room, len;
+};
+
+static void add(struct text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void add(struct text *t, const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	int n = vsnprintf(t->p ? t->p + t->len : NULL, t->p ? t->room - t->len : 0, format, args);
+	va_end(args);
+	t->len += n > 0 ? (size_t)n : 0;
+}
+
+/* The key-exchange topic with something in the place of {to}. */
+static void add_keyex(struct text *t, const char *rule, const char *topic, const char *to)
+{
+	const char *at = strstr(topic, "{to}");
+	if (at)
+		add(t, "%s %.*s%s%s\n", rule, (int)(at - topic), topic, to, at + 4);
+	else
+		add(t, "%s %s\n", rule, topic);
+}
+
+static void add_head(struct text *t, const struct smq_broker_plan *p)
+{
+	add(t,
+	    "# Who may do what at the broker of the realm %s. Written by `sealmq broker init`; the next run replaces "
+	    "it.\n"
+	    "# Lines of your own belong into ../acl.local/*.acl; they are appended here. What is not allowed is "
+	    "refused.\n\n"
+	    "# Sessions are called for on anybody's key-exchange topic, and heard on one's own and on the one for "
+	    "all.\n"
+	    "# Nothing else below %s/ may be written or read.\n",
+	    p->realm, p->control_prefix);
+	if (strstr(p->keyex_topic, "{to}"))
+		add_keyex(t, "pattern read", p->keyex_topic, "%u");
+}
+
+static void add_member(struct text *t, const struct smq_broker_plan *p, const char *name)
+{
+	bool shared = !strstr(p->keyex_topic, "{to}");
+	add(t, "\nuser %s\n", name);
+	add_keyex(t, shared ? "topic readwrite" : "topic write", p->keyex_topic, "+");
+	if (!shared)
+		add_keyex(t, "topic read", p->keyex_topic, "all");
+	add(t, "topic write %s/%s/#\ntopic read %s/#\n", p->topics, name, p->topics);
+}
+
+static void add_all(struct text *t, const struct smq_broker_plan *p)
+{
+	add_head(t, p);
+	for (size_t i = 0; i < p->member_count; i++)
+		add_member(t, p, p->members[i]);
+	if (p->acl_local && *p->acl_local)
+		add(t, "\n# ---- from acl.local ----\n%s", p->acl_local);
+}
+
+smq_err smq_broker_acl_text(const struct smq_broker_plan *plan, char **ret_text)
+{
+	struct text t = { NULL, 0, 0 };
+	add_all(&t, plan);
+	t.room = t.len + 1;
+	t.p = malloc(t.room);
+	if (!t.p)
+		return SMQ_ERR_NO_MEMORY;
+	t.len = 0;
+	add_all(&t, plan);
+	*ret_text = t.p;
+	return SMQ_OK;
+}
