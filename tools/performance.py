@@ -29,7 +29,27 @@ def seal_table(data):
             row['open_ns'], row['open_ns'] / row['raw_open_ns'])
 
 
-TABLES = {'seal': seal_table}
+def group_table(data):
+    yield 'Messages are the epoch\'s signed manifest and the nodes of the key tree. "A member" is the mean over those who'
+    yield 'are followed, with the most that any was sent; its time includes the check of the signature.'
+    yield ''
+    yield '| members | operation | messages | bytes | key server, us | messages a member | bytes a member | its us |'
+    yield '|---|---|---|---|---|---|---|---|'
+    for run in data['runs']:
+        for row in run['operations']:
+            slept = row['operation'] == 'sleeper'
+            published = ('%.0f' % row['messages'], '%.0f' % row['bytes'], '%.0f' % row['server_us'])
+            yield '| %d | %s | %s | %s | %s | %.2f (%d) | %.0f (%d) | %.0f |' % (
+                (run['members'], row['operation']) + (('-', '-', '-') if slept else published) + (
+                    row['member_messages'], row['member_messages_max'], row['member_bytes'], row['member_bytes_max'],
+                    row['member_us']))
+    last = data['runs'][-1]
+    yield ''
+    yield 'By unicast one leave among %d would be %d messages. The key server keeps %.0f bytes for each of them.' % (
+        last['members'], last['members'] - 1, last['server_memory'] / last['members'])
+
+
+TABLES = {'seal': seal_table, 'group': group_table}
 
 
 def machine():
