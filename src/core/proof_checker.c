@@ -199,7 +199,7 @@ static void expect(struct smq_proof_checker *c, const char *sender, const struct
 
 static void apply(struct smq_proof_checker *c, const char *sender, const struct smq_checkpoint *cp, int64_t mono_ms)
 {
-	for (size_t i = 0; i < cp->count; i++) {
+	for (size_t i = 0; i < cp->digests.len / SMQ_HASH_LEN; i++) {
 		const uint8_t *digest = cp->digests.p + i * SMQ_HASH_LEN;
 		struct smq_proof_entry *e = find(&c->waiting, sender, cp->stream, cp->first + i);
 		if (!e)
@@ -240,41 +240,51 @@ static smq_err check_holder(const struct smq_credential *holder, const char *nam
 	return SMQ_OK;
 }
 
-static smq_err verify_checkpoint(struct smq_proof_checker *c, const char *sender, const struct smq_checkpoint *cp,
-				 const struct smq_checkpoint_signed *body, smq_span signature, struct smq_now now)
+static smq_err verify_checkpoint(struct smq_proof_checker *c, const char *sender, const struct smq_sign1 *s,
+				 struct smq_now now)
 {
 	const struct smq_credentials *port = c->config.credentials;
-	const smq_span parts[] = { smq_span_of(body->head, body->head_len), body->payload };
-	smq_err err = port->resolve(port->self, cp->id_cred, now.unix_ms, &c->credential);
+	smq_err err = port->resolve(port->self, smq_span_of(s->id_cred, s->id_cred_len), now.unix_ms, &c->credential);
 	if (err == SMQ_OK)
 		err = check_holder(&c->credential, sender);
-	if (err == SMQ_OK && c->credential.sig_alg != cp->alg)
-		err = SMQ_ERR_ALGORITHM;
 	if (err != SMQ_OK)
 		return err;
-	smq_span key = smq_span_of(c->credential.public_key, c->credential.public_key_len);
-	return c->config.crypto->verify(cp->alg, key, parts, 2, signature.p);
+	return smq_sign1_verify_document(s, c->config.crypto, &c->credential, SMQ_ROLE_MEMBER, SMQ_CHECKPOINT_KIND);
+}
+
+/* Everything that costs no signature check. */
+static smq_err read_checkpoint(struct smq_proof_checker *c, const char *sender, smq_span bytes, struct smq_now now,
+			       struct smq_sign1 *s, struct smq_checkpoint *cp, uint8_t ret_hash[SMQ_HASH_LEN])
+{
+	smq_span parts[2] = { smq_span_str(sender) }; /* another's copy of a payload is not the same word */
+	if (bytes.len > SMQ_CHECKPOINT_MAX)
+		return SMQ_ERR_TOO_LARGE;
+	if (strlen(sender) > SMQ_MEMBER_NAME_MAX)
+		return SMQ_ERR_NAME;
+	smq_err err = smq_sign1_decode(bytes, s);
+	if (err == SMQ_OK && (s->detached || s->id_cred_len == 0))
+		err = SMQ_ERR_MALFORMED;
+	if (err == SMQ_OK)
+		err = smq_checkpoint_decode(s->payload, cp);
+	parts[1] = s->payload;
+	if (err == SMQ_OK)
+		err = c->config.crypto->sha256(parts, 2, ret_hash);
+	if (err == SMQ_OK && was_seen(c, ret_hash))
+		err = SMQ_ERR_REPLAY;
+	if (err == SMQ_OK && !may_fail(c, now.mono_ms))
+		err = SMQ_ERR_RATE;
+	return err;
 }
 
 smq_err smq_proof_checker_checkpoint(struct smq_proof_checker *c, const char *sender, smq_span bytes,
 				     struct smq_now now)
 {
+	struct smq_sign1 s;
 	struct smq_checkpoint cp;
-	struct smq_checkpoint_signed body;
-	smq_span signature;
-	uint8_t id_cred[SMQ_CHECKPOINT_ID_CRED_MAX], hash[SMQ_HASH_LEN];
-	smq_err err = smq_checkpoint_decode(bytes, id_cred, &cp, &body, &signature);
-	if (err == SMQ_OK && strlen(sender) > SMQ_MEMBER_NAME_MAX)
-		err = SMQ_ERR_NAME;
+	uint8_t hash[SMQ_HASH_LEN];
+	smq_err err = read_checkpoint(c, sender, bytes, now, &s, &cp, hash);
 	if (err == SMQ_OK)
-		err = c->config.crypto->sha256(&bytes, 1, hash);
-	if (err != SMQ_OK)
-		return err;
-	if (was_seen(c, hash))
-		return SMQ_ERR_REPLAY;
-	if (!may_fail(c, now.mono_ms))
-		return SMQ_ERR_RATE;
-	err = verify_checkpoint(c, sender, &cp, &body, signature, now);
+		err = verify_checkpoint(c, sender, &s, now);
 	c->failures += err == SMQ_ERR_SIGNATURE;
 	if (err != SMQ_OK)
 		return err;

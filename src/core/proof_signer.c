@@ -32,7 +32,7 @@ smq_err smq_proof_signer_add(struct smq_proof_signer *s, const struct smq_seal_p
 		s->first = proof->counter;
 		s->since_ms = mono_ms;
 	}
-	memcpy(s->digests + SMQ_HASH_LEN * s->count++, proof->digest, SMQ_HASH_LEN);
+	memcpy(s->body + SMQ_CHECKPOINT_HEAD_MAX + SMQ_HASH_LEN * s->count++, proof->digest, SMQ_HASH_LEN);
 	return SMQ_OK;
 }
 
@@ -45,27 +45,20 @@ int64_t smq_proof_signer_due(const struct smq_proof_signer *s)
 
 smq_err smq_proof_signer_take(struct smq_proof_signer *s, smq_mspan room, size_t *ret_len)
 {
-	struct smq_checkpoint_signed body;
-	size_t len = 0;
-	const struct smq_signer *signer = &s->own->signer;
-	struct smq_checkpoint c = { .alg = signer->alg,
-				    .id_cred = s->own->id_cred_short,
-				    .first = s->first,
-				    .digests = smq_span_of(s->digests, s->count * SMQ_HASH_LEN),
-				    .count = s->count };
+	uint8_t head[SMQ_CHECKPOINT_HEAD_MAX];
+	size_t head_len = 0;
+	uint8_t *digests = s->body + SMQ_CHECKPOINT_HEAD_MAX;
+	struct smq_checkpoint c = { .first = s->first, .digests = smq_span_of(digests, s->count * SMQ_HASH_LEN) };
 	if (s->count == 0)
 		return SMQ_ERR_STATE;
 	memcpy(c.stream, s->stream, sizeof(c.stream));
-	smq_err err = smq_checkpoint_encode(&c, room, &len, &body);
-	if (err == SMQ_OK && room.len - len < SMQ_SIG_LEN)
-		err = SMQ_ERR_NO_ROOM;
+	smq_err err = smq_checkpoint_encode_head(&c, smq_mspan_of(head, sizeof(head)), &head_len);
 	if (err != SMQ_OK)
 		return err;
-	const smq_span parts[] = { smq_span_of(body.head, body.head_len), body.payload };
-	err = signer->sign(signer->self, parts, 2, room.p + len);
-	if (err != SMQ_OK)
-		return err;
-	s->count = 0;
-	*ret_len = len + SMQ_SIG_LEN;
-	return SMQ_OK;
+	memcpy(digests - head_len, head, head_len);
+	smq_span payload = smq_span_of(digests - head_len, head_len + c.digests.len);
+	err = smq_sign1_encode_document(s->own, SMQ_CHECKPOINT_KIND, payload, room, ret_len);
+	if (err == SMQ_OK)
+		s->count = 0;
+	return err;
 }

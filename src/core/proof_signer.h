@@ -29,7 +29,8 @@ struct smq_proof_signer {
 	uint64_t first;
 	size_t count;
 	int64_t since_ms; /* mono: when the first of them was sealed */
-	uint8_t digests[SMQ_CHECKPOINT_MESSAGES_MAX * SMQ_HASH_LEN];
+	/* The payload: digests, and room for what precedes them. */
+	uint8_t body[SMQ_CHECKPOINT_HEAD_MAX + SMQ_CHECKPOINT_MESSAGES_MAX * SMQ_HASH_LEN];
 };
 
 /* own outlives it. Zero takes the default. SMQ_ERR_CERT_USAGE: a key that cannot sign; SMQ_ERR_USAGE: out of range. */

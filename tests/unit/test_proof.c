@@ -22,7 +22,7 @@ static const char topic[] = "plant/fridge-07/temperature";
 static struct realm_member {
 	const char *name;
 	struct smq_own_credential own;
-	uint8_t id_cred[8];
+	uint8_t id_cred[9];
 	uint8_t key[SMQ_PUBLIC_KEY_MAX];
 	size_t key_len;
 	smq_err refusal;  /* what the port says of its certificate */
@@ -66,11 +66,11 @@ static int realm_make(void **state)
 		enum smq_curve curve = i == 3 ? SMQ_ED25519 : SMQ_P256;
 		assert_int_equal(smq_openssl_signer_from_raw(curve, raw, &m->own.signer), SMQ_OK);
 		assert_int_equal(smq_openssl_signer_public(&m->own.signer, m->key, &m->key_len), SMQ_OK);
-		const uint8_t id_cred[] = { 0xa1, 0x04, 0x42, 0x66, (uint8_t)i, 0xa1, 0x04, 0x06 };
+		/* { 4: h'66 i' } by value, as it were; { 4: h'i' } for short */
+		const uint8_t id_cred[] = { 0xa1, 0x04, 0x42, 0x66, (uint8_t)i, 0xa1, 0x04, 0x41, (uint8_t)i };
 		memcpy(m->id_cred, id_cred, sizeof(id_cred));
-		m->id_cred[7] = (uint8_t)(0x06 + i); /* { 4: h'66 i' } by value, as it were; { 4: i } for short */
 		m->own.id_cred_full = smq_span_of(m->id_cred, 5);
-		m->own.id_cred_short = smq_span_of(m->id_cred + 5, 3);
+		m->own.id_cred_short = smq_span_of(m->id_cred + 5, 4);
 		m->says = m->name;
 	}
 	return 0;
@@ -549,6 +549,15 @@ static void a_checkpoint_that_does_not_belong_is_refused(void **state)
 		next_is_none(r);
 		sender_done(&o);
 	}
+	/* The digests of ours under another's signature, before ours has come. */
+	struct sender copier = s;
+	struct checkpoint copied;
+	copier.signer.own = &realm[1].own;
+	assert_int_equal(
+	    smq_proof_signer_take(&copier.signer, smq_mspan_of(copied.bytes, sizeof(copied.bytes)), &copied.len),
+	    SMQ_OK);
+	assert_int_equal(receive_checkpoint(r, "mallory", &copied), SMQ_OK);
+	next_is_none(r);
 	struct checkpoint c = take(&s), bad;
 	for (size_t len = 0; len < c.len; len++) {
 		bad = c;
@@ -588,7 +597,8 @@ static void a_message_moved_to_another_topic_is_not_proven(void **state)
 	assert_int_equal(smq_proof_input_digest(smq_crypto_openssl(), &here, a), SMQ_OK);
 	assert_int_equal(smq_proof_input_digest(smq_crypto_openssl(), &there, b), SMQ_OK);
 	assert_memory_not_equal(a, b, sizeof(a));
-	assert_memory_equal(a, s.signer.digests, sizeof(a)); /* what the sender signs is what the receiver hashes */
+	assert_memory_equal(a, s.signer.body + SMQ_CHECKPOINT_HEAD_MAX,
+			    sizeof(a)); /* what the sender signs is what the receiver hashes */
 	sealed.counter++;
 	assert_int_equal(smq_proof_input_make(&s.sealer.key, &sealed, smq_span_str(topic), &there), SMQ_OK);
 	assert_int_equal(smq_proof_input_digest(smq_crypto_openssl(), &there, b), SMQ_OK);
