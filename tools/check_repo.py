@@ -25,7 +25,6 @@ LINK = re.compile(r'\[[^\]\n]*\]\(([^)\s]+)\)')
 
 # Numbers are stable, so codes may stand in the list before the feature that gives them.
 RESERVED_ERRORS = {
-    'SMQ_ERR_NOT_PROVEN': 'sender proof by checkpoint signatures',
 }
 
 
