@@ -1,12 +1,14 @@
 /*
  * Group rekeying in one process: the real key tree with real cryptography, no network, seeded.
  *
- * It answers what rekeying costs a group of n members: messages (manifest and tree nodes) and bytes published, what of it a member is sent, and
- * processor time on both sides. Times are of this machine and this thread; everything else repeats with the seed.
+ * It answers what rekeying costs a group of n members: messages (manifest and tree nodes) and bytes published, what of
+ * it a member is sent, and processor time on both sides. Times are of this machine and this thread; everything else
+ * repeats with the seed.
  */
 #ifndef SEALMQ_SIMULATE_H
 #define SEALMQ_SIMULATE_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include <sealmq/err.h>

@@ -14,7 +14,7 @@ struct fake {
 
 void fake_open(struct fake *f);
 void fake_close(struct fake *f);
-/* Runs the loop until a client is there, resp. a whole packet came; false after 3 s. */
+/* Runs the loop until a client is there, resp. a whole packet came; false after 3 s times PATIENCE. */
 bool fake_accept(struct fake *f);
 bool fake_read(struct fake *f);
 void fake_send(struct fake *f, const void *bytes, size_t len);

@@ -46,8 +46,14 @@ void peers_forget(void);
 /* Polls all open peers once, for at most ms. */
 void peers_turn(int ms);
 
+/* How much longer a test waits for what must come than it should take: a loaded machine is no failure. */
+#define PATIENCE 5
+
 /* Runs the loop until the condition holds or the time is up; yields the condition. */
-#define UNTIL(condition, ms)                                                                                           \
+#define UNTIL(condition, ms) FOR(condition, (ms)*PATIENCE)
+
+/* The same, for what must not come: no longer than so many milliseconds. */
+#define FOR(condition, ms)                                                                                             \
 	__extension__({                                                                                                \
 		int64_t until_end = peer_now_ms() + (ms);                                                              \
 		while (!(condition) && peer_now_ms() < until_end)                                                      \

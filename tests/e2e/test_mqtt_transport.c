@@ -32,6 +32,12 @@ static int64_t cpu_ms(void)
 	return (u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1000 + (u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1000;
 }
 
+/* Whether more than half of the time since then was spent computing: waiting must not. */
+static bool spun(int64_t cpu_before_ms, int64_t begun_ms)
+{
+	return cpu_ms() - cpu_before_ms > 150 + (peer_now_ms() - begun_ms) / 2;
+}
+
 static smq_err subscribe(struct peer *p, const char *filter, int options)
 {
 	int id;
@@ -582,13 +588,13 @@ static void a_vanished_broker_comes_back(void **state)
 			assert_false(p.t->ops->connected(p.t));
 			assert_int_equal(peer_publish(&p, "a", "x", 1, NULL), SMQ_ERR_NO_CONNECTION);
 			uint64_t rounds = p.rounds;
-			int64_t cpu = cpu_ms(), end = peer_now_ms() + 600;
-			UNTIL(peer_now_ms() > end, 700);
+			int64_t cpu = cpu_ms(), begun = peer_now_ms();
 			/* a refused attempt every 100 to 200 ms, once grown, and nothing in between */
-			assert_true(p.disconnects >= 4);
+			assert_true(UNTIL(p.disconnects >= 7, 3000));
 			assert_int_equal(p.err, SMQ_ERR_CONNECTION_REFUSED);
-			assert_true(p.rounds - rounds < 60);
-			assert_true(cpu_ms() - cpu < 200);
+			assert_true(peer_now_ms() - begun > 300);
+			assert_true(p.rounds - rounds < 10 * (uint64_t)p.disconnects);
+			assert_false(spun(cpu, begun));
 			assert_int_equal(broker_resume(&b), 0);
 			assert_true(UNTIL(p.connects == round + 1, 3000));
 			p.disconnects = 0;
@@ -631,7 +637,9 @@ static void by_ipv6_and_back(void **state)
 /* A listener that says nothing, hangs up, or resets, before and after the client has spoken. */
 static void a_silent_or_rude_listener(void **state)
 {
+	struct broker certs; /* for its CA alone: reading the system's takes longer than what is measured */
 	(void)state;
+	assert_int_equal(broker_start(&certs, &(struct broker_options){ .tls = true }), 0);
 	for (int row = 0; row < 8; row++) {
 		struct fake f;
 		struct peer p;
@@ -639,12 +647,10 @@ static void a_silent_or_rude_listener(void **state)
 		int rudeness = row / 2; /* 0 silent, 1 hangs up, 2 resets, 3 answers nonsense */
 		fake_open(&f);
 		peer_init(&p, f.port);
-		p.o.connect_timeout_ms = 400;
-		p.o.tls.ca_file = tls ? "/etc/ssl/certs/ca-certificates.crt" : NULL;
-		if (tls && access(p.o.tls.ca_file, R_OK) != 0)
-			continue;
+		p.o.connect_timeout_ms = rudeness == 0 ? 400 : 30000;
+		p.o.tls.ca_file = tls ? certs.ca_file : NULL;
+		int64_t cpu = cpu_ms(), begun = peer_now_ms();
 		peer_open(&p);
-		int64_t cpu = cpu_ms();
 		for (int attempt = 1; attempt <= 2; attempt++) {
 			assert_true(fake_accept(&f));
 			assert_int_equal(peer_publish(&p, "a", "x", 1, NULL), SMQ_ERR_NO_CONNECTION);
@@ -653,7 +659,7 @@ static void a_silent_or_rude_listener(void **state)
 				fake_hang_up(&f, rudeness == 2);
 			if (rudeness == 3)
 				fake_send(&f, "H\x18TTP 400 Bad Request\r\n\r\n", 26); /* a PUBACK, if anything */
-			assert_true(UNTIL(p.disconnects == attempt, 2000));
+			assert_true(UNTIL(p.disconnects >= attempt, 2000));
 			if (rudeness == 0)
 				assert_int_equal(p.err, SMQ_ERR_TIMEOUT);
 			else
@@ -663,10 +669,11 @@ static void a_silent_or_rude_listener(void **state)
 		assert_int_equal(p.connects, 0);
 		assert_int_equal(p.t->ops->inflight(p.t), 0);
 		assert_true(p.rounds < 100);
-		assert_true(cpu_ms() - cpu < 200);
+		assert_false(spun(cpu, begun));
 		say_goodbye(&p);
 		fake_close(&f);
 	}
+	broker_stop(&certs);
 }
 
 /* A listener whose queue is full, so that further connects hang. */
@@ -708,9 +715,9 @@ static void a_connect_that_hangs_is_a_timeout(void **state)
 	p.o.connect_timeout_ms = 300;
 	int64_t begun = peer_now_ms();
 	peer_open(&p);
-	assert_true(UNTIL(p.disconnects == 1, 3000));
+	assert_true(UNTIL(p.disconnects >= 1, 3000));
 	assert_int_equal(p.err, SMQ_ERR_TIMEOUT);
-	assert_true(peer_now_ms() - begun >= 300 && peer_now_ms() - begun < 1500);
+	assert_true(peer_now_ms() - begun >= 300);
 	assert_true(p.rounds < 50);
 	say_goodbye(&p);
 	blackhole_close(&h);
@@ -728,8 +735,8 @@ static void a_slow_connect_then_a_silent_handshake(void **state)
 	p.o.tls.ca_dir = "/etc/ssl/certs";
 	p.o.connect_timeout_ms = 4000;
 	peer_open(&p);
-	UNTIL(p.disconnects == 1, 200);
-	int64_t end = peer_now_ms() + 6000, cpu = cpu_ms();
+	FOR(p.disconnects == 1, 200);
+	int64_t end = peer_now_ms() + 6000 * PATIENCE, cpu = cpu_ms(), begun = peer_now_ms();
 	while (p.disconnects == 0 && peer_now_ms() < end) {
 		peers_turn(20);
 		int fd = accept(h.listener, NULL, NULL);
@@ -739,7 +746,7 @@ static void a_slow_connect_then_a_silent_handshake(void **state)
 	assert_true(count > 1);
 	assert_int_equal(p.err, SMQ_ERR_TIMEOUT);
 	assert_true(p.rounds < 150);
-	assert_true(cpu_ms() - cpu < 400);
+	assert_false(spun(cpu, begun));
 	say_goodbye(&p);
 	while (count > 0)
 		close(taken[--count]);
@@ -786,7 +793,7 @@ static void a_frozen_broker_is_given_up(void **state)
 	assert_true(UNTIL(p.connects == 2, 5000));
 	/* an idle connection is kept up by pings */
 	int disconnects = p.disconnects;
-	UNTIL(p.disconnects > disconnects, 8000);
+	FOR(p.disconnects > disconnects, 8000);
 	assert_int_equal(p.disconnects, disconnects);
 	assert_true(p.t->ops->connected(p.t));
 	say_goodbye(&p);
@@ -844,7 +851,7 @@ static void unacknowledged_messages_go_out_again_once_and_first(void **state)
 	assert_int_equal(f.packet[0], 0x32);
 	assert_string_equal(payload_of(&f), "three");
 	struct pollfd more = { f.fd, POLLIN, 0 };
-	UNTIL(poll(&more, 1, 0) > 0, 200);
+	FOR(poll(&more, 1, 0) > 0, 200);
 	assert_int_equal(more.revents, 0);
 	fake_send(&f, (uint8_t[]){ 0x40, 2, 0, (uint8_t)one }, 4);
 	assert_true(UNTIL(p.publisheds == 1, 3000));

@@ -753,6 +753,7 @@ static void the_price_in_bytes(void **state)
 	for (int i = 0; i < 32; i++)
 		(void)seal_text(&s, "13.1");
 	size_t len = take(&s).len;
+	sender_done(&s);
 	size_t group = seal_len(SMQ_SEALED_GROUP, SMQ_SIGN_NONE), every = seal_len(SMQ_SEALED_GROUP, SMQ_SIGN_EVERY),
 	       covered = seal_len(SMQ_SEALED_GROUP, SMQ_SIGN_CHECKPOINT);
 	print_message("# over the plaintext: %zu bytes unsigned, %zu signed, %zu covered by a checkpoint\n", group,
