@@ -1,0 +1,126 @@
+/*
+ * A member of a group that a key server keeps (PROTOCOL.md 7.6): joins, follows the epochs over what the broker
+ * retains, asks the key server for what is missing, seals and opens. No I/O: bytes and the time go in, actions come
+ * out.
+ *
+ *     smq_group_member_init(...); smq_group_member_online(m, now);
+ *     for what arrives:  smq_group_member_takes(m, topic) ? smq_group_member_input(...) : smq_group_member_open(...)
+ *     after every call, and at smq_group_member_wake_at:  while (smq_group_member_next(m, now, &action)) do it;
+ *
+ * What must survive a restart goes through struct smq_group_keep, and is durable before it is acted upon: the highest
+ * manifest, the path's keys, the epochs in use, the policy. Windows are kept as those of static groups are
+ * (core/group.h), by sender id and boot id: counters go on over epochs and slots within one life.
+ */
+#ifndef SMQ_CORE_GROUP_MEMBER_H
+#define SMQ_CORE_GROUP_MEMBER_H
+
+#include <sealmq/member.h>
+
+#include "core/group.h"
+#include "core/ks_asker.h"
+#include "wire/ks_topics.h"
+
+enum { SMQ_GROUP_STATE_MAX = 24 * 1024 };
+
+struct smq_group_keep {
+	void *self;
+	/* SMQ_ERR_NOT_FOUND: nothing is kept yet. */
+	smq_err (*load)(void *self, smq_mspan room, size_t *ret_len);
+	smq_err (*save)(void *self, smq_span state); /* durable when it returns SMQ_OK */
+};
+
+struct smq_group_member_config {
+	const struct smq_crypto *crypto;
+	const struct smq_random *random;
+	const struct smq_credentials *credentials;
+	const struct smq_own_credential *own;
+	const char *realm, *name, *prefix, *group; /* prefix: the realm's control prefix. Kept by pointer */
+	const char *keyserver;                     /* NULL: whoever has the role */
+	unsigned roles;                            /* SMQ_JOIN_* wanted */
+	int64_t lease_ms;                          /* how long we want to belong, from now; 0: as long as granted */
+	bool stamp, cose;
+	const struct smq_group_keep *keep;       /* NULL: nothing is kept */
+	const struct smq_group_windows *windows; /* NULL: not kept */
+	size_t lives_max;                        /* senders' lives at a time; 0: 1,024 */
+};
+
+typedef struct smq_group_member smq_group_member;
+
+enum smq_group_note_kind {
+	SMQ_GROUP_JOINED,      /* granted; sealing is possible from the epoch's activation on */
+	SMQ_GROUP_REFUSED,     /* the key server said no: err and text */
+	SMQ_GROUP_EPOCH,       /* an epoch is in use now: retained messages of ours are to be sealed anew */
+	SMQ_GROUP_EXPELLED,    /* the manifest moved on without us */
+	SMQ_GROUP_WAITING,     /* the key server does not answer; we go on with what we have */
+	SMQ_GROUP_EXPIRED,     /* the manifest has expired and nobody renewed it: we seal no more */
+	SMQ_GROUP_LEFT,        /* our leave was confirmed */
+	SMQ_GROUP_GAP,         /* a manifest was missed; nothing is lost by that */
+	SMQ_GROUP_STALE,       /* an old manifest or policy was played back: refused */
+	SMQ_GROUP_FORK,        /* another history than ours, by our key server: refused */
+	SMQ_GROUP_TWO_SERVERS, /* another history than ours, by another key server: refused */
+	SMQ_GROUP_FORGED,      /* something on a control topic whose signature does not hold (err): refused */
+	SMQ_GROUP_SENDER       /* a card came: messages held back for it may be tried again */
+};
+
+struct smq_group_note {
+	enum smq_group_note_kind kind;
+	uint64_t epoch;
+	smq_err err;
+	const char *text; /* of the key server, escaped; "" */
+	uint64_t took_ms; /* JOINED: since it was asked for */
+};
+
+struct smq_group_action {
+	enum {
+		SMQ_GROUP_ACT_SUBSCRIBE, /* topic, QoS 1 */
+		SMQ_GROUP_ACT_UNSUBSCRIBE,
+		SMQ_GROUP_ACT_SEND, /* publish at QoS 1, not retained */
+		SMQ_GROUP_ACT_NOTE
+	} kind;
+	const char *topic; /* valid until the next call, like the payload */
+	smq_span payload;
+	struct smq_group_note note;
+};
+
+size_t smq_group_member_size(const struct smq_group_member_config *config);
+SMQ_MUST_USE smq_err smq_group_member_init(void *memory, size_t len, const struct smq_group_member_config *config,
+					   struct smq_now now, smq_group_member **ret_member);
+void smq_group_member_done(smq_group_member *m); /* settles windows, wipes */
+
+void smq_group_member_online(smq_group_member *m, struct smq_now now);
+void smq_group_member_offline(smq_group_member *m);
+/* Asks to be let go; NOTE_LEFT follows. */
+void smq_group_member_leave(smq_group_member *m, struct smq_now now);
+
+bool smq_group_member_takes(const smq_group_member *m, const char *topic);
+smq_err smq_group_member_input(smq_group_member *m, const char *topic, smq_span payload, bool retained,
+			       struct smq_now now);
+bool smq_group_member_next(smq_group_member *m, struct smq_now now, struct smq_group_action *ret_action);
+int64_t smq_group_member_wake_at(const smq_group_member *m); /* mono ms */
+
+/* Whether we may seal now. */
+bool smq_group_member_ready(const smq_group_member *m, struct smq_now now);
+/* Whether the policy's filters cover the topic; false while there is no policy. */
+bool smq_group_member_covers(const smq_group_member *m, smq_span topic);
+uint64_t smq_group_member_epoch(const smq_group_member *m);   /* in use; 0: none */
+const char *smq_group_member_name(const smq_group_member *m); /* the group's */
+
+/* SMQ_ERR_NO_SESSION: not granted yet, or not activated; SMQ_ERR_STALE_EPOCH: the manifest has expired;
+ * SMQ_ERR_NOT_AUTHORIZED: not granted to publish; SMQ_ERR_TOPIC. */
+SMQ_MUST_USE smq_err smq_group_member_seal(smq_group_member *m, smq_span topic, struct smq_now now, smq_span plain,
+					   smq_mspan room, size_t *ret_len);
+struct smq_group_member_opened {
+	const char *sender; /* certified name, by the key server's card */
+	size_t len;
+	uint64_t missing;
+	const struct smq_seal_key *key;
+};
+/*
+ * As smq_group_open; moreover SMQ_ERR_NO_SESSION: it may open later (its sender's card is being fetched, its epoch is
+ * not here yet): hold it back, and try again after SMQ_GROUP_SENDER or SMQ_GROUP_EPOCH, for some seconds.
+ */
+SMQ_MUST_USE smq_err smq_group_member_open(smq_group_member *m, const struct smq_sealed *sealed, smq_span topic,
+					   struct smq_now now, smq_mspan room,
+					   struct smq_group_member_opened *ret_opened);
+
+#endif

@@ -1,0 +1,61 @@
+/*
+ * What a member or an admin asks of the key server (PROTOCOL.md 7.3), in the clear; it travels sealed (7.2).
+ *
+ *     [ 1, what, group : tstr, ... ]
+ *       join    roles, from_ms, until_ms / null, boot id : bstr .size 16
+ *       leave   boot id : bstr .size 16
+ *       fetch   [ * [ height, index ] ], [ * sender id ]
+ *       policy  policy : bstr, admin : bstr          the signed document (6.5), ID_CRED_x of its signer by value
+ *       list    offset                               group is empty
+ *       show
+ *       members offset
+ *       rotate
+ *       expel   name                                 group empty: from every group
+ */
+#ifndef SMQ_WIRE_KS_REQUEST_H
+#define SMQ_WIRE_KS_REQUEST_H
+
+#include "wire/sealed.h"
+#include "wire/tree_node.h"
+
+enum smq_ks_what {
+	SMQ_KS_JOIN = 1, /* also after a restart, and to hear everything again: it is idempotent (7.1) */
+	SMQ_KS_LEAVE = 2,
+	SMQ_KS_FETCH = 3,   /* what the broker should have retained: manifest, policy, nodes, sender cards */
+	SMQ_KS_POLICY = 10, /* from here on: admins alone */
+	SMQ_KS_LIST = 11,
+	SMQ_KS_SHOW = 12,
+	SMQ_KS_MEMBERS = 13,
+	SMQ_KS_ROTATE = 14,
+	SMQ_KS_EXPEL = 15
+};
+
+enum {
+	SMQ_KS_FETCH_NODES_MAX = SMQ_TREE_HEIGHT_MAX,
+	SMQ_KS_FETCH_SENDERS_MAX = 32,
+	SMQ_KS_REQUEST_MAX = 16 * 1024 /* bytes; a policy and its admin's certificates are the longest */
+};
+
+struct smq_ks_request {
+	enum smq_ks_what what;
+	smq_span group;            /* a valid name, or empty where it says so above */
+	unsigned roles;            /* join: SMQ_JOIN_PUBLISH | SMQ_JOIN_SUBSCRIBE (core/keygroup.h) */
+	int64_t from_ms, until_ms; /* join: Unix time; until INT64_MAX (null): as long as may be */
+	uint8_t boot_id[SMQ_BOOT_ID_LEN];
+	size_t node_count;
+	struct {
+		unsigned height;
+		uint64_t index;
+	} nodes[SMQ_KS_FETCH_NODES_MAX];
+	size_t sender_count;
+	uint64_t senders[SMQ_KS_FETCH_SENDERS_MAX];
+	smq_span policy, admin;
+	uint64_t offset;
+	smq_span name;
+};
+
+SMQ_MUST_USE smq_err smq_ks_request_encode(const struct smq_ks_request *request, smq_mspan room, size_t *ret_len);
+/* Spans point into bytes. */
+SMQ_MUST_USE smq_err smq_ks_request_decode(smq_span bytes, struct smq_ks_request *ret_request);
+
+#endif
