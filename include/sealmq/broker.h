@@ -65,6 +65,48 @@ struct smq_broker_made {
 SMQ_MUST_USE smq_err smq_broker_init(const char *dir, const struct smq_broker_options *options,
 				     struct smq_broker_made *ret_made, const char **ret_why);
 
+/* ---- running one ---- */
+
+enum smq_broker_event_kind {
+	SMQ_BROKER_STARTED,  /* a program, with its pid */
+	SMQ_BROKER_READY,    /* a TLS handshake was answered on every port; port and password_port are set */
+	SMQ_BROKER_ENDED,    /* a program, by itself; it is started again after again_ms */
+	SMQ_BROKER_UNWELL,   /* a program that runs and does not answer: it is ended and started again */
+	SMQ_BROKER_RELOADED, /* conf/ or certs/ was exchanged, and the programs were told */
+	SMQ_BROKER_REVOKED,  /* there are new revocations: Mosquitto starts anew, so that no connection of before stays */
+	SMQ_BROKER_TROUBLE,  /* something could not be done; text says what. It goes on */
+	SMQ_BROKER_STOPPED   /* a program, because it was asked to */
+};
+
+struct smq_broker_event {
+	enum smq_broker_event_kind kind;
+	const char *program; /* "mosquitto", "nginx"; "" if it is about both */
+	int pid, status;     /* status: as from waitpid */
+	int port, password_port;
+	int64_t again_ms;
+	const char *text; /* the last thing it said; escaped; "" if nothing */
+};
+
+struct smq_broker_run_options {
+	const char *ca;          /* follow this authority's crl.pem; NULL: certs/crl.pem as it is */
+	int port, password_port; /* instead of the configured ones; 0: as configured */
+	bool free_ports;         /* free ones on loopback for all that were not given */
+	int health_every_s;      /* 0: 30 */
+	int stop_fd;             /* it ends once this is readable; -1: never */
+	void *self;
+	void (*on_event)(void *self, const struct smq_broker_event *event); /* may be NULL */
+};
+
+/*
+ * Runs Mosquitto, and NGINX where it is part of the deployment, as children until stop_fd is readable: looks after
+ * their health, starts them again with a growing pause, reloads what was exchanged, and ends them by pid. They end with
+ * us even if we are killed. Their configuration with the ports in force is written to run/.
+ * SMQ_ERR_LOCKED: it runs already; _NOT_FOUND: no deployment, or a program is not installed; _UNSUPPORTED: a program
+ * did not come up at all, *ret_why has what it said.
+ */
+SMQ_MUST_USE smq_err smq_broker_run(const char *dir, const struct smq_broker_run_options *options,
+				    const char **ret_why);
+
 #ifdef __cplusplus
 }
 #endif

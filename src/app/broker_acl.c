@@ -6,6 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <sealmq/ca.h>
+
+#include "base/table.h"
+
 /* Counts first, writes then. */
 struct text {
 	char *p;
@@ -21,6 +25,19 @@ static void add(struct text *t, const char *format, ...)
 	va_end(args);
 	t->len += n > 0 ? (size_t)n : 0;
 }
+
+/* Below the control prefix, beside the key exchange: who may do what there. Those with no role named have all rows
+ * without one; the key server's rows are added to them. */
+static const struct {
+	unsigned role; /* 0: everybody */
+	const char *access, *below;
+} control_rules[] = {
+	{ 0, "read", "g/#" },     /* groups: node messages and manifests, signed by the key server */
+	{ 0, "read", "ks/#" },    /* what the key server says */
+	{ 0, "write", "ks/r/#" }, /* what it is asked */
+	{ SMQ_ROLE_KEYSERVER, "readwrite", "g/#" },
+	{ SMQ_ROLE_KEYSERVER, "readwrite", "ks/#" },
+};
 
 /* The key-exchange topic with something in the place of {to}. */
 static void add_keyex(struct text *t, const char *rule, const char *topic, const char *to)
@@ -41,27 +58,37 @@ static void add_head(struct text *t, const struct smq_broker_plan *p)
 	    "refused.\n\n"
 	    "# Sessions are called for on anybody's key-exchange topic, and heard on one's own and on the one for "
 	    "all.\n"
-	    "# Nothing else below %s/ may be written or read.\n",
+	    "# Groups are the key server's to write; everybody may ask it. Nothing else below %s/ may be written or "
+	    "read.\n",
 	    p->realm, p->control_prefix);
 	if (strstr(p->keyex_topic, "{to}"))
 		add_keyex(t, "pattern read", p->keyex_topic, "%u");
 }
 
-static void add_member(struct text *t, const struct smq_broker_plan *p, const char *name)
+static void add_control(struct text *t, const struct smq_broker_plan *p, unsigned roles)
+{
+	for (size_t i = 0; i < SMQ_COUNT(control_rules); i++) {
+		if (control_rules[i].role == 0 || (control_rules[i].role & roles))
+			add(t, "topic %s %s/%s\n", control_rules[i].access, p->control_prefix, control_rules[i].below);
+	}
+}
+
+static void add_member(struct text *t, const struct smq_broker_plan *p, const struct smq_broker_member *m)
 {
 	bool shared = !strstr(p->keyex_topic, "{to}");
-	add(t, "\nuser %s\n", name);
+	add(t, "\nuser %s\n", m->name);
 	add_keyex(t, shared ? "topic readwrite" : "topic write", p->keyex_topic, "+");
 	if (!shared)
 		add_keyex(t, "topic read", p->keyex_topic, "all");
-	add(t, "topic write %s/%s/#\ntopic read %s/#\n", p->topics, name, p->topics);
+	add_control(t, p, m->roles);
+	add(t, "topic write %s/%s/#\ntopic read %s/#\n", p->topics, m->name, p->topics);
 }
 
 static void add_all(struct text *t, const struct smq_broker_plan *p)
 {
 	add_head(t, p);
 	for (size_t i = 0; i < p->member_count; i++)
-		add_member(t, p, p->members[i]);
+		add_member(t, p, &p->members[i]);
 	if (p->acl_local && *p->acl_local)
 		add(t, "\n# ---- from acl.local ----\n%s", p->acl_local);
 }

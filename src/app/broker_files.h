@@ -8,9 +8,15 @@
 
 #include <sealmq/err.h>
 
+/* Who gets a section in the ACL. */
+struct smq_broker_member {
+	const char *name;
+	unsigned roles; /* SMQ_ROLE_ bits of all its certificates */
+};
+
 struct smq_broker_plan {
 	const char *realm, *control_prefix, *keyex_topic;
-	const char *const *members; /* names with a section in the ACL */
+	const struct smq_broker_member *members;
 	size_t member_count;
 	const char *acl_local; /* lines of the user's own, appended; NULL: none */
 	const char *place, *topics, *address;

@@ -11,13 +11,15 @@
 #include <sealmq/json.h>
 #include <sealmq/text.h>
 
+#include "cli/cmd_broker_run.h"
 #include "cli/cmd_broker_say.h"
 
 enum { SHOWN_LEN = 4096, JSON_LEN = 16384 };
 
 static const char help_broker[] = "sealmq broker - a hardened broker for the realm\n\n"
 				  "  sealmq broker init DIR --realm CA    make a deployment: Mosquitto behind NGINX, "
-				  "for systemd, Docker, or `run`\n\n"
+				  "for systemd, Docker, or `run`\n"
+				  "  sealmq broker run DIR                run it, without systemd or Docker\n\n"
 				  "Each of them has --help and --json.\n";
 
 static const char help_init[] =
@@ -267,7 +269,7 @@ int cmd_broker(int argc, char **argv)
 	static const struct {
 		const char *name;
 		int (*run)(int argc, char **argv);
-	} rows[] = { { "init", broker_init } };
+	} rows[] = { { "init", broker_init }, { "run", broker_run } };
 
 	if (argc < 2 || strcmp(argv[1], "--help") == 0) {
 		fputs(help_broker, argc < 2 ? stderr : stdout);

@@ -35,7 +35,7 @@ struct making {
 	int lock;
 	struct smq_realm_settings settings;
 	struct smq_file_bytes root, cert, key, crl;
-	char **members;
+	struct smq_broker_member *members; /* names are ours */
 	size_t member_count;
 	char *acl_local;
 	struct smq_broker_plan plan;
@@ -137,23 +137,27 @@ struct collecting {
 	smq_err err;
 };
 
-static bool known(const struct making *m, const char *name)
+static struct smq_broker_member *known(const struct making *m, const char *name)
 {
 	for (size_t i = 0; i < m->member_count; i++) {
-		if (strcmp(m->members[i], name) == 0)
-			return true;
+		if (strcmp(m->members[i].name, name) == 0)
+			return &m->members[i];
 	}
-	return false;
+	return NULL;
 }
 
 static void collect(void *self, const struct smq_ca_issued *issued)
 {
 	struct collecting *c = self;
 	struct making *m = c->m;
-	if (c->err != SMQ_OK || issued->roles == SMQ_ROLE_BROKER || issued->not_after_ms <= c->now_ms ||
-	    known(m, issued->name))
+	struct smq_broker_member *before = known(m, issued->name);
+	if (c->err != SMQ_OK || issued->roles == SMQ_ROLE_BROKER || issued->not_after_ms <= c->now_ms)
 		return;
-	char **grown =
+	if (before) {
+		before->roles |= issued->roles;
+		return;
+	}
+	struct smq_broker_member *grown =
 	    m->member_count < MEMBERS_MAX ? realloc(m->members, (m->member_count + 1) * sizeof(*grown)) : NULL;
 	char *name = strdup(issued->name);
 	if (grown)
@@ -163,7 +167,7 @@ static void collect(void *self, const struct smq_ca_issued *issued)
 		c->err = SMQ_ERR_NO_MEMORY;
 		return;
 	}
-	m->members[m->member_count++] = name;
+	m->members[m->member_count++] = (struct smq_broker_member){ name, issued->roles };
 }
 
 static smq_err read_realm(struct making *m)
@@ -530,7 +534,7 @@ static smq_err make_plan(struct making *m)
 		.realm = m->settings.realm,
 		.control_prefix = m->settings.control_prefix,
 		.keyex_topic = m->settings.keyex_topic,
-		.members = (const char *const *)m->members,
+		.members = m->members,
 		.member_count = m->member_count,
 		.acl_local = m->acl_local,
 		.place = m->place,
@@ -579,7 +583,7 @@ static smq_err make(struct making *m, const char *dir)
 static void release(struct making *m)
 {
 	for (size_t i = 0; i < m->member_count; i++)
-		free(m->members[i]);
+		free((char *)(uintptr_t)m->members[i].name);
 	free(m->members);
 	free(m->acl_local);
 	smq_file_bytes_free(&m->root);

@@ -86,8 +86,9 @@ def mosquitto_conf():
         ok(line in lines, 'mosquitto.conf: ' + line)
     ok(not any('crlfile' in line or 'password_file' in line for line in lines), 'no CRL and no passwords unasked')
     acl = read('b/conf/acl')
-    ok('user desk\ntopic write sealmq/plant/keyex/+\ntopic read sealmq/plant/keyex/all\ntopic write plant/desk/#\n'
-       'topic read plant/#\n' in acl and 'pattern read sealmq/plant/keyex/%u\n' in acl and acl.count('user ') == 2,
+    ok('user desk\ntopic write sealmq/plant/keyex/+\ntopic read sealmq/plant/keyex/all\n'
+       'topic read sealmq/plant/g/#\ntopic read sealmq/plant/ks/#\ntopic write sealmq/plant/ks/r/#\n'
+       'topic write plant/desk/#\ntopic read plant/#\n' in acl and 'pattern read sealmq/plant/keyex/%u\n' in acl and acl.count('user ') == 2,
        'acl: a section for each member', acl)
 
 
@@ -151,10 +152,13 @@ def again():
     write('b/data/mosquitto.db', 'kept')
     key = read('b/certs/server.key')
     sealmq('ca', 'issue', 'pump-2', '--ca', 'plant')
+    sealmq('ca', 'issue', 'keys', '--ca', 'plant', '--role', 'keyserver')
     done = sealmq('broker', 'init', 'b', '--realm', 'plant', '--port', '8893', '--password-port', '8894', '--json')
     said = json.loads(done.stdout)
-    ok(said['replaced'] and not said['issued'] and said['members'] == 3, 'again: replaced, nothing issued', done.stdout)
+    ok(said['replaced'] and not said['issued'] and said['members'] == 4, 'again: replaced, nothing issued', done.stdout)
     acl = read('b/conf/acl')
+    ok('user keys\n' in acl and acl.count('topic readwrite sealmq/plant/g/#\ntopic readwrite sealmq/plant/ks/#\n') == 1,
+       'again: groups are for the key server alone to write', acl)
     ok('user pump-2\n' in acl and acl.endswith('user desk\ntopic write plant/fridge-07/set\n\n'),
        'again: the new member is in, and lines of one\'s own come last', acl)
     ok(read('b/mosquitto.local/own.conf') == 'sys_interval 30\n' and read('b/nginx.local/own.conf') == '# mine\n' and

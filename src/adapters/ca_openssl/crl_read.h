@@ -1,0 +1,16 @@
+/* What a file of revocation lists says as a whole, without judging whose they are. */
+#ifndef SMQ_CA_OPENSSL_CRL_READ_H
+#define SMQ_CA_OPENSSL_CRL_READ_H
+
+#include <sealmq/err.h>
+#include <sealmq/span.h>
+
+struct smq_crl_summary {
+	size_t lists, revoked;  /* lists in the file, and certificates in all of them */
+	int64_t next_update_ms; /* of the list that ends first; INT64_MAX: none has an end */
+};
+
+/* SMQ_ERR_MALFORMED: not one list in PEM, or one that does not parse. */
+SMQ_MUST_USE smq_err smq_crl_summarize(smq_span pem, struct smq_crl_summary *ret_summary);
+
+#endif

@@ -1,0 +1,537 @@
+/* Running a broker's deployment: Mosquitto and NGINX as children, watched, reloaded, and ended with us. */
+#include <sealmq/broker.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "adapters/ca_openssl/crl_read.h"
+#include "adapters/probe_openssl/probe.h"
+#include "app/broker_ports.h"
+#include "base/table.h"
+#include "lib/broker_child.h"
+#include "lib/files.h"
+
+enum {
+	TICK_MS = 100,
+	LOOK_EVERY_MS = 1000, /* for exchanged directories and revocation lists */
+	PROBE_MS = 2000,
+	FIRST_MS = 20000, /* from the start to the first answer */
+	HEALTH_EVERY_S = 30,
+	UNWELL_MOST = 3, /* unanswered probes in a row */
+	PATIENCE_MS = 8000,
+	HUNG_PATIENCE_MS = 1000, /* what does not answer will hardly hear */
+	PORT_TRIES = 3
+};
+
+static _Thread_local char why[SMQ_WHY_MAX];
+
+/* What changes when somebody exchanges a directory or a file. */
+struct mark {
+	dev_t dev;
+	ino_t ino;
+	struct timespec mtime;
+	off_t size;
+};
+
+struct running {
+	const struct smq_broker_run_options *o;
+	char dir[SMQ_PATH_MAX];
+	int lock;
+	bool nginx;
+	struct smq_child mosquitto, proxy;
+	struct smq_broker_ports front, back; /* front: where clients come; back: Mosquitto's, behind NGINX */
+	struct mark conf, certs, crl, ca_crl;
+	size_t revoked;
+	int unwell;
+	int64_t look_ms, health_ms;
+};
+
+static smq_err because(smq_err err, const char *what, const char *text)
+{
+	return smq_because(err, why, sizeof(why), "%s%s%s", what, *text ? ": " : "", text);
+}
+
+static smq_err in_dir(const struct running *r, const char *name, char ret_path[SMQ_PATH_MAX])
+{
+	return smq_path_join(r->dir, name, ret_path);
+}
+
+/* ---- telling ---- */
+
+static void tell(const struct running *r, const struct smq_broker_event *event)
+{
+	if (r->o->on_event)
+		r->o->on_event(r->o->self, event);
+}
+
+static void tell_of(const struct running *r, enum smq_broker_event_kind kind, const struct smq_child *c)
+{
+	tell(r, &(struct smq_broker_event){ .kind = kind,
+					    .program = c ? c->name : "",
+					    .pid = c ? (int)c->pid : 0,
+					    .status = c ? c->status : 0,
+					    .text = "" });
+}
+
+static void tell_trouble(const struct running *r, const char *text)
+{
+	tell(r, &(struct smq_broker_event){ .kind = SMQ_BROKER_TROUBLE, .program = "", .text = text });
+}
+
+static void last_words(const struct running *r, const struct smq_child *c, char ret_line[SMQ_CHILD_SAID_MAX])
+{
+	char path[SMQ_PATH_MAX];
+	smq_child_last_line(c->said, ret_line);
+	if (!ret_line[0] && in_dir(r, c == &r->proxy ? "log/nginx-error.log" : "log/mosquitto.log", path) == SMQ_OK)
+		smq_child_last_line(path, ret_line);
+}
+
+/* ---- ports ---- */
+
+/* Free for the moment; somebody may be faster than us, so starting is tried again with others. */
+static int free_port(void)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	socklen_t len = sizeof(a);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool bound = fd >= 0 && bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0 &&
+		     getsockname(fd, (struct sockaddr *)&a, &len) == 0;
+	if (fd >= 0)
+		(void)close(fd);
+	return bound ? ntohs(a.sin_port) : 0;
+}
+
+static void choose_ports(struct running *r)
+{
+	int wanted[2] = { r->o->port, r->o->password_port };
+	for (size_t i = 0; i < r->front.count; i++) {
+		struct smq_broker_port *p = &r->front.rows[i];
+		p->is = i < 2 && wanted[i] ? wanted[i] : r->o->free_ports ? free_port() : p->was;
+	}
+	for (size_t i = 0; i < r->back.count; i++)
+		r->back.rows[i].is = r->o->free_ports ? free_port() : r->back.rows[i].was;
+}
+
+/* ---- configuration ---- */
+
+static smq_err read_text(const struct running *r, const char *name, char **ret_text)
+{
+	char path[SMQ_PATH_MAX];
+	struct smq_file_bytes bytes = { NULL, 0 };
+	smq_err err = in_dir(r, name, path);
+	if (err == SMQ_OK)
+		err = smq_file_read(path, false, &bytes, why, sizeof(why));
+	if (err != SMQ_OK)
+		return err;
+	char *text = malloc(bytes.len + 1);
+	if (text) {
+		memcpy(text, bytes.p, bytes.len);
+		text[bytes.len] = 0;
+		*ret_text = text;
+	}
+	smq_file_bytes_free(&bytes);
+	return text ? SMQ_OK : SMQ_ERR_NO_MEMORY;
+}
+
+/* Mosquitto gives root's rights away before it reads its key: to the key's owner, then, and not to somebody who may
+ * not read it. */
+static void user_line(const struct running *r, char ret_line[128])
+{
+	char path[SMQ_PATH_MAX];
+	struct stat st;
+	ret_line[0] = 0;
+	if (geteuid() != 0 || in_dir(r, "certs/server.key", path) != SMQ_OK || stat(path, &st) != 0)
+		return;
+	const struct passwd *owner = getpwuid(st.st_uid);
+	if (owner)
+		(void)snprintf(ret_line, 128, "user %s\n", owner->pw_name);
+}
+
+static smq_err write_one(const struct running *r, const char *from, const char *to, const char *more,
+			 const struct smq_broker_ports *ports)
+{
+	char path[SMQ_PATH_MAX];
+	char *text = NULL;
+	char *changed = NULL;
+	smq_err err = read_text(r, from, &text);
+	if (err == SMQ_OK)
+		err = smq_broker_ports_exchange(text, ports, more, &changed);
+	if (err == SMQ_OK)
+		err = in_dir(r, to, path);
+	if (err == SMQ_OK)
+		err = smq_file_put(path, smq_span_str(changed), 0644, true, why, sizeof(why));
+	free(text);
+	free(changed);
+	return err;
+}
+
+static smq_err write_configs(const struct running *r)
+{
+	struct smq_broker_ports all = r->front;
+	char user[128];
+	for (size_t i = 0; i < r->back.count && all.count < SMQ_BROKER_PORTS_MAX; i++)
+		all.rows[all.count++] = r->back.rows[i];
+	user_line(r, user);
+	smq_err err = write_one(r, "conf/mosquitto.conf", "run/mosquitto.conf", user, &all);
+	if (err == SMQ_OK && r->nginx)
+		err = write_one(r, "conf/nginx.conf", "run/nginx.conf", "", &all);
+	return err;
+}
+
+static smq_err find_ports(struct running *r)
+{
+	char *text = NULL;
+	smq_err err = read_text(r, "conf/mosquitto.conf", &text);
+	if (err != SMQ_OK)
+		return err;
+	smq_broker_ports_find(text, "listener", r->nginx ? &r->back : &r->front);
+	free(text);
+	if (r->nginx) {
+		err = read_text(r, "conf/nginx.conf", &text);
+		if (err != SMQ_OK)
+			return err;
+		smq_broker_ports_find(text, "listen", &r->front);
+		free(text);
+	}
+	if (r->front.count == 0)
+		return because(SMQ_ERR_NOT_FOUND, r->dir, "no port to listen on in its configuration");
+	return SMQ_OK;
+}
+
+/* ---- what was exchanged ---- */
+
+static struct mark mark_of(const struct running *r, const char *dir, const char *name)
+{
+	char path[SMQ_PATH_MAX];
+	struct stat st;
+	(void)r;
+	if (!dir || smq_path_join(dir, name, path) != SMQ_OK || stat(path, &st) != 0)
+		return (struct mark){ .dev = 0 };
+	return (struct mark){ st.st_dev, st.st_ino, st.st_mtim, st.st_size };
+}
+
+static bool same(const struct mark *a, const struct mark *b)
+{
+	return a->dev == b->dev && a->ino == b->ino && a->size == b->size && a->mtime.tv_sec == b->mtime.tv_sec &&
+	       a->mtime.tv_nsec == b->mtime.tv_nsec;
+}
+
+static bool moved(struct mark *known, struct mark now)
+{
+	bool is = !same(known, &now);
+	*known = now;
+	return is;
+}
+
+static size_t revoked_now(const struct running *r)
+{
+	char path[SMQ_PATH_MAX];
+	char said[SMQ_WHY_MAX];
+	struct smq_file_bytes bytes = { NULL, 0 };
+	struct smq_crl_summary sum = { .revoked = 0 };
+	if (in_dir(r, "certs/crl.pem", path) != SMQ_OK || access(path, F_OK) != 0)
+		return 0;
+	if (smq_file_read_most(path, false, SMQ_CRL_FILE_MAX, &bytes, said, sizeof(said)) != SMQ_OK ||
+	    smq_crl_summarize(smq_span_of(bytes.p, bytes.len), &sum) != SMQ_OK)
+		sum.revoked = r->revoked;
+	smq_file_bytes_free(&bytes);
+	return sum.revoked;
+}
+
+/* The authority's list takes the place of ours, whole; one that is no list does not. */
+static void fetch_crl(const struct running *r)
+{
+	char from[SMQ_PATH_MAX];
+	char to[SMQ_PATH_MAX];
+	struct stat old;
+	struct smq_file_bytes bytes = { NULL, 0 };
+	struct smq_crl_summary sum;
+	smq_err err = smq_path_join(r->o->ca, "crl.pem", from);
+	if (err == SMQ_OK)
+		err = in_dir(r, "certs/crl.pem", to);
+	if (err == SMQ_OK)
+		err = smq_file_read_most(from, false, SMQ_CRL_FILE_MAX, &bytes, why, sizeof(why));
+	if (err == SMQ_OK) {
+		err = smq_crl_summarize(smq_span_of(bytes.p, bytes.len), &sum);
+		if (err != SMQ_OK)
+			err = because(err, from, "not a revocation list in PEM");
+	}
+	bool had = err == SMQ_OK && stat(to, &old) == 0;
+	if (err == SMQ_OK)
+		err = smq_file_put(to, smq_span_of(bytes.p, bytes.len), 0644, true, why, sizeof(why));
+	if (err == SMQ_OK && had && old.st_uid != geteuid() && chown(to, old.st_uid, old.st_gid) != 0)
+		err = because(smq_err_of_errno(errno), to, strerror(errno));
+	if (err != SMQ_OK)
+		tell_trouble(r, why);
+	smq_file_bytes_free(&bytes);
+}
+
+/* Mosquitto judges certificates when clients come. Those that are there already are judged by coming again. */
+static void start_anew(struct running *r)
+{
+	tell_of(r, SMQ_BROKER_REVOKED, &r->mosquitto);
+	smq_child_stop(&r->mosquitto, PATIENCE_MS);
+	r->mosquitto.due_ms = 0;
+}
+
+static void look_for_changes(struct running *r)
+{
+	if (r->o->ca && moved(&r->ca_crl, mark_of(r, r->o->ca, "crl.pem")) && r->ca_crl.dev)
+		fetch_crl(r);
+	bool conf = moved(&r->conf, mark_of(r, r->dir, "conf"));
+	bool certs = moved(&r->certs, mark_of(r, r->dir, "certs"));
+	bool crl = moved(&r->crl, mark_of(r, r->dir, "certs/crl.pem"));
+	size_t revoked = certs || crl ? revoked_now(r) : r->revoked;
+	if (!conf && !certs && !crl)
+		return;
+	if (write_configs(r) != SMQ_OK)
+		tell_trouble(r, why);
+	if (revoked > r->revoked)
+		start_anew(r);
+	else
+		smq_child_signal(&r->mosquitto, SIGHUP);
+	if (conf)
+		smq_child_signal(&r->proxy, SIGHUP);
+	r->revoked = revoked;
+	tell_of(r, SMQ_BROKER_RELOADED, NULL);
+}
+
+/* ---- health ---- */
+
+static bool answers(const struct smq_broker_ports *ports)
+{
+	for (size_t i = 0; i < ports->count; i++) {
+		struct smq_probe_answer answer = { .tls_version = 0 };
+		struct smq_probe_ask ask = {
+			.host = ports->rows[i].host, .port = ports->rows[i].is, .timeout_ms = PROBE_MS, .tls = true
+		};
+		if (smq_probe(&ask, &answer) != SMQ_OK || answer.tls_version == 0)
+			return false;
+	}
+	return true;
+}
+
+static void end_unwell(struct running *r, struct smq_child *c, int64_t now)
+{
+	tell_of(r, SMQ_BROKER_UNWELL, c);
+	smq_child_stop(c, HUNG_PATIENCE_MS);
+	c->due_ms = now;
+}
+
+static void check_health(struct running *r, int64_t now)
+{
+	int every = r->o->health_every_s ? r->o->health_every_s : HEALTH_EVERY_S;
+	if (now < r->health_ms || r->mosquitto.pid == 0 || (r->nginx && r->proxy.pid == 0))
+		return;
+	r->health_ms = now + (int64_t)every * 1000;
+	if (answers(&r->front)) {
+		r->unwell = 0;
+	} else if (++r->unwell >= UNWELL_MOST) {
+		bool behind = !r->nginx || !answers(&r->back);
+		end_unwell(r, behind ? &r->mosquitto : &r->proxy, now);
+		r->unwell = 0;
+	} else {
+		r->health_ms = now + 1000;
+	}
+}
+
+/* ---- starting, and going on ---- */
+
+static bool stop_asked(const struct running *r, int timeout_ms)
+{
+	struct pollfd p = { .fd = r->o->stop_fd, .events = POLLIN };
+	return poll(&p, 1, timeout_ms) > 0;
+}
+
+static smq_err start(struct running *r, struct smq_child *c, int64_t now)
+{
+	smq_err err = smq_child_start(c, now);
+	if (err == SMQ_OK)
+		tell_of(r, SMQ_BROKER_STARTED, c);
+	return err;
+}
+
+static void keep(struct running *r, struct smq_child *c, int64_t now)
+{
+	char said[SMQ_CHILD_SAID_MAX];
+	if (smq_child_ended(c, now)) {
+		last_words(r, c, said);
+		tell(r, &(struct smq_broker_event){ .kind = SMQ_BROKER_ENDED,
+						    .program = c->name,
+						    .status = c->status,
+						    .again_ms = c->due_ms - now,
+						    .text = said });
+	}
+	if (c->pid == 0 && now >= c->due_ms && start(r, c, now) != SMQ_OK)
+		c->due_ms = now + LOOK_EVERY_MS;
+}
+
+static void stop_all(struct running *r)
+{
+	struct smq_child *const all[] = { &r->proxy, &r->mosquitto };
+	for (size_t i = 0; i < SMQ_COUNT(all); i++) {
+		bool was = all[i]->pid != 0;
+		smq_child_stop(all[i], PATIENCE_MS);
+		if (was)
+			tell_of(r, SMQ_BROKER_STOPPED, all[i]);
+	}
+}
+
+static smq_err did_not_start(struct running *r, const struct smq_child *c)
+{
+	char said[SMQ_CHILD_SAID_MAX];
+	char what[64];
+	last_words(r, c, said);
+	(void)snprintf(what, sizeof(what), "%s did not start", c->name);
+	return because(SMQ_ERR_UNSUPPORTED, what, said);
+}
+
+/* From the first start to the first answer. An early end is a mistake that another start would not mend. */
+static smq_err come_up(struct running *r, bool *ret_stopped)
+{
+	int64_t now = smq_child_mono_ms();
+	int64_t until = now + FIRST_MS;
+	choose_ports(r);
+	smq_err err = write_configs(r);
+	if (err == SMQ_OK)
+		err = start(r, &r->mosquitto, now);
+	if (err == SMQ_OK && r->nginx)
+		err = start(r, &r->proxy, now);
+	while (err == SMQ_OK && !(*ret_stopped = stop_asked(r, TICK_MS))) {
+		now = smq_child_mono_ms();
+		if (smq_child_ended(&r->mosquitto, now))
+			return did_not_start(r, &r->mosquitto);
+		if (smq_child_ended(&r->proxy, now))
+			return did_not_start(r, &r->proxy);
+		if (answers(&r->front))
+			break;
+		if (now > until)
+			err = because(SMQ_ERR_TIMEOUT, r->dir, "both programs run, and no port answers");
+	}
+	return err;
+}
+
+static smq_err come_up_somewhere(struct running *r, bool *ret_stopped)
+{
+	smq_err err = come_up(r, ret_stopped);
+	for (int i = 1; err == SMQ_ERR_UNSUPPORTED && r->o->free_ports && i < PORT_TRIES; i++) {
+		stop_all(r);
+		err = come_up(r, ret_stopped);
+	}
+	return err;
+}
+
+static smq_err run(struct running *r)
+{
+	bool stopped = false;
+	smq_err err = come_up_somewhere(r, &stopped);
+	if (err == SMQ_OK && !stopped) {
+		int64_t now = smq_child_mono_ms();
+		tell(r, &(struct smq_broker_event){ .kind = SMQ_BROKER_READY,
+						    .program = "",
+						    .port = r->front.rows[0].is,
+						    .password_port = r->front.count > 1 ? r->front.rows[1].is : 0,
+						    .text = "" });
+		r->health_ms = now + (int64_t)(r->o->health_every_s ? r->o->health_every_s : HEALTH_EVERY_S) * 1000;
+	}
+	while (err == SMQ_OK && !stopped && !stop_asked(r, TICK_MS)) {
+		int64_t now = smq_child_mono_ms();
+		keep(r, &r->mosquitto, now);
+		if (r->nginx)
+			keep(r, &r->proxy, now);
+		if (now >= r->look_ms) {
+			r->look_ms = now + LOOK_EVERY_MS;
+			look_for_changes(r);
+		}
+		check_health(r, now);
+	}
+	stop_all(r);
+	return err;
+}
+
+/* ---- all of it ---- */
+
+static smq_err lock_dir(struct running *r)
+{
+	char path[SMQ_PATH_MAX];
+	smq_err err = in_dir(r, "run/lock", path);
+	if (err != SMQ_OK)
+		return err;
+	r->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (r->lock < 0)
+		return because(smq_err_of_errno(errno), path, strerror(errno));
+	if (flock(r->lock, LOCK_EX | LOCK_NB) != 0)
+		return because(SMQ_ERR_LOCKED, r->dir, "it runs already");
+	return SMQ_OK;
+}
+
+static smq_err find_program(const struct running *r, struct smq_child *c, const char *name, const char *said)
+{
+	char path[SMQ_PATH_MAX];
+	smq_err err = in_dir(r, said, path);
+	if (err == SMQ_OK)
+		err = smq_child_init(c, name, r->dir, path);
+	return err == SMQ_ERR_NOT_FOUND ? because(err, name, "not installed") : err;
+}
+
+static smq_err prepare(struct running *r, const char *dir)
+{
+	char path[SMQ_PATH_MAX];
+	char real[4096];
+	if (!realpath(dir, real) || snprintf(r->dir, sizeof(r->dir), "%s", real) >= (int)sizeof(r->dir))
+		return because(SMQ_ERR_NOT_FOUND, dir, strerror(errno));
+	if (in_dir(r, "conf/mosquitto.conf", path) != SMQ_OK || access(path, F_OK) != 0)
+		return because(SMQ_ERR_NOT_FOUND, dir, "not a deployment (`sealmq broker init` makes one)");
+	r->nginx = in_dir(r, "conf/nginx.conf", path) == SMQ_OK && access(path, F_OK) == 0;
+	smq_err err = lock_dir(r);
+	if (err == SMQ_OK)
+		err = find_program(r, &r->mosquitto, "mosquitto", "run/mosquitto.out");
+	if (err == SMQ_OK && r->nginx)
+		err = find_program(r, &r->proxy, "nginx", "run/nginx.out");
+	if (err == SMQ_OK)
+		err = find_ports(r);
+	static const char *const mosquitto[] = { "-c", "run/mosquitto.conf", NULL };
+	memcpy(r->mosquitto.args, mosquitto, sizeof(mosquitto));
+	const char *proxy[] = { "-p", r->dir,        "-e", "log/nginx-error.log", "-c", "run/nginx.conf",
+				"-g", "daemon off;", NULL };
+	memcpy(r->proxy.args, proxy, sizeof(proxy));
+	if (err == SMQ_OK && r->o->ca && (r->ca_crl = mark_of(r, r->o->ca, "crl.pem")).dev)
+		fetch_crl(r);
+	r->conf = mark_of(r, r->dir, "conf");
+	r->certs = mark_of(r, r->dir, "certs");
+	r->crl = mark_of(r, r->dir, "certs/crl.pem");
+	r->revoked = revoked_now(r);
+	return err;
+}
+
+smq_err smq_broker_run(const char *dir, const struct smq_broker_run_options *options, const char **ret_why)
+{
+	struct running *r = calloc(1, sizeof(*r));
+	why[0] = 0;
+	if (ret_why)
+		*ret_why = why;
+	if (!r)
+		return because(SMQ_ERR_NO_MEMORY, smq_err_text(SMQ_ERR_NO_MEMORY), "");
+	r->o = options;
+	r->lock = -1;
+	smq_err err = prepare(r, dir);
+	if (err == SMQ_OK)
+		err = run(r);
+	if (err != SMQ_OK && !why[0])
+		(void)because(err, smq_err_text(err), "");
+	if (r->lock >= 0)
+		(void)close(r->lock);
+	free(r);
+	return err;
+}

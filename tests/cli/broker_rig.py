@@ -1,0 +1,136 @@
+"""A deployment made by `sealmq broker init` and run by `sealmq broker run` on free loopback ports."""
+import datetime
+import json
+import os
+import shutil
+import signal
+import ssl
+import socket
+import tempfile
+
+from sealed_rig import SEALMQ, Process, find, run, wait
+
+
+def revoke(ca, name):
+    """The authority revokes all certificates of that name: by the tool, or by hand where it cannot yet."""
+    if 'revoke' in run(SEALMQ, 'ca', '--help')[1]:
+        status, _, err = run(SEALMQ, 'ca', 'revoke', name, '--ca', ca)
+        if status:
+            raise RuntimeError('ca revoke: %d: %s' % (status, err))
+        return
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    with open(os.path.join(ca, 'root.crt'), 'rb') as file:
+        root = x509.load_pem_x509_certificate(file.read())
+    with open(os.path.join(ca, 'root.key'), 'rb') as file:
+        key = serialization.load_pem_private_key(file.read(), None)
+    now = datetime.datetime.utcnow()
+    crl = x509.CertificateRevocationListBuilder().issuer_name(root.subject).last_update(now).next_update(
+        now + datetime.timedelta(days=7))
+    if name:
+        with open(os.path.join(ca, 'members', name, 'member.crt'), 'rb') as file:
+            serial = x509.load_pem_x509_certificate(file.read()).serial_number
+        crl = crl.add_revoked_certificate(
+            x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now).build())
+    path = os.path.join(ca, 'crl.pem')
+    with open(path + '.new', 'wb') as file:
+        file.write(crl.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+    os.rename(path + '.new', path)
+
+
+class Deployment:
+    def __init__(self, members=('desk', 'fridge-07', 'ward-3'), crl=False, options=()):
+        self.room = tempfile.mkdtemp(prefix='sealmq-deploy-')
+        self.ca, self.dir = os.path.join(self.room, 'plant'), os.path.join(self.room, 'mqtt')
+        self.must(SEALMQ, 'ca', 'init', self.ca)
+        for name in members:
+            self.must(SEALMQ, 'ca', 'issue', name, '--ca', self.ca)
+        if crl and not os.path.exists(os.path.join(self.ca, 'crl.pem')):
+            revoke(self.ca, None)
+        self.options = list(options)
+        self.init()
+        self.runner, self.port, self.password_port = None, 0, 0
+
+    @staticmethod
+    def must(*words):
+        status, out, err = run(*words)
+        if status:
+            raise RuntimeError('%s: %d: %s%s' % (' '.join(words), status, out, err))
+        return out
+
+    def init(self, *more):
+        self.must(SEALMQ, 'broker', 'init', self.dir, '--realm', self.ca, *self.options, *more)
+
+    def path(self, *names):
+        return os.path.join(self.dir, *names)
+
+    def member(self, name, file=''):
+        return os.path.join(self.ca, 'members', name, file).rstrip('/')
+
+    def write(self, name, text):
+        with open(self.path(name), 'w', encoding='utf-8') as file:
+            file.write(text)
+
+    def read(self, name):
+        try:
+            with open(self.path(name), encoding='utf-8', errors='replace') as file:
+                return file.read()
+        except OSError:
+            return ''
+
+    # ---- running it ----
+
+    def start(self, *more, seconds=40):
+        self.runner = Process([SEALMQ, 'broker', 'run', self.dir, '--free-ports', '--json', *more])
+        wait(lambda: self.events('ready') or self.runner.child.poll() is not None, seconds)
+        if not self.events('ready'):
+            raise RuntimeError('does not run: %s %s' % (self.runner.lines, self.runner.said))
+        self.port = self.events('ready')[0]['port']
+        self.password_port = self.events('ready')[0].get('password_port', 0)
+
+    def events(self, kind, program=None):
+        said = [json.loads(line) for line in list(self.runner.lines)]
+        return [e for e in said if e['event'] == kind and program in (None, e.get('program'))]
+
+    def pid(self, program):
+        return self.events('started', program)[-1]['pid']
+
+    def context(self, name=None):
+        context = ssl.create_default_context(cafile=os.path.join(self.ca, 'root.crt'))
+        if name:
+            context.load_cert_chain(self.member(name, 'member.crt'), self.member(name, 'member.key'))
+        return context
+
+    def answers(self, name='desk', port=None):
+        """Whether a member's CONNECT is answered with success."""
+        try:
+            with socket.create_connection(('127.0.0.1', port or self.port), 5) as plain:
+                with self.context(name).wrap_socket(plain, server_hostname='localhost') as link:
+                    link.sendall(b'\x10\x11\0\x04MQTT\x04\x02\0\x3c\0\x05probe')
+                    return link.recv(4) == b'\x20\x02\0\0'
+        except OSError:
+            return False
+
+    def tls(self, name):
+        return ['-h', 'localhost', '-p', str(self.port), '--cafile', self.member(name, 'root.crt'),
+                '--cert', self.member(name, 'member.crt'), '--key', self.member(name, 'member.key')]
+
+    def strike(self):
+        if self.runner and self.runner.child.poll() is None:
+            self.runner.stop(signal.SIGTERM, 20)
+        shutil.rmtree(self.room, ignore_errors=True)
+
+
+def needs(*programs):
+    missing = [name for name in programs if not find(name)]
+    if missing:
+        print('1..0 # SKIP not installed: ' + ', '.join(missing))
+        raise SystemExit(0)
+
+
+def alive(pid):
+    try:
+        with open('/proc/%d/stat' % pid, encoding='ascii') as file:
+            return file.read().rsplit(')', 1)[1].split()[0] != 'Z'
+    except OSError:
+        return False
