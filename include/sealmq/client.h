@@ -191,6 +191,9 @@ struct smq_client_options {
 	size_t suite_count;
 	bool stamp;               /* carry the time of sealing in each message (4 bytes): gives ages and latency */
 	bool cose;                /* send the expanded COSE_Encrypt0 form */
+	bool keep_boot_id;        /* groups: go on under the boot id in the state directory, with counters reserved there
+				     before use. For devices without a trustworthy random source alone: a state
+				     directory that is copied or restored repeats nonces */
 
 	/* local */
 	const char *outbox_file;  /* SQLite; NULL: the queue lives in memory */

@@ -57,7 +57,7 @@ struct smq_settings {
 	struct smq_list groups;
 	const char *algorithm;
 	struct smq_list accept_algorithms;
-	bool stamp, cose;
+	bool stamp, cose, keep_boot_id;
 	struct {
 		const char *topic;
 		int64_t rotate_every_ms, rotate_messages, grace_ms, method;

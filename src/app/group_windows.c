@@ -8,7 +8,7 @@
 
 static const uint8_t head[SMQ_GROUP_SHARD_HEAD_LEN] = "smqflr1";
 
-enum { PREFIX_DIGEST_LEN = 12, KEY_MAX = 80 };
+enum { KEY_MAX = 80 };
 
 static void put_u64(uint8_t *at, uint64_t value)
 {
@@ -120,24 +120,32 @@ static smq_err settle(void *self, uint64_t sender_id, const uint8_t boot_id[SMQ_
 	return store_shard(self, &s, floor);
 }
 
-smq_err smq_group_windows_init(struct smq_group_windows_store *w, const struct smq_store *store,
-			       const struct smq_crypto *crypto, const struct smq_group_file *file,
-			       struct smq_group_windows *ret_windows)
+smq_err smq_group_state_digest(const struct smq_crypto *crypto, const struct smq_group_file *file,
+			       char ret_hex[SMQ_GROUP_STATE_DIGEST_ROOM])
 {
 	uint8_t digest[SMQ_HASH_LEN], epoch[8];
-	char hex[2 * PREFIX_DIGEST_LEN + 1];
 	/* Names hold no zero byte, so the terminators part them. */
 	put_u64(epoch, file->epoch);
 	const smq_span parts[] = { smq_span_of(file->realm, strlen(file->realm) + 1),
 				   smq_span_of(file->group, strlen(file->group) + 1),
 				   smq_span_of(epoch, sizeof(epoch)) };
 	smq_err err = crypto->sha256(parts, sizeof(parts) / sizeof(parts[0]), digest);
-	if (err == SMQ_OK)
-		err = smq_hex_encode(smq_span_of(digest, PREFIX_DIGEST_LEN), hex, sizeof(hex));
+	if (err != SMQ_OK)
+		return err;
+	return smq_hex_encode(smq_span_of(digest, SMQ_GROUP_STATE_DIGEST_ROOM / 2), ret_hex,
+			      SMQ_GROUP_STATE_DIGEST_ROOM);
+}
+
+smq_err smq_group_windows_init(struct smq_group_windows_store *w, const struct smq_store *store,
+			       const struct smq_crypto *crypto, const struct smq_group_file *file,
+			       struct smq_group_windows *ret_windows)
+{
+	char digest[SMQ_GROUP_STATE_DIGEST_ROOM];
+	smq_err err = smq_group_state_digest(crypto, file, digest);
 	if (err != SMQ_OK)
 		return err;
 	w->store = store;
-	snprintf(w->prefix, sizeof(w->prefix), "floor-%s", hex);
+	snprintf(w->prefix, sizeof(w->prefix), "floor-%s", digest);
 	*ret_windows = (struct smq_group_windows){ .self = w, .load = load, .save = save, .settle = settle };
 	return SMQ_OK;
 }

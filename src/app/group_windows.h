@@ -18,6 +18,11 @@ enum {
 	SMQ_GROUP_SHARD_MAX = SMQ_GROUP_SHARD_HEAD_LEN + SMQ_GROUP_SHARD_LIVES_MAX * SMQ_GROUP_SHARD_ENTRY_LEN
 };
 
+/* What marks the values of one epoch of a group in a store, as text: of realm, group and epoch. */
+enum { SMQ_GROUP_STATE_DIGEST_ROOM = 2 * 12 + 1 };
+SMQ_MUST_USE smq_err smq_group_state_digest(const struct smq_crypto *crypto, const struct smq_group_file *file,
+					    char ret_hex[SMQ_GROUP_STATE_DIGEST_ROOM]);
+
 struct smq_group_windows_store {
 	const struct smq_store *store;
 	char prefix[40]; /* of the keys: "floor-" and a digest of realm, group and epoch */

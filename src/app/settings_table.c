@@ -102,6 +102,9 @@ const struct smq_settings_row smq_settings_rows[] = {
 	    .help = "carry the time of sealing (4 bytes): gives ages and latencies"),
 	ROW("cose", cose, FLAG, CLIENT, .preset = "false", .example = "true",
 	    .help = "send the longer COSE_Encrypt0 form"),
+	ROW("keep_boot_id", keep_boot_id, FLAG, CLIENT, .preset = "false", .example = "true",
+	    .help = "groups: go on with the boot id and the counters in the state directory; "
+		    "only for a device without a trustworthy random source"),
 
 	ROW("keyex.topic", keyex.topic, TOPIC, CLIENT, .env = "SEALMQ_KEYEX_TOPIC", .example = "ton_iot/keyex",
 	    .unset = "the realm's", .help = "where keys are exchanged; {to} becomes the member addressed"),

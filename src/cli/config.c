@@ -47,6 +47,7 @@ static const struct row {
 	{ "algorithm", KIND_TEXT, BOTH, FROM(algorithm), TO(algorithm) },
 	{ "stamp", KIND_FLAG, PUB, FROM(stamp), TO(stamp) },
 	{ "cose", KIND_FLAG, PUB, FROM(cose), TO(cose) },
+	{ "keep_boot_id", KIND_FLAG, PUB, FROM(keep_boot_id), TO(keep_boot_id) },
 	{ "keyex.topic", KIND_TEXT, BOTH, FROM(keyex.topic), TO(keyex_topic) },
 	{ "keyex.rotate_every", KIND_SECONDS, BOTH, FROM(keyex.rotate_every_ms), TO(rotate_every_s) },
 	{ "keyex.rotate_messages", KIND_INT, BOTH, FROM(keyex.rotate_messages), TO(rotate_messages) },

@@ -84,6 +84,10 @@ const struct option_row option_rows[] = {
 	       "what to seal with; default A128GCM"),
 	FLAG(0, "stamp", FOR_PUB, stamp, SEALING, "carry the time of sealing (4 bytes), so that readers see the age"),
 	FLAG(0, "cose", FOR_PUB, cose, SEALING, "send the long form, a standard COSE_Encrypt0"),
+	FLAG(
+	    0, "keep-boot-id", FOR_PUB, keep_boot_id, SEALING,
+	    "with --group: go on with the boot id and the counters in the realm's state directory, which must never be "
+	    "copied or restored; only for a device without a trustworthy random source"),
 	SECONDS(0, "rotate-every", FOR_BOTH, rotate_every_s, 1, 30 * DAY, SEALING,
 		"agree new keys this often; default 300"),
 	INT(0, "rotate-messages", FOR_BOTH, rotate_messages, 1, 4294967296.0, "N", SEALING,

@@ -222,10 +222,12 @@ static bool check_broker(const struct settings *s, const char **ret_why)
 		{ s->unix_path && (s->url || s->srv || s->proxy),
 		  "--unix cannot be used together with -L, -S or --proxy" },
 		{ !s->cert != !s->key, "--cert and --key go together" },
-		{ s->cert && !tls, "--cert needs to know whom to trust: --tls, --cafile, --capath or --tls-use-os-certs" },
+		{ s->cert && !tls,
+		  "--cert needs to know whom to trust: --tls, --cafile, --capath or --tls-use-os-certs" },
 		{ s->insecure && !tls,
 		  "--insecure makes no sense without TLS (--tls, --cafile, --capath, --tls-use-os-certs)" },
-		{ tls && s->psk, "certificates (--tls, --cafile, --capath, --tls-use-os-certs) and --psk exclude each other" },
+		{ tls && s->psk,
+		  "certificates (--tls, --cafile, --capath, --tls-use-os-certs) and --psk exclude each other" },
 		{ !s->psk != !s->psk_identity, "--psk and --psk-identity go together" },
 		{ s->will_payload && !s->will_topic, "--will-payload needs --will-topic" },
 		{ s->will_retain && !s->will_topic, "--will-retain needs --will-topic" },
@@ -270,6 +272,8 @@ static bool check_pub(const struct settings *s, const char **ret_why)
 		{ s->plain && (s->to.count || s->groups.count), "--plain contradicts --to and --group" },
 		{ !s->plain && !s->to.count && !s->groups.count,
 		  "for whom? --to MEMBER seals for one member, --group GROUP for a group; --plain sends unsealed" },
+		{ s->keep_boot_id && s->to.count,
+		  "--keep-boot-id is for --group: the keys of --to are drawn anew at every start" },
 		{ !names_valid(&s->to), "--to: a member's name is 1 to 64 letters, digits, '-' and '_'" },
 		{ !names_valid(&s->groups), "--group: a group's name is 1 to 64 letters, digits, '-' and '_'" },
 	};
@@ -425,6 +429,7 @@ static void fill_sealing(const struct settings *s, bool publishing, struct smq_c
 	o->method = (int)s->method;
 	o->stamp = s->stamp;
 	o->cose = s->cose;
+	o->keep_boot_id = s->keep_boot_id;
 	o->outbox_file = s->outbox;
 }
 

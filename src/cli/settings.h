@@ -69,7 +69,7 @@ struct settings {
 	/* sealing */
 	struct list to, from, groups;
 	const char *realm, *algorithm, *keyex_topic, *outbox;
-	bool plain, stamp, cose;
+	bool plain, stamp, cose, keep_boot_id;
 	double rotate_every_s, grace_s, wait_s;
 	int64_t rotate_messages, method;
 	/* telemetry */

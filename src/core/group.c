@@ -64,6 +64,26 @@ static smq_err init_sealer(struct smq_group *g, const struct smq_random *random,
 	return err;
 }
 
+smq_err smq_group_use_life(struct smq_group *g, const uint8_t boot_id[SMQ_BOOT_ID_LEN], uint64_t first_counter)
+{
+	struct smq_seal_context context;
+	struct smq_sealer sealer = { 0 };
+	if (!g->may_seal)
+		return SMQ_ERR_UNKNOWN_SENDER;
+	set_context(g->file, g->sealer.key.header.sender_id, boot_id, &context);
+	smq_err err = smq_sealer_init(&sealer, g->crypto, &g->traffic, &context);
+	if (err != SMQ_OK)
+		return err;
+	sealer.cose = g->sealer.cose;
+	/* The key is that of the lives before, too: the AEAD's limit counts from 0, as first_counter says. */
+	sealer.next_counter = first_counter;
+	sealer.counter_limit = first_counter;
+	smq_sealer_done(&g->sealer);
+	g->sealer = sealer;
+	smq_wipe(&sealer, sizeof(sealer));
+	return SMQ_OK;
+}
+
 smq_err smq_group_init(struct smq_group *g, const struct smq_crypto *crypto, const struct smq_random *random,
 		       const struct smq_group_file *file, const char *self, const struct smq_group_windows *windows,
 		       struct smq_group_life *lives, size_t life_count)

@@ -65,6 +65,11 @@ SMQ_MUST_USE smq_err smq_group_init(struct smq_group *g, const struct smq_crypto
 				    const struct smq_random *random, const struct smq_group_file *file,
 				    const char *self, const struct smq_group_windows *windows,
 				    struct smq_group_life *lives, size_t life_count);
+/* Seals under a boot id that is kept instead of this life's own, from a counter on, with a limit that is that counter:
+ * whoever reserves counters raises it (core/reserve.h). Before the first seal. SMQ_ERR_UNKNOWN_SENDER where it may not
+ * seal at all. */
+SMQ_MUST_USE smq_err smq_group_use_life(struct smq_group *g, const uint8_t boot_id[SMQ_BOOT_ID_LEN],
+					uint64_t first_counter);
 /* Settles the floors, so that a clean restart skips nothing, and wipes. */
 void smq_group_done(struct smq_group *g);
 

@@ -235,6 +235,7 @@ static void sealing_options(const struct smq_settings *s, struct smq_client_opti
 	o->method = (int)s->keyex.method;
 	o->stamp = s->stamp;
 	o->cose = s->cose;
+	o->keep_boot_id = s->keep_boot_id;
 	o->outbox_file = s->outbox;
 	o->queue_max = (size_t)s->queue_max;
 }

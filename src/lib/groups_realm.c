@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "app/group_windows.h"
+#include "app/kept_life.h"
 #include "base/wipe.h"
 #include "lib/group_files.h"
 #include "lib/realm_internal.h"
@@ -21,6 +22,8 @@ struct entry {
 	struct smq_group_windows_store windows_store;
 	struct smq_group_windows windows;
 	struct smq_group group;
+	bool with_life;
+	struct smq_kept_life life;
 	size_t life_count;
 	struct smq_group_life lives[]; /* life_count */
 };
@@ -29,7 +32,7 @@ struct groups {
 	const struct smq_client_options *options; /* during loading */
 	char realm[SMQ_NAME_MAX + 1], member[SMQ_NAME_MAX + 1];
 	smq_realm *keeper; /* of the store */
-	bool stamp, cose;
+	bool stamp, cose, keep_boot_id;
 	struct entry *first;
 	struct smq_group_file *loading;
 };
@@ -103,6 +106,8 @@ static void groups_free(void *self)
 	while (g->first) {
 		struct entry *e = g->first;
 		g->first = e->next;
+		if (e->with_life)
+			smq_kept_life_end(&e->life, &e->group.sealer);
 		smq_group_done(&e->group);
 		smq_wipe(e, sizeof(*e));
 		free(e);
@@ -138,6 +143,21 @@ static smq_err need_windows(struct groups *g, struct entry *e)
 	return SMQ_OK;
 }
 
+/* Where the boot id is kept, its counters are reserved on the disk before they are used (PROTOCOL.md 3.7). */
+static smq_err need_life(struct groups *g, struct entry *e)
+{
+	struct smq_store *store;
+	if (!g->keep_boot_id)
+		return SMQ_OK;
+	if (e->with_life)
+		return smq_kept_life_before_seal(&e->life, &e->group.sealer);
+	smq_err err = smq_realm_store(g->keeper, &store);
+	if (err == SMQ_OK)
+		err = smq_kept_life_begin(&e->life, store, smq_crypto_openssl(), smq_random_system(), &e->group);
+	e->with_life = err == SMQ_OK;
+	return err;
+}
+
 /* ---- the port ---- */
 
 static smq_err groups_seal(void *self, const char *group, const char *topic, smq_span plain, struct smq_now now,
@@ -147,6 +167,9 @@ static smq_err groups_seal(void *self, const char *group, const char *topic, smq
 	struct entry *e = find(g, group);
 	if (!e)
 		return SMQ_ERR_NO_KEY;
+	smq_err err = need_life(g, e);
+	if (err != SMQ_OK)
+		return err;
 	return smq_group_seal(&e->group, smq_span_str(topic), g->stamp ? now.unix_ms : -1, plain, room, ret_len);
 }
 
@@ -249,6 +272,7 @@ smq_err smq_groups_realm_open(const struct smq_client_options *o, struct smq_gro
 	g->options = o;
 	g->stamp = o->stamp;
 	g->cose = o->cose;
+	g->keep_boot_id = o->keep_boot_id;
 	snprintf(g->realm, sizeof(g->realm), "%s", smq_realm_name(o->realm));
 	snprintf(g->member, sizeof(g->member), "%s", smq_realm_member(o->realm));
 	g->keeper = o->realm;

@@ -9,6 +9,7 @@
 #include <sealmq/client.h>
 
 #include "app/group_windows.h"
+#include "app/kept_life.h"
 #include "base/table.h"
 #include "base/varint.h"
 #include "core/group.h"
@@ -340,6 +341,138 @@ static void a_full_or_broken_shard_is_an_error_and_no_gap(void **state)
 	store_memory_done(&disk);
 }
 
+/* ---- a sender that keeps its boot id (PROTOCOL.md 3.7) ---- */
+
+/* Everything that was ever sealed under one boot id. */
+struct used {
+	bool seen[20000];
+	uint8_t boot_id[SMQ_BOOT_ID_LEN];
+	uint64_t top;
+};
+
+static smq_err seal_kept(struct process *p, struct smq_kept_life *l, struct used *u)
+{
+	uint8_t room[ROOM];
+	struct smq_sealed s;
+	size_t len;
+	smq_err err = smq_kept_life_before_seal(l, &p->group.sealer);
+	if (err == SMQ_OK)
+		err = smq_group_seal(&p->group, smq_span_str(topic), -1, smq_span_str("13.1"),
+				     smq_mspan_of(room, sizeof(room)), &len);
+	if (err != SMQ_OK)
+		return err;
+	assert_int_equal(smq_sealed_decode(smq_span_of(room, len), &s), SMQ_OK);
+	if (u->top == 0)
+		memcpy(u->boot_id, s.boot_id, sizeof(u->boot_id));
+	assert_memory_equal(s.boot_id, u->boot_id, sizeof(u->boot_id));
+	assert_true(s.counter < SMQ_COUNT(u->seen));
+	assert_false(u->seen[s.counter]);
+	u->seen[s.counter] = true;
+	u->top = s.counter + 1;
+	return SMQ_OK;
+}
+
+static void life_start(struct process *p, struct smq_kept_life *l, struct store_memory *disk)
+{
+	process_start(p, "fridge-07", disk);
+	assert_int_equal(smq_kept_life_begin(l, &p->store, smq_crypto_openssl(), smq_random_system(), &p->group),
+			 SMQ_OK);
+}
+
+static void a_kept_boot_id_never_repeats_a_counter(void **state)
+{
+	(void)state;
+	static const int sealed[] = { 1, 0, 511, 512, 513, 1024, 1025, 3000, 0, 7 };
+	static struct used used;
+	struct store_memory disk = { 0 };
+	struct process a;
+	struct smq_kept_life l;
+	used = (struct used){ 0 };
+	for (size_t i = 0; i < SMQ_COUNT(sealed); i++) {
+		life_start(&a, &l, &disk);
+		for (int n = 0; n < sealed[i]; n++)
+			assert_int_equal(seal_kept(&a, &l, &used), SMQ_OK);
+		if (i % 3 == 0) {
+			smq_kept_life_end(&l, &a.group.sealer);
+			uint8_t room[ROOM];
+			size_t len;
+			assert_int_equal(smq_group_seal(&a.group, smq_span_str(topic), -1, smq_span_str("x"),
+							smq_mspan_of(room, sizeof(room)), &len),
+					 SMQ_ERR_KEY_SPENT);
+		}
+		process_kill(&a);
+	}
+	/* a clean end gives back what was not used */
+	life_start(&a, &l, &disk);
+	assert_int_equal(a.group.sealer.next_counter, used.top);
+	process_kill(&a);
+	store_memory_done(&disk);
+}
+
+static void a_kept_boot_id_seals_nothing_that_is_not_reserved(void **state)
+{
+	(void)state;
+	static struct used used;
+	struct store_memory disk = { .fail = SMQ_ERR_DISK_FULL };
+	struct process a;
+	struct smq_kept_life l = { 0 };
+	used = (struct used){ 0 };
+	process_start(&a, "fridge-07", &disk);
+	assert_int_equal(smq_kept_life_begin(&l, &a.store, smq_crypto_openssl(), smq_random_system(), &a.group),
+			 SMQ_ERR_DISK_FULL);
+	assert_null(l.store);
+	process_kill(&a);
+	disk.fail = SMQ_OK;
+	life_start(&a, &l, &disk);
+	disk.fail = SMQ_ERR_DISK_FULL;
+	for (int n = 0; n < SMQ_KEPT_LIFE_BLOCK; n++)
+		assert_int_equal(seal_kept(&a, &l, &used), SMQ_OK); /* what is reserved is there to be used */
+	assert_int_equal(seal_kept(&a, &l, &used), SMQ_ERR_DISK_FULL);
+	assert_int_equal(seal_kept(&a, &l, &used), SMQ_ERR_DISK_FULL);
+	disk.fail = SMQ_OK;
+	assert_int_equal(seal_kept(&a, &l, &used), SMQ_OK); /* and goes on where it stopped */
+	assert_int_equal(used.top, SMQ_KEPT_LIFE_BLOCK + 1);
+	process_kill(&a);
+	disk.values[0].len--;
+	process_start(&a, "fridge-07", &disk);
+	assert_int_equal(smq_kept_life_begin(&l, &a.store, smq_crypto_openssl(), smq_random_system(), &a.group),
+			 SMQ_ERR_CORRUPT);
+	process_kill(&a);
+	process_start(&a, "nobody", &disk);
+	assert_int_equal(smq_kept_life_begin(&l, &a.store, smq_crypto_openssl(), smq_random_system(), &a.group),
+			 SMQ_ERR_UNKNOWN_SENDER);
+	process_kill(&a);
+	store_memory_done(&disk);
+}
+
+/* The key is that of all lives together, and so is the AEAD's limit. */
+static void a_kept_boot_id_stops_at_the_limit_of_all_its_lives(void **state)
+{
+	(void)state;
+	const uint64_t limit = UINT64_C(1) << 32;
+	struct store_memory disk = { 0 };
+	struct process a;
+	struct smq_kept_life l;
+	uint8_t room[ROOM];
+	size_t len;
+	life_start(&a, &l, &disk);
+	a.group.sealer.next_counter = a.group.sealer.counter_limit = limit - 1;
+	l.reserve.next = l.reserve.stored = limit - 1;
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(smq_kept_life_before_seal(&l, &a.group.sealer), SMQ_OK);
+		assert_int_equal(smq_group_seal(&a.group, smq_span_str(topic), -1, smq_span_str("x"),
+						smq_mspan_of(room, sizeof(room)), &len),
+				 i == 0 ? SMQ_OK : SMQ_ERR_KEY_SPENT);
+	}
+	process_kill(&a);
+	life_start(&a, &l, &disk);
+	assert_int_equal(smq_group_seal(&a.group, smq_span_str(topic), -1, smq_span_str("x"),
+					smq_mspan_of(room, sizeof(room)), &len),
+			 SMQ_ERR_KEY_SPENT);
+	process_kill(&a);
+	store_memory_done(&disk);
+}
+
 /* ---- one key file, two processes: what a copied or restored state directory comes to ---- */
 
 struct identity {
@@ -562,6 +695,9 @@ int main(void)
 		cmocka_unit_test(a_window_that_cannot_be_saved_delivers_nothing),
 		cmocka_unit_test(lives_pushed_out_of_memory_are_not_forgotten),
 		cmocka_unit_test(a_full_or_broken_shard_is_an_error_and_no_gap),
+		cmocka_unit_test(a_kept_boot_id_never_repeats_a_counter),
+		cmocka_unit_test(a_kept_boot_id_seals_nothing_that_is_not_reserved),
+		cmocka_unit_test(a_kept_boot_id_stops_at_the_limit_of_all_its_lives),
 		cmocka_unit_test(processes_from_a_copied_state_never_share_a_key_and_nonce),
 		cmocka_unit_test(no_randomness_no_boot_id),
 		cmocka_unit_test(kept_boot_ids_never_repeat_a_counter),
