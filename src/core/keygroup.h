@@ -11,12 +11,9 @@
 #include <sealmq/credential.h>
 
 #include "core/keytree.h"
+#include "wire/fields.h"
+#include "wire/ks_request.h" /* SMQ_JOIN_* */
 #include "wire/policy.h"
-#include "wire/sealed.h"
-
-enum { SMQ_JOIN_PUBLISH = 1, SMQ_JOIN_SUBSCRIBE = 2 };
-
-#define SMQ_NO_END INT64_MAX
 
 struct smq_keygroup_member {
 	char name[SMQ_MEMBER_NAME_MAX + 1]; /* empty: a free place */

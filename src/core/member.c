@@ -268,7 +268,8 @@ smq_err smq_member_input(smq_member *m, const char *topic, smq_span payload, boo
 	if (err != SMQ_OK)
 		return err;
 	bool for_us = smq_span_equal(k.to, smq_span_str(m->name));
-	bool for_all = k.kind >= SMQ_KEYEX_HELLO && smq_span_equal(k.to, smq_span_str("all"));
+	bool for_all =
+	    (k.kind == SMQ_KEYEX_HELLO || k.kind == SMQ_KEYEX_NO_KEY) && smq_span_equal(k.to, smq_span_str("all"));
 	if (smq_span_equal(k.from, smq_span_str(m->name)) || !(for_us || for_all))
 		return SMQ_OK; /* our own echo, or somebody else's conversation on a shared topic */
 	m->dirty = true;

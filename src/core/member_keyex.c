@@ -417,6 +417,9 @@ smq_err smq_keyex_input(struct smq_member *m, const struct smq_keyex *k, size_t 
 		return on_no_key(m, k, now);
 	case SMQ_KEYEX_MESSAGE_1:
 		return on_message_1(m, k, wire_len, now);
+	case SMQ_KEYEX_REQUEST:
+	case SMQ_KEYEX_ANSWER:
+		return SMQ_ERR_STATE; /* a key server's, on its own topics */
 	default:
 		return on_run_message(m, k, wire_len, now);
 	}

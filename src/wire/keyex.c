@@ -54,7 +54,7 @@ smq_err smq_keyex_encode(const struct smq_keyex *message, smq_mspan room, size_t
 static smq_err check(const struct smq_keyex *m)
 {
 	bool carries_id = m->kind != SMQ_KEYEX_HELLO;
-	bool carries_body = m->kind <= SMQ_KEYEX_ERROR;
+	bool carries_body = m->kind != SMQ_KEYEX_HELLO && m->kind != SMQ_KEYEX_NO_KEY;
 	if (!smq_name_valid(m->to) || !smq_name_valid(m->from))
 		return SMQ_ERR_NAME;
 	if (m->id.len != (carries_id ? SMQ_KEY_ID_LEN : 0) || (m->body.len > 0) != carries_body)
@@ -71,7 +71,7 @@ smq_err smq_keyex_decode(smq_span payload, struct smq_keyex *ret_message)
 	if (smq_cbor_get_uint(&r) != VERSION)
 		smq_reader_fail(&r, SMQ_ERR_VERSION);
 	uint64_t kind = smq_cbor_get_uint(&r);
-	if (kind < SMQ_KEYEX_MESSAGE_1 || kind > SMQ_KEYEX_NO_KEY)
+	if (kind < SMQ_KEYEX_MESSAGE_1 || kind > SMQ_KEYEX_ANSWER)
 		smq_reader_fail(&r, SMQ_ERR_MALFORMED);
 	m.kind = (enum smq_keyex_kind)kind;
 	m.to = smq_cbor_get_text(&r);

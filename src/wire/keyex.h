@@ -17,8 +17,10 @@ enum smq_keyex_kind {
 	SMQ_KEYEX_MESSAGE_3 = 3,
 	SMQ_KEYEX_MESSAGE_4 = 4,
 	SMQ_KEYEX_ERROR = 5,
-	SMQ_KEYEX_HELLO = 6, /* to "all": I have started, my sessions are gone; no id, no body */
-	SMQ_KEYEX_NO_KEY = 7 /* to "all": I hold no key with this id; no body */
+	SMQ_KEYEX_HELLO = 6,   /* to "all": I have started, my sessions are gone; no id, no body */
+	SMQ_KEYEX_NO_KEY = 7,  /* to "all": I hold no key with this id; no body */
+	SMQ_KEYEX_REQUEST = 8, /* to and from a key server (PROTOCOL.md 7.2) */
+	SMQ_KEYEX_ANSWER = 9
 };
 
 struct smq_keyex {

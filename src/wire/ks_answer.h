@@ -17,6 +17,8 @@
 #ifndef SMQ_WIRE_KS_ANSWER_H
 #define SMQ_WIRE_KS_ANSWER_H
 
+#include "wire/fields.h"
+#include "wire/ks_request.h"
 #include "wire/policy.h"
 #include "wire/sealed.h"
 #include "wire/slot_seeds.h"
@@ -29,6 +31,9 @@ enum {
 	SMQ_KS_TEXT_MAX = 200,
 	SMQ_KS_ANSWER_MAX = 48 * 1024
 };
+
+/* There is no further page. */
+#define SMQ_KS_NO_MORE UINT64_MAX
 
 struct smq_ks_answer {
 	smq_err status;
@@ -74,7 +79,7 @@ struct smq_ks_fetched {
 	size_t node_count;
 	smq_span nodes[SMQ_TREE_HEIGHT_MAX];
 	size_t card_count;
-	smq_span cards[32];
+	smq_span cards[SMQ_KS_FETCH_SENDERS_MAX];
 };
 SMQ_MUST_USE smq_err smq_ks_fetched_encode(const struct smq_ks_fetched *fetched, smq_mspan room, size_t *ret_len);
 SMQ_MUST_USE smq_err smq_ks_fetched_decode(smq_span body, struct smq_ks_fetched *ret_fetched);
@@ -93,9 +98,9 @@ struct smq_ks_member_line {
 	smq_span name;
 	uint64_t sender_id;
 	unsigned roles;
-	int64_t from_ms, until_ms; /* INT64_MAX: null */
+	int64_t from_ms, until_ms; /* SMQ_NO_END: null */
 };
-/* Pages. next: the offset to ask for next, UINT64_MAX (null): that was all. */
+/* Pages. next: the offset to ask for next, SMQ_KS_NO_MORE (null): that was all. */
 SMQ_MUST_USE smq_err smq_ks_list_encode(const struct smq_ks_group_line *lines, size_t count, uint64_t next,
 					smq_mspan room, size_t *ret_len);
 SMQ_MUST_USE smq_err smq_ks_list_decode(smq_span body, struct smq_ks_group_line ret_lines[SMQ_KS_PAGE],

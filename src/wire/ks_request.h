@@ -15,6 +15,7 @@
 #ifndef SMQ_WIRE_KS_REQUEST_H
 #define SMQ_WIRE_KS_REQUEST_H
 
+#include "wire/fields.h"
 #include "wire/sealed.h"
 #include "wire/tree_node.h"
 
@@ -30,6 +31,8 @@ enum smq_ks_what {
 	SMQ_KS_EXPEL = 15
 };
 
+enum { SMQ_JOIN_PUBLISH = 1, SMQ_JOIN_SUBSCRIBE = 2 }; /* what a member may do in a group */
+
 enum {
 	SMQ_KS_FETCH_NODES_MAX = SMQ_TREE_HEIGHT_MAX,
 	SMQ_KS_FETCH_SENDERS_MAX = 32,
@@ -39,7 +42,7 @@ enum {
 struct smq_ks_request {
 	enum smq_ks_what what;
 	smq_span group;            /* a valid name, or empty where it says so above */
-	unsigned roles;            /* join: SMQ_JOIN_PUBLISH | SMQ_JOIN_SUBSCRIBE (core/keygroup.h) */
+	unsigned roles;            /* join: SMQ_JOIN_* bits, at least one */
 	int64_t from_ms, until_ms; /* join: Unix time; until INT64_MAX (null): as long as may be */
 	uint8_t boot_id[SMQ_BOOT_ID_LEN];
 	size_t node_count;

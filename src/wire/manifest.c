@@ -2,7 +2,7 @@
 #include "wire/manifest.h"
 
 #include "base/text.h"
-#include "wire/cbor.h"
+#include "wire/fields.h"
 #include "wire/tree_node.h"
 
 enum { VERSION = 1, FIELDS = 17 };
@@ -57,26 +57,9 @@ smq_err smq_manifest_encode(const struct smq_manifest *m, smq_mspan room, size_t
 	return err;
 }
 
-static void read_hash(struct smq_reader *r, uint8_t ret_hash[SMQ_HASH_LEN])
-{
-	smq_span hash = smq_cbor_get_bytes(r);
-	if (hash.len != SMQ_HASH_LEN)
-		smq_reader_fail(r, SMQ_ERR_MALFORMED);
-	else
-		memcpy(ret_hash, hash.p, SMQ_HASH_LEN);
-}
-
-static uint64_t get_between(struct smq_reader *r, uint64_t least, uint64_t most)
-{
-	uint64_t value = smq_cbor_get_uint(r);
-	if (value < least || value > most)
-		smq_reader_fail(r, SMQ_ERR_MALFORMED);
-	return value;
-}
-
 static void read_slots(struct smq_reader *r, struct smq_manifest *m)
 {
-	m->mode = (enum smq_policy_mode)get_between(r, 0, SMQ_MODE_SLOTTED);
+	m->mode = (enum smq_policy_mode)smq_get_between(r, 0, SMQ_MODE_SLOTTED);
 	if (m->mode != SMQ_MODE_SLOTTED) {
 		smq_cbor_get_null(r);
 		return;
@@ -84,20 +67,20 @@ static void read_slots(struct smq_reader *r, struct smq_manifest *m)
 	if (smq_cbor_get_array(r) != 3)
 		smq_reader_fail(r, SMQ_ERR_MALFORMED);
 	m->slot_start_ms = smq_cbor_get_int(r);
-	m->slot_ms = get_between(r, SMQ_POLICY_SLOT_MIN_MS, SMQ_POLICY_SLOT_MAX_MS);
-	m->slot_levels = (unsigned)get_between(r, 1, SMQ_SLOT_LEVELS_MAX);
+	m->slot_ms = smq_get_between(r, SMQ_POLICY_SLOT_MIN_MS, SMQ_POLICY_SLOT_MAX_MS);
+	m->slot_levels = (unsigned)smq_get_between(r, 1, SMQ_SLOT_LEVELS_MAX);
 }
 
 static void read_chain(struct smq_reader *r, struct smq_manifest *m)
 {
-	m->epoch = get_between(r, 1, UINT64_MAX);
+	m->epoch = smq_get_between(r, 1, UINT64_MAX);
 	m->previous_epoch = smq_cbor_get_uint(r);
-	read_hash(r, m->previous);
+	smq_get_fixed(r, smq_mspan_of(m->previous, SMQ_HASH_LEN));
 	bool first = m->previous_epoch == 0;
 	if (m->previous_epoch >= m->epoch || first != (memcmp(m->previous, no_hash, SMQ_HASH_LEN) == 0))
 		smq_reader_fail(r, SMQ_ERR_MALFORMED);
-	m->activate_at_ms = (int64_t)get_between(r, 0, INT64_MAX);
-	m->expires_ms = (int64_t)get_between(r, 0, INT64_MAX);
+	m->activate_at_ms = (int64_t)smq_get_between(r, 0, INT64_MAX);
+	m->expires_ms = (int64_t)smq_get_between(r, 0, INT64_MAX);
 	if (m->activate_at_ms >= m->expires_ms)
 		smq_reader_fail(r, SMQ_ERR_MALFORMED);
 }
@@ -115,15 +98,15 @@ smq_err smq_manifest_decode(smq_span bytes, struct smq_manifest *ret_manifest)
 	if (!smq_name_valid(m.realm) || !smq_name_valid(m.group))
 		smq_reader_fail(&r, SMQ_ERR_NAME);
 	read_chain(&r, &m);
-	m.tree_height = (unsigned)get_between(&r, 1, SMQ_TREE_HEIGHT_MAX);
-	m.member_count = get_between(&r, 0, SMQ_POLICY_MEMBERS_MAX);
+	m.tree_height = (unsigned)smq_get_between(&r, 1, SMQ_TREE_HEIGHT_MAX);
+	m.member_count = smq_get_between(&r, 0, SMQ_POLICY_MEMBERS_MAX);
 	if (m.member_count > UINT64_C(1) << (2 * m.tree_height) % 64)
 		smq_reader_fail(&r, SMQ_ERR_MALFORMED);
 	m.root_version = smq_cbor_get_uint(&r);
-	read_hash(&r, m.members);
-	m.policy_number = get_between(&r, 1, UINT64_MAX);
-	read_hash(&r, m.policy);
-	read_hash(&r, m.commitment);
+	smq_get_fixed(&r, smq_mspan_of(m.members, SMQ_HASH_LEN));
+	m.policy_number = smq_get_between(&r, 1, UINT64_MAX);
+	smq_get_fixed(&r, smq_mspan_of(m.policy, SMQ_HASH_LEN));
+	smq_get_fixed(&r, smq_mspan_of(m.commitment, SMQ_HASH_LEN));
 	read_slots(&r, &m);
 	smq_err err = smq_reader_end(&r);
 	if (err == SMQ_OK)

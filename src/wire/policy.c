@@ -2,7 +2,7 @@
 #include "wire/policy.h"
 
 #include "base/text.h"
-#include "wire/cbor.h"
+#include "wire/fields.h"
 #include "wire/sealed.h"
 #include "wire/slot_seeds.h"
 
@@ -84,14 +84,6 @@ smq_err smq_policy_encode(const struct smq_policy *p, smq_mspan room, size_t *re
 
 /* ---- decoding ---- */
 
-static uint64_t get_between(struct smq_reader *r, uint64_t least, uint64_t most)
-{
-	uint64_t value = smq_cbor_get_uint(r);
-	if (value < least || value > most)
-		smq_reader_fail(r, SMQ_ERR_MALFORMED);
-	return value;
-}
-
 static bool pattern_valid(smq_span pattern)
 {
 	uint8_t name[SMQ_POLICY_PATTERN_MAX];
@@ -113,7 +105,7 @@ static void read_rules(struct smq_reader *r, struct smq_policy_rule *rules, size
 		if (smq_cbor_get_array(r) != 2)
 			smq_reader_fail(r, SMQ_ERR_MALFORMED);
 		rules[i].pattern = smq_cbor_get_text(r);
-		rules[i].roles = (unsigned)get_between(r, 0, ROLES_ALL);
+		rules[i].roles = (unsigned)smq_get_between(r, 0, ROLES_ALL);
 		if (!pattern_valid(rules[i].pattern))
 			smq_reader_fail(r, SMQ_ERR_NAME);
 		*count = i + 1;
@@ -151,7 +143,7 @@ static void read_head(struct smq_reader *r, struct smq_policy *p)
 		smq_reader_fail(r, SMQ_ERR_VERSION);
 	p->realm = smq_cbor_get_text(r);
 	p->group = smq_cbor_get_text(r);
-	p->number = get_between(r, 1, UINT64_MAX);
+	p->number = smq_get_between(r, 1, UINT64_MAX);
 	p->is_template = smq_cbor_get_bool(r);
 	if (!smq_name_valid(p->realm) || !(p->is_template ? pattern_valid(p->group) : smq_name_valid(p->group)))
 		smq_reader_fail(r, SMQ_ERR_NAME);
@@ -165,24 +157,24 @@ static void read_slots(struct smq_reader *r, struct smq_policy *p)
 	}
 	if (smq_cbor_get_array(r) != 2)
 		smq_reader_fail(r, SMQ_ERR_MALFORMED);
-	p->slot_ms = get_between(r, SMQ_POLICY_SLOT_MIN_MS, SMQ_POLICY_SLOT_MAX_MS);
-	p->slot_levels = (unsigned)get_between(r, 1, SMQ_SLOT_LEVELS_MAX);
+	p->slot_ms = smq_get_between(r, SMQ_POLICY_SLOT_MIN_MS, SMQ_POLICY_SLOT_MAX_MS);
+	p->slot_levels = (unsigned)smq_get_between(r, 1, SMQ_SLOT_LEVELS_MAX);
 }
 
 static void read_proof(struct smq_reader *r, struct smq_policy *p)
 {
 	if (smq_cbor_get_array(r) != 3)
 		smq_reader_fail(r, SMQ_ERR_MALFORMED);
-	p->proof = (enum smq_policy_proof)get_between(r, 0, SMQ_PROOF_CHECKPOINT);
+	p->proof = (enum smq_policy_proof)smq_get_between(r, 0, SMQ_PROOF_CHECKPOINT);
 	bool checkpoint = p->proof == SMQ_PROOF_CHECKPOINT;
-	p->proof_messages = get_between(r, checkpoint, checkpoint ? SMQ_POLICY_CHECKPOINT_MAX : 0);
-	p->proof_s = get_between(r, checkpoint, checkpoint ? SMQ_POLICY_CHECKPOINT_MAX_S : 0);
+	p->proof_messages = smq_get_between(r, checkpoint, checkpoint ? SMQ_POLICY_CHECKPOINT_MAX : 0);
+	p->proof_s = smq_get_between(r, checkpoint, checkpoint ? SMQ_POLICY_CHECKPOINT_MAX_S : 0);
 }
 
 static void read_keys(struct smq_reader *r, struct smq_policy *p)
 {
-	p->mode = (enum smq_policy_mode)get_between(r, 0, SMQ_MODE_SLOTTED);
-	p->rotate_s = get_between(r, 0, SMQ_POLICY_SPAN_MAX_S);
+	p->mode = (enum smq_policy_mode)smq_get_between(r, 0, SMQ_MODE_SLOTTED);
+	p->rotate_s = smq_get_between(r, 0, SMQ_POLICY_SPAN_MAX_S);
 	read_slots(r, p);
 	int64_t alg = smq_cbor_get_int(r);
 	p->alg = alg > 0 && alg <= INT32_MAX ? smq_sealed_alg((int)alg) : NULL;
@@ -193,18 +185,18 @@ static void read_keys(struct smq_reader *r, struct smq_policy *p)
 
 static void read_times(struct smq_reader *r, struct smq_policy *p)
 {
-	p->batch_ms = get_between(r, 0, SMQ_POLICY_BATCH_MAX_MS);
-	p->activation_ms = get_between(r, 0, SMQ_POLICY_ACTIVATION_MAX_MS);
-	p->grace_ms = get_between(r, 0, SMQ_POLICY_GRACE_MAX_MS);
-	p->validity_s = get_between(r, 1, SMQ_POLICY_SPAN_MAX_S);
-	p->lease_s = get_between(r, 0, SMQ_POLICY_SPAN_MAX_S);
+	p->batch_ms = smq_get_between(r, 0, SMQ_POLICY_BATCH_MAX_MS);
+	p->activation_ms = smq_get_between(r, 0, SMQ_POLICY_ACTIVATION_MAX_MS);
+	p->grace_ms = smq_get_between(r, 0, SMQ_POLICY_GRACE_MAX_MS);
+	p->validity_s = smq_get_between(r, 1, SMQ_POLICY_SPAN_MAX_S);
+	p->lease_s = smq_get_between(r, 0, SMQ_POLICY_SPAN_MAX_S);
 	if (smq_cbor_get_array(r) != 2)
 		smq_reader_fail(r, SMQ_ERR_MALFORMED);
-	p->history = (enum smq_policy_history)get_between(r, 0, SMQ_HISTORY_LAST);
+	p->history = (enum smq_policy_history)smq_get_between(r, 0, SMQ_HISTORY_LAST);
 	bool last = p->history == SMQ_HISTORY_LAST;
-	p->history_epochs = get_between(r, last, last ? SMQ_POLICY_HISTORY_MAX : 0);
-	p->members_max = get_between(r, 1, SMQ_POLICY_MEMBERS_MAX);
-	p->issued_s = get_between(r, 0, INT64_MAX / 1000);
+	p->history_epochs = smq_get_between(r, last, last ? SMQ_POLICY_HISTORY_MAX : 0);
+	p->members_max = smq_get_between(r, 1, SMQ_POLICY_MEMBERS_MAX);
+	p->issued_s = smq_get_between(r, 0, INT64_MAX / 1000);
 }
 
 smq_err smq_policy_decode(smq_span bytes, struct smq_policy *ret_policy)

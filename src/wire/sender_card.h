@@ -7,6 +7,7 @@
 #ifndef SMQ_WIRE_SENDER_CARD_H
 #define SMQ_WIRE_SENDER_CARD_H
 
+#include "wire/fields.h"
 #include "wire/sealed.h"
 
 #define SMQ_SENDER_CARD_KIND "sealmq1 sender"
@@ -18,7 +19,7 @@ struct smq_sender_card {
 	uint64_t sender_id;
 	smq_span name;
 	uint8_t boot_id[SMQ_BOOT_ID_LEN];
-	int64_t from_ms, until_ms;
+	int64_t from_ms, until_ms; /* Unix time; until SMQ_NO_END: null */
 };
 
 SMQ_MUST_USE smq_err smq_sender_card_encode(const struct smq_sender_card *card, smq_mspan room, size_t *ret_len);
