@@ -73,7 +73,8 @@ enum smq_broker_event_kind {
 	SMQ_BROKER_ENDED,    /* a program, by itself; it is started again after again_ms */
 	SMQ_BROKER_UNWELL,   /* a program that runs and does not answer: it is ended and started again */
 	SMQ_BROKER_RELOADED, /* conf/ or certs/ was exchanged, and the programs were told */
-	SMQ_BROKER_REVOKED,  /* there are new revocations: Mosquitto starts anew, so that no connection of before stays */
+	SMQ_BROKER_REVOKED,  /* there are new revocations: Mosquitto starts anew, so that no connection of before stays
+			      */
 	SMQ_BROKER_TROUBLE,  /* something could not be done; text says what. It goes on */
 	SMQ_BROKER_STOPPED   /* a program, because it was asked to */
 };
@@ -106,6 +107,46 @@ struct smq_broker_run_options {
  */
 SMQ_MUST_USE smq_err smq_broker_run(const char *dir, const struct smq_broker_run_options *options,
 				    const char **ret_why);
+
+/* ---- checking one ---- */
+
+enum smq_severity {
+	SMQ_SEVERITY_LOW = 1,
+	SMQ_SEVERITY_MEDIUM,
+	SMQ_SEVERITY_HIGH,
+	SMQ_SEVERITY_CRITICAL /* somebody who should not can, today */
+};
+enum { SMQ_SEVERITIES = SMQ_SEVERITY_CRITICAL + 1 };
+
+const char *smq_severity_name(enum smq_severity severity); /* "high" */
+
+struct smq_finding {
+	enum smq_severity severity;
+	const char *rule;   /* a stable name, "anonymous" */
+	const char *file;   /* or address, or package */
+	int line;           /* 0: about all of it */
+	const char *reason; /* escaped */
+	const char *write;  /* the line to write, or the command to run */
+};
+
+struct smq_broker_check_options {
+	int timeout_ms; /* of one connection to an address; 0: 5000 */
+	void *self;
+	void (*on_finding)(void *self, const struct smq_finding *finding);
+};
+
+struct smq_broker_checked {
+	size_t counts[SMQ_SEVERITIES];
+	enum smq_severity worst; /* 0: nothing was found */
+};
+
+/*
+ * Looks over TARGET: a deployment, a directory with mosquitto.conf (and nginx.conf), a mosquitto.conf, or a running
+ * broker as HOST, HOST:PORT or [ADDRESS]:PORT. It reads and changes nothing; to an address it makes four connections at
+ * most, as nobody, one after the other. SMQ_ERR_NOT_FOUND, _PERMISSION, and what connecting can give.
+ */
+SMQ_MUST_USE smq_err smq_broker_check(const char *target, const struct smq_broker_check_options *options,
+				      struct smq_broker_checked *ret_checked, const char **ret_why);
 
 #ifdef __cplusplus
 }

@@ -8,6 +8,7 @@
 
 #include <sealmq/ca.h>
 
+#include "app/broker_check.h"
 #include "base/table.h"
 
 /* Counts first, writes then. */
@@ -76,7 +77,7 @@ static void add_control(struct text *t, const struct smq_broker_plan *p, unsigne
 static void add_member(struct text *t, const struct smq_broker_plan *p, const struct smq_broker_member *m)
 {
 	bool shared = !strstr(p->keyex_topic, "{to}");
-	add(t, "\nuser %s\n", m->name);
+	add(t, "\n%suser %s\n", m->roles & SMQ_ROLE_KEYSERVER ? SMQ_ACL_KEY_SERVER "\n" : "", m->name);
 	add_keyex(t, shared ? "topic readwrite" : "topic write", p->keyex_topic, "+");
 	if (!shared)
 		add_keyex(t, "topic read", p->keyex_topic, "all");

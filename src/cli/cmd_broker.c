@@ -11,6 +11,7 @@
 #include <sealmq/json.h>
 #include <sealmq/text.h>
 
+#include "cli/cmd_broker_check.h"
 #include "cli/cmd_broker_run.h"
 #include "cli/cmd_broker_say.h"
 
@@ -19,7 +20,9 @@ enum { SHOWN_LEN = 4096, JSON_LEN = 16384 };
 static const char help_broker[] = "sealmq broker - a hardened broker for the realm\n\n"
 				  "  sealmq broker init DIR --realm CA    make a deployment: Mosquitto behind NGINX, "
 				  "for systemd, Docker, or `run`\n"
-				  "  sealmq broker run DIR                run it, without systemd or Docker\n\n"
+				  "  sealmq broker run DIR                run it, without systemd or Docker\n"
+				  "  sealmq broker check TARGET           find what would hurt, in a directory or at "
+				  "HOST:PORT\n\n"
 				  "Each of them has --help and --json.\n";
 
 static const char help_init[] =
@@ -269,7 +272,7 @@ int cmd_broker(int argc, char **argv)
 	static const struct {
 		const char *name;
 		int (*run)(int argc, char **argv);
-	} rows[] = { { "init", broker_init }, { "run", broker_run } };
+	} rows[] = { { "init", broker_init }, { "run", broker_run }, { "check", broker_check } };
 
 	if (argc < 2 || strcmp(argv[1], "--help") == 0) {
 		fputs(help_broker, argc < 2 ? stderr : stdout);

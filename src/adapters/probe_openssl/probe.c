@@ -198,9 +198,13 @@ static smq_err ask_tls(struct line *l, const struct smq_probe_ask *ask, struct s
 	do
 		n = SSL_connect(l->ssl);
 	while (n <= 0 && again(l, n));
-	if (n == 1) {
+	/* Before TLS 1.3 a server that wants a certificate ends the handshake of who has none: a version was agreed all
+	 * the same. */
+	if (n == 1 || answer->certificate_wanted) {
 		answer->tls_version = version_of(SSL_version(l->ssl));
 		answer->not_after_ms = not_after(l->ssl);
+	}
+	if (n == 1) {
 		if (ask->mqtt)
 			ask_mqtt(l, answer);
 		(void)SSL_shutdown(l->ssl);
