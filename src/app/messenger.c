@@ -14,6 +14,7 @@ enum {
 
 /* Tickets of messages that never were in the outbox; those that were carry their outbox number. */
 #define DIRECT (UINT64_C(1) << 63)
+#define CONTROL UINT64_MAX /* a message of the key exchange */
 
 struct subscription {
 	struct subscription *next;
@@ -170,7 +171,8 @@ static void send_control(struct smq_messenger *g, const struct smq_action *a)
 	struct smq_mqtt_message message = { .topic = a->topic, .payload = a->payload, .qos = 1 };
 	int id = 0;
 	/* If it does not go out now the run's own retry makes a fresh one. */
-	(void)g->transport->ops->publish(g->transport, &message, &id);
+	if (g->transport->ops->publish(g->transport, &message, &id) == SMQ_OK)
+		g->tickets[id & (MIDS - 1)] = CONTROL;
 }
 
 static void work_member(struct smq_messenger *g)
@@ -558,14 +560,23 @@ static void settle(struct smq_messenger *g, uint64_t ticket, int reason)
 		g->o->on_published(g->o->self, ticket, err, never ? 0 : reason);
 }
 
+/* The broker's access list is against our key exchange. Waiting would not help, and nothing else would tell. */
+static void control_denied(struct smq_messenger *g)
+{
+	struct smq_event e = { .kind = SMQ_EVENT_SESSION_FAILED, .peer = "", .err = SMQ_ERR_NOT_AUTHORIZED };
+	g->counts.failed_exchanges++;
+	tell(g, &e);
+}
+
 static void on_published(void *self, int id, int reason)
 {
 	struct smq_messenger *g = self;
 	uint64_t ticket = g->tickets[id & (MIDS - 1)];
-	if (ticket != 0) {
-		g->tickets[id & (MIDS - 1)] = 0;
+	g->tickets[id & (MIDS - 1)] = 0;
+	if (ticket == CONTROL && reason >= 128)
+		control_denied(g);
+	else if (ticket != 0 && ticket != CONTROL)
 		settle(g, ticket, reason);
-	}
 	if (g->unsent > 0)
 		flush(g);
 }
@@ -575,11 +586,8 @@ static bool is_control(struct smq_messenger *g, int id, const int *reasons, size
 {
 	if (g->control_subs == 0 || (id != g->control_ids[0] && id != g->control_ids[1]))
 		return false;
-	if (count > 0 && reasons[0] >= 128) {
-		struct smq_event e = { .kind = SMQ_EVENT_SESSION_FAILED, .peer = "", .err = SMQ_ERR_NOT_AUTHORIZED };
-		g->counts.failed_exchanges++;
-		tell(g, &e);
-	}
+	if (count > 0 && reasons[0] >= 128)
+		control_denied(g);
 	if (--g->control_subs == 0) {
 		smq_member_online(g->config.member, g->config.clock.now());
 		work_member(g);

@@ -131,6 +131,8 @@ static void when_event(void *self, const struct smq_event *event)
 	tool_trust_event(t, event);
 	if (event->kind == SMQ_EVENT_SESSION_FAILED && event->err) {
 		p->exchange_err = event->err;
+		if (event->err == SMQ_ERR_NOT_AUTHORIZED) /* some brokers hang up after it */
+			t->lost_status = smq_err_exit(event->err);
 		report_failure(&t->report, event, tool_now_ms(), &t->line);
 	} else if (event->kind == SMQ_EVENT_PEER_SILENT) {
 		report_line(&t->report,

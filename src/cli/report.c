@@ -98,9 +98,13 @@ void report_failure(struct report *r, const struct smq_event *event, int64_t now
 		return;
 	}
 	r->failures_printed++;
-	if (!r->quiet)
-		buf_printf(out, "%s: key exchange with '%s' failed: %s\n", r->tool,
-			   report_shown(event->peer ? event->peer : ""), smq_err_text(event->err));
+	if (r->quiet)
+		return;
+	if (event->peer && *event->peer)
+		buf_printf(out, "%s: key exchange with '%s' failed: %s\n", r->tool, report_shown(event->peer),
+			   smq_err_text(event->err));
+	else
+		buf_printf(out, "%s: key exchange failed: %s\n", r->tool, smq_err_text(event->err));
 }
 
 void report_held_back(struct report *r, int64_t now_ms, bool all, struct buf *out)
