@@ -36,15 +36,18 @@ struct smq_ks_asker {
 	enum smq_ks_asker_state state;
 	struct smq_edhoc_config edhoc_config;
 	struct smq_edhoc edhoc;
-	uint8_t id[SMQ_KEY_ID_LEN];      /* ours (C_I) */
-	uint8_t peer_id[SMQ_KEY_ID_LEN]; /* the key server's (C_R) */
-	bool asked;                      /* the request is out */
+	uint8_t id[SMQ_KEY_ID_LEN];          /* ours (C_I) */
+	uint8_t peer_id[SMQ_KEY_ID_LEN];     /* the key server's (C_R) */
+	struct smq_edhoc_suites peer_suites; /* what the key server said that it supports; kept over starts */
+	uint8_t body[SMQ_EDHOC_MESSAGE_MAX];
 };
 
-/* The room for one envelope that carries len bytes of request. */
-#define SMQ_KS_ENVELOPE_ROOM(len) ((len) + SMQ_EDHOC_MESSAGE_MAX + 256)
+/* Room for an envelope of either kind: with an EDHOC message, and with a request or answer of len bytes. */
+enum { SMQ_KS_ENVELOPE_HEAD = 256, SMQ_KS_EDHOC_ROOM = SMQ_EDHOC_MESSAGE_MAX + SMQ_KS_ENVELOPE_HEAD };
+#define SMQ_KS_SEALED_ROOM(len) ((len) + SMQ_KS_ENVELOPE_HEAD)
 
-/* Begins; writes the envelope with message_1. Whatever was under way is dropped. config is kept by pointer. */
+/* Begins; writes the envelope with message_1. Whatever was under way is dropped. config is kept by pointer; a is zeroed
+ * before the first start. */
 SMQ_MUST_USE smq_err smq_ks_asker_start(struct smq_ks_asker *a, const struct smq_ks_asker_config *config,
 					smq_mspan room, size_t *ret_len);
 /*

@@ -24,7 +24,7 @@ struct smq_ks_desk_config {
 	unsigned methods_allowed; /* bit n: EDHOC method n */
 	const int *suites;
 	size_t suite_count;
-	size_t runs_max;         /* 1,024 by default */
+	size_t runs_max;         /* at most 65,536; 1,024 by default. About 11 kB each */
 	uint32_t starts_per_s;   /* message_1 taken per second, all together; 2,000 by default */
 	uint32_t run_timeout_ms; /* until the request is there; 10,000 by default */
 	uint32_t hold_ms;        /* for which an answer may be late; 120,000 by default */
@@ -43,18 +43,18 @@ size_t smq_ks_desk_size(const struct smq_ks_desk_config *config);
 SMQ_MUST_USE smq_err smq_ks_desk_init(void *memory, size_t len, const struct smq_ks_desk_config *config,
 				      smq_ks_desk **ret_desk);
 /*
- * Takes an envelope from the requests' topic of `from` (the topic's last level). *ret_len > 0: room holds an envelope
- * to publish on the answers' topic of `from`, whatever is returned. request_room holds ret_asked->request: give
- * SMQ_KS_REQUEST_MAX + 64 bytes. SMQ_ERR_RATE, SMQ_ERR_FULL, SMQ_ERR_NAME (topic and envelope differ), or why it was
- * dropped.
+ * Takes an envelope from the requests' topic of `from` (the topic's last level). *ret_len > 0: room (SMQ_KS_EDHOC_ROOM
+ * of core/ks_asker.h) holds an envelope to publish on the answers' topic of `from`, whatever is returned. request_room
+ * holds ret_asked->request: give SMQ_KS_REQUEST_MAX + 64 bytes. SMQ_ERR_RATE, SMQ_ERR_FULL, SMQ_ERR_NAME (topic and
+ * envelope differ), or why it was dropped.
  */
 SMQ_MUST_USE smq_err smq_ks_desk_input(smq_ks_desk *d, smq_span from, smq_span payload, struct smq_now now,
 				       smq_mspan room, size_t *ret_len, smq_mspan request_room,
 				       struct smq_ks_asked *ret_asked);
-/* Seals the answer into an envelope for the run's peer (*ret_to: its name, in the answers' topic; valid until the next
- * call) and ends the run. SMQ_ERR_NOT_FOUND: the run has gone; the peer will ask again. */
+/* Seals the answer into an envelope for the run's peer (ret_to: its name, the last level of the answers' topic) and
+ * ends the run. SMQ_ERR_NOT_FOUND: the run has gone; the peer will ask again. */
 SMQ_MUST_USE smq_err smq_ks_desk_answer(smq_ks_desk *d, uint64_t run, smq_span answer, smq_mspan room, size_t *ret_len,
-					const char **ret_to);
+					char ret_to[SMQ_MEMBER_NAME_MAX + 1]);
 /* Drops what is too old. */
 void smq_ks_desk_tick(smq_ks_desk *d, struct smq_now now);
 size_t smq_ks_desk_runs(const smq_ks_desk *d);

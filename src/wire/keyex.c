@@ -38,16 +38,24 @@ smq_err smq_keyex_topic(const char *template_text, const char *to, smq_mspan ret
 	return err;
 }
 
+uint8_t *smq_keyex_put(struct smq_writer *w, const struct smq_keyex *message, size_t body_len)
+{
+	smq_cbor_put_array(w, FIELDS);
+	smq_cbor_put_uint(w, VERSION);
+	smq_cbor_put_uint(w, message->kind);
+	smq_cbor_put_text(w, message->to);
+	smq_cbor_put_text(w, message->from);
+	smq_cbor_put_bytes(w, message->id);
+	smq_cbor_put_bytes_head(w, body_len);
+	return smq_write_reserve(w, body_len);
+}
+
 smq_err smq_keyex_encode(const struct smq_keyex *message, smq_mspan room, size_t *ret_len)
 {
 	struct smq_writer w = smq_writer_on(room);
-	smq_cbor_put_array(&w, FIELDS);
-	smq_cbor_put_uint(&w, VERSION);
-	smq_cbor_put_uint(&w, message->kind);
-	smq_cbor_put_text(&w, message->to);
-	smq_cbor_put_text(&w, message->from);
-	smq_cbor_put_bytes(&w, message->id);
-	smq_cbor_put_bytes(&w, message->body);
+	uint8_t *body = smq_keyex_put(&w, message, message->body.len);
+	if (body && message->body.len > 0)
+		memcpy(body, message->body.p, message->body.len);
 	return smq_writer_end(&w, ret_len);
 }
 

@@ -11,6 +11,8 @@
 #include <sealmq/err.h>
 #include <sealmq/span.h>
 
+#include "base/writer.h"
+
 enum smq_keyex_kind {
 	SMQ_KEYEX_MESSAGE_1 = 1, /* id: the sender's C_I, for the answer */
 	SMQ_KEYEX_MESSAGE_2 = 2, /* id: the recipient's connection identifier, here and below */
@@ -36,6 +38,8 @@ struct smq_keyex {
 SMQ_MUST_USE smq_err smq_keyex_topic(const char *template_text, const char *to, smq_mspan ret_topic);
 
 SMQ_MUST_USE smq_err smq_keyex_encode(const struct smq_keyex *message, smq_mspan room, size_t *ret_len);
+/* All but the body's bytes, of which there will be body_len: where they go, or NULL where they do not fit. */
+uint8_t *smq_keyex_put(struct smq_writer *w, const struct smq_keyex *message, size_t body_len);
 /* Spans point into payload. */
 SMQ_MUST_USE smq_err smq_keyex_decode(smq_span payload, struct smq_keyex *ret_message);
 

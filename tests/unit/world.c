@@ -50,7 +50,7 @@ static smq_err resolve(void *self, smq_span id_cred, int64_t now_ms, struct smq_
 		memset(ret_credential, 0, sizeof(*ret_credential));
 		memcpy(ret_credential->name, member->name, sizeof(member->name));
 		ret_credential->id[0] = (uint8_t)i;
-		ret_credential->roles = SMQ_ROLE_MEMBER;
+		ret_credential->roles = w->roles[i];
 		ret_credential->sig_alg = SMQ_ES256;
 		ret_credential->dh_curve = SMQ_P256;
 		ret_credential->expires_ms = w->expires_ms[i];
@@ -89,6 +89,7 @@ void world_init(struct world *w)
 		make_credential(&w->members[i], i);
 		w->known[i] = true;
 		w->expires_ms[i] = INT64_MAX;
+		w->roles[i] = SMQ_ROLE_MEMBER;
 	}
 	w->config = (struct smq_member_config){
 		.crypto = smq_crypto_openssl(),

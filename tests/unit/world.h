@@ -44,6 +44,7 @@ struct world {
 	int process_of[WORLD_MEMBERS];   /* > 0: i is another process of member process_of[i] - 1 */
 	bool known[WORLD_MEMBERS];       /* whether the realm vouches for it */
 	int64_t expires_ms[WORLD_MEMBERS];
+	unsigned roles[WORLD_MEMBERS]; /* enum smq_role bits */
 	struct world_message *queue;
 	size_t first, count;
 	/* Called for each message before it is delivered: false drops it. It may alter it, or inject others. */
