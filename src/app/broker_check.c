@@ -174,10 +174,16 @@ static long number_after(const char *text, const char *word)
 
 static bool older(const char *version, int major, int minor, int patch)
 {
-	int v[3] = { 0, 0, 0 };
+	long v[3] = { 0, 0, 0 };
 	const char *colon = strchr(version, ':');
-	if (sscanf(colon ? colon + 1 : version, "%d.%d.%d", &v[0], &v[1], &v[2]) < 2)
-		return false;
+	const char *at = colon ? colon + 1 : version;
+	for (size_t i = 0; i < 3; i++) {
+		char *end = NULL;
+		v[i] = strtol(at, &end, 10);
+		if (end == at)
+			return false;
+		at = *end == '.' ? end + 1 : end;
+	}
 	if (v[0] != major)
 		return v[0] < major;
 	return v[1] != minor ? v[1] < minor : v[2] < patch;
