@@ -173,6 +173,14 @@ def decisions(repo):
             seen[match.group(1)] = name
 
 
+def lessons(repo):
+    """doc/LESSONS.md names tests as `file: function`; each of them is there, and is run."""
+    for path, name in re.findall(r'`([\w./-]+): (\w+)`', repo.text.get('doc/LESSONS.md', '')):
+        found = len(re.findall(r'\b%s\b' % name, repo.text.get(path, '')))
+        if found < 2:
+            yield 'doc/LESSONS.md: %s: %s' % (path, 'there is no %s' % name if found == 0 else '%s is not run' % name)
+
+
 def list_of_rooms(repo):
     yield from rooms.complaints(repo.root)
 
@@ -214,6 +222,7 @@ RULES = [
     ('links between documents lead somewhere', links),
     ('every cited section of PROTOCOL.md and FORMATS.md exists', sections),
     ('decisions are numbered once', decisions),
+    ('every test that doc/LESSONS.md names is run', lessons),
     ('doc/ROOMS.md lists every file of src', list_of_rooms),
     ('every public function is documented in its header', documented),
     ('every public header is installed', public_headers_listed),
@@ -245,6 +254,7 @@ PLANTED = [
     (sections, 'src/base/a.c', '/* A duty (PROTOCOL.md 1.3). */\nint x = SMQ_ERR_A;\n'),
     (sections, 'include/sealmq/err.h', '/* FORMATS.md 7 */\n\tSMQ_ERR_A = 1,\n'),
     (decisions, 'doc/decisions/1-x.md', 'x\n'),
+    (lessons, 'doc/LESSONS.md', 'see `tests/test_a.c: gone`\n'),
     (list_of_rooms, 'src/base/new.c', '/* A new duty. */\n'),
     (list_of_rooms, 'src/base/dumb.c', 'int y;\n'),
     (documented, 'include/sealmq/err.h', '/* x */\n\tSMQ_ERR_A = 1,\n\nint smq_lonely(void);\n'),

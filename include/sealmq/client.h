@@ -9,12 +9,13 @@
  *     smq_client_connect(client);
  *     while (smq_client_run(client, 1000) == SMQ_OK) ...
  *
- * One thread. Nothing blocks but smq_client_run; whoever has a loop of his own
- * polls smq_client_fd for reading and calls smq_client_service when it is ready.
- * Callbacks come from inside these two calls only, and may call publish,
- * subscribe, unsubscribe, disconnect and stop, but not free. Strings and spans
- * handed in are copied before the call returns; those handed to a callback are
- * valid until it returns.
+ * One thread. Nothing blocks but smq_client_run, and the lookup of a broker that
+ * is named and not numbered, at each connect: as long as the system's resolver
+ * takes. Whoever has a loop of his own polls smq_client_fd for reading and calls
+ * smq_client_service when it is ready. Callbacks come from inside these two
+ * calls only, and may call publish, subscribe, unsubscribe, disconnect and stop,
+ * but not free. Strings and spans handed in are copied before the call returns;
+ * those handed to a callback are valid until it returns.
  */
 #ifndef SEALMQ_CLIENT_H
 #define SEALMQ_CLIENT_H
@@ -230,7 +231,8 @@ void smq_client_free(smq_client *client);
 /* Starts connecting; subscriptions and publishes may come before or after it. */
 SMQ_MUST_USE smq_err smq_client_connect(smq_client *client);
 
-/* options: QoS 0..2, plus SMQ_SUB_ bits (MQTT 5). Kept and repeated after every reconnect. */
+/* options: QoS 0..2, plus SMQ_SUB_ bits (MQTT 5). Kept and repeated after every connect, each time under an id of its
+ * own: *ret_id is the one that on_subscribed will name for this call, and 0 while there is no connection. */
 enum { SMQ_SUB_NO_LOCAL = 0x04, SMQ_SUB_RETAIN_AS_PUBLISHED = 0x08, SMQ_SUB_SEND_RETAIN_NEW = 0x10,
        SMQ_SUB_SEND_RETAIN_NEVER = 0x20 };
 SMQ_MUST_USE smq_err smq_client_subscribe(smq_client *client, const char *filter, int options,

@@ -50,8 +50,7 @@ struct smq_settings {
 	int64_t qos;
 	bool retain;
 	struct {
-		const char *to;
-		struct smq_list from;
+		struct smq_list to, from;
 		bool any;
 	} peers;
 	struct smq_list groups;

@@ -84,8 +84,8 @@ const struct smq_settings_row smq_settings_rows[] = {
 	ROW("retain", retain, FLAG, TOOL, .preset = "false", .example = "true",
 	    .help = "the broker keeps the last message of each topic"),
 
-	ROW("peers.to", peers.to, NAME, CLIENT, .env = "SEALMQ_TO", .example = "desk",
-	    .help = "member that `pub` seals for"),
+	ROW("peers.to", peers.to, NAMES, CLIENT, .env = "SEALMQ_TO", .example = "desk, archive",
+	    .help = "members that `pub` seals for, each message once for each"),
 	ROW("peers.from", peers.from, NAMES, CLIENT, .env = "SEALMQ_FROM", .example = "fridge-07, fridge-08",
 	    .help = "members that `sub` opens messages of"),
 	ROW("peers.any", peers.any, FLAG, CLIENT, .preset = "false", .example = "true",

@@ -41,7 +41,7 @@ static const struct row {
 	{ "topics.subscribe", KIND_NAMES, SUB, FROM(topics.subscribe), TO(topics) },
 	{ "qos", KIND_INT, BOTH, FROM(qos), TO(qos) },
 	{ "retain", KIND_FLAG, PUB, FROM(retain), TO(retain) },
-	{ "peers.to", KIND_NAME, PUB, FROM(peers.to), TO(to) },
+	{ "peers.to", KIND_NAMES, PUB, FROM(peers.to), TO(to) },
 	{ "peers.from", KIND_NAMES, SUB, FROM(peers.from), TO(from) },
 	{ "groups", KIND_NAMES, SUB, FROM(groups), TO(groups) },
 	{ "algorithm", KIND_TEXT, BOTH, FROM(algorithm), TO(algorithm) },

@@ -173,12 +173,12 @@ static int protocol_number(const char *word)
 
 static smq_err lend_peers(const struct smq_settings *s, struct smq_config_lent *lent, struct smq_client_options *o)
 {
-	const char **peers = calloc(s->peers.from.count + 1, sizeof(*peers));
+	const char **peers = calloc(s->peers.to.count + s->peers.from.count + 1, sizeof(*peers));
 	if (!peers)
 		return SMQ_ERR_NO_MEMORY;
 	size_t count = 0;
-	if (s->peers.to)
-		peers[count++] = s->peers.to;
+	for (size_t i = 0; i < s->peers.to.count; i++)
+		peers[count++] = s->peers.to.items[i];
 	for (size_t i = 0; i < s->peers.from.count; i++)
 		peers[count++] = s->peers.from.items[i];
 	free(lent->peers);

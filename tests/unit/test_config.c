@@ -148,7 +148,7 @@ static void options_hold_the_values(void **state)
 	set(c, "broker.keepalive", "5500ms");
 	set(c, "broker.username", "u");
 	set(c, "broker.password_file", other);
-	set(c, "peers.to", "desk");
+	set(c, "peers.to", "desk, archive");
 	set(c, "peers.from", "a,b");
 	set(c, "keyex.suites", "6, 2");
 	set(c, "keyex.rotate_every", "1s");
@@ -160,9 +160,10 @@ static void options_hold_the_values(void **state)
 	assert_int_equal(o.protocol, 4);
 	assert_int_equal(o.keepalive_s, 6);
 	assert_string_equal(o.password, "p w");
-	assert_int_equal(o.peer_count, 3);
+	assert_int_equal(o.peer_count, 4);
 	assert_string_equal(o.peers[0], "desk");
-	assert_string_equal(o.peers[2], "b");
+	assert_string_equal(o.peers[1], "archive");
+	assert_string_equal(o.peers[3], "b");
 	assert_int_equal(o.suite_count, 2);
 	assert_int_equal(o.suites[0], 6);
 	assert_int_equal(o.rotate_every_ms, 1000);
