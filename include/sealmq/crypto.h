@@ -35,7 +35,7 @@ enum smq_aead_id {
 enum smq_sig_id { SMQ_ES256 = -7, SMQ_EDDSA = -8 };
 
 /* Curves by their COSE numbers ("COSE Elliptic Curves"). */
-enum smq_curve { SMQ_P256 = 1, SMQ_X25519 = 4, SMQ_ED25519 = 6 };
+enum smq_curve { SMQ_P256 = 1, SMQ_P384 = 2 /* authorities only */, SMQ_X25519 = 4, SMQ_ED25519 = 6 };
 
 enum {
 	SMQ_HASH_LEN = 32, /* SHA-256 everywhere */

@@ -6,6 +6,7 @@
  *     root.crt       the trust anchor, PEM
  *     member.crt     this member's certificate, then its issuers, PEM
  *     member.key     its private key, PEM PKCS#8, mode 0600
+ *     member.pem     optional: both renewed, in one file, mode 0600; used in place of the two
  *     crl.pem        optional: revoked certificates
  *     groups/NAME.key  optional: keys of static groups, mode 0600
  *     state/         what must survive a restart: replay windows, known certificates

@@ -1,4 +1,4 @@
-/* `sealmq ca`: a realm's authority: make one, issue identities, list them. */
+/* `sealmq ca`: a realm's authority. */
 #ifndef SMQ_CLI_CMD_CA_H
 #define SMQ_CLI_CMD_CA_H
 

@@ -23,7 +23,7 @@
 const struct command commands[] = {
 	{ "pub", "Messages", "publish messages, sealed end to end", cmd_pub },
 	{ "sub", "Messages", "subscribe to topics and print what opens", cmd_sub },
-	{ "ca", "Realm", "make a realm, issue identities, list them", cmd_ca },
+	{ "ca", "Realm", "a realm's authority: issue, renew, revoke", cmd_ca },
 	{ "group", "Realm", "make the key of a static group", cmd_group },
 	{ "broker", "Realm", "make, run and check a hardened broker for the realm", cmd_broker },
 	{ "data", "Looking closer", "what is in a CSV file before it is sent", cmd_data },

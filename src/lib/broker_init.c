@@ -151,7 +151,8 @@ static void collect(void *self, const struct smq_ca_issued *issued)
 	struct collecting *c = self;
 	struct making *m = c->m;
 	struct smq_broker_member *before = known(m, issued->name);
-	if (c->err != SMQ_OK || issued->roles == SMQ_ROLE_BROKER || issued->not_after_ms <= c->now_ms)
+	if (c->err != SMQ_OK || issued->roles == SMQ_ROLE_BROKER || issued->roles == 0 ||
+	    issued->status == SMQ_CA_REVOKED || issued->not_after_ms <= c->now_ms)
 		return;
 	if (before) {
 		before->roles |= issued->roles;
@@ -237,6 +238,13 @@ static smq_err read_one(const char *dir, const char *name, bool secret, struct s
 	return err == SMQ_OK ? smq_file_read(path, secret, ret_bytes, why, sizeof(why)) : err;
 }
 
+static smq_err read_crl(struct making *m)
+{
+	char path[SMQ_PATH_MAX];
+	smq_err err = smq_path_join(m->o->ca, "crl.pem", path);
+	return err == SMQ_OK ? smq_file_read_most(path, false, SMQ_CRL_FILE_MAX, &m->crl, why, sizeof(why)) : err;
+}
+
 static smq_err read_identity(struct making *m)
 {
 	int64_t from = 0;
@@ -248,7 +256,7 @@ static smq_err read_identity(struct making *m)
 	if (err == SMQ_OK)
 		err = read_one(m->identity, "server.key", true, &m->key);
 	if (err == SMQ_OK && there(m->o->ca, "crl.pem"))
-		err = read_one(m->o->ca, "crl.pem", false, &m->crl);
+		err = read_crl(m);
 	if (err != SMQ_OK)
 		return err;
 	err = smq_ca_validity(smq_span_of(m->cert.p, m->cert.len), &from, &m->made.server_not_after_ms);

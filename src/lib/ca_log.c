@@ -1,4 +1,4 @@
-/* The CA's log: one line for each certificate, written and synced before the certificate exists. */
+/* The CA's log: one line for each event, written and synced before what it is about exists. */
 #include "lib/ca_log.h"
 
 #include <errno.h>
@@ -10,10 +10,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/table.h"
 #include "base/text.h"
 #include "lib/files.h"
 
-enum { LINE_MAX_LEN = 512, TIME_LEN = 21, FIELDS = 8 };
+enum { LINE_MAX_LEN = 512, TIME_LEN = 21, FIELDS_MAX = 9 };
 
 static void print_time(int64_t ms, char text[TIME_LEN])
 {
@@ -31,21 +32,127 @@ static bool parse_time(const char *text, int64_t *ret_ms)
 	return end && *end == 0;
 }
 
-size_t smq_ca_log_line(const struct smq_ca_issued *i, char *ret_line, size_t room)
+/* ---- a line ---- */
+
+static int print_issue(const struct smq_ca_event *e, const char *word, char *line, size_t room)
 {
-	char roles[SMQ_ROLES_TEXT_MAX];
+	const struct smq_ca_issued *i = &e->issued;
+	char roles[SMQ_ROLES_TEXT_MAX] = "-";
 	char issued[TIME_LEN];
 	char from[TIME_LEN];
 	char until[TIME_LEN];
 
-	smq_roles_print(i->roles, roles);
+	if (i->roles)
+		smq_roles_print(i->roles, roles);
 	print_time(i->issued_ms, issued);
 	print_time(i->not_before_ms, from);
 	print_time(i->not_after_ms, until);
-	int n = snprintf(ret_line, room, "issue\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", issued, i->serial, i->name, roles, from,
-			 until, i->fingerprint);
+	return snprintf(line, room, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", word, issued, i->serial, i->name, roles,
+			from, until, i->fingerprint, i->issuer[0] ? i->issuer : "-");
+}
+
+static int print_revoke(const struct smq_ca_event *e, const char *word, char *line, size_t room)
+{
+	char when[TIME_LEN];
+	print_time(e->when_ms, when);
+	return snprintf(line, room, "%s\t%s\t%s\t%s\t%s\n", word, when, e->issued.serial, e->issued.name,
+			smq_ca_reason_name(e->issued.reason));
+}
+
+static int print_crl(const struct smq_ca_event *e, const char *word, char *line, size_t room)
+{
+	char when[TIME_LEN];
+	char until[TIME_LEN];
+	print_time(e->when_ms, when);
+	print_time(e->until_ms, until);
+	return snprintf(line, room, "%s\t%s\t%lld\t%s\t%zu\n", word, when, (long long)e->number, until, e->entries);
+}
+
+static bool is_hex(const char *text, size_t bytes)
+{
+	uint8_t room[32];
+	size_t len = 0;
+	return smq_hex_decode(text, smq_mspan_of(room, sizeof(room)), &len) == SMQ_OK && len == bytes;
+}
+
+static bool parse_issue(char **f, size_t count, struct smq_ca_event *e)
+{
+	struct smq_ca_issued *i = &e->issued;
+	bool authority = e->kind == SMQ_CA_AUTHORITY;
+	if (count < 8 || !is_hex(f[2], 16) || !is_hex(f[7], 32) || !smq_name_valid(smq_span_str(f[3])))
+		return false;
+	if (!authority && smq_roles_parse(f[4], &i->roles) != SMQ_OK)
+		return false;
+	memcpy(i->serial, f[2], 33);
+	memcpy(i->name, f[3], strlen(f[3]) + 1);
+	memcpy(i->fingerprint, f[7], 65);
+	if (count > 8 && is_hex(f[8], 16))
+		memcpy(i->issuer, f[8], 33);
+	i->issued_ms = e->when_ms;
+	return parse_time(f[5], &i->not_before_ms) && parse_time(f[6], &i->not_after_ms);
+}
+
+static bool parse_revoke(char **f, size_t count, struct smq_ca_event *e)
+{
+	struct smq_ca_issued *i = &e->issued;
+	if (count < 5 || !is_hex(f[2], 16) || !smq_name_valid(smq_span_str(f[3])))
+		return false;
+	memcpy(i->serial, f[2], 33);
+	memcpy(i->name, f[3], strlen(f[3]) + 1);
+	i->revoked_ms = e->when_ms;
+	/* A reason of a later version is none that we know; it is revoked all the same. */
+	if (smq_ca_reason_parse(f[4], &i->reason) != SMQ_OK)
+		i->reason = SMQ_CA_UNSPECIFIED;
+	return true;
+}
+
+static bool parse_crl(char **f, size_t count, struct smq_ca_event *e)
+{
+	char *end = NULL;
+	if (count < 5)
+		return false;
+	errno = 0;
+	e->number = strtoll(f[2], &end, 10);
+	e->entries = strtoul(f[4], NULL, 10);
+	return errno == 0 && end != f[2] && *end == 0 && e->number > 0 && parse_time(f[3], &e->until_ms);
+}
+
+static const struct {
+	const char *word;
+	int (*print)(const struct smq_ca_event *e, const char *word, char *line, size_t room);
+	bool (*parse)(char **fields, size_t count, struct smq_ca_event *e);
+} kinds[] = {
+	[SMQ_CA_ISSUE] = { "issue", print_issue, parse_issue },
+	[SMQ_CA_AUTHORITY] = { "authority", print_issue, parse_issue },
+	[SMQ_CA_REVOKE] = { "revoke", print_revoke, parse_revoke },
+	[SMQ_CA_CRL] = { "crl", print_crl, parse_crl },
+};
+
+size_t smq_ca_log_line(const struct smq_ca_event *e, char *ret_line, size_t room)
+{
+	int n = kinds[e->kind].print(e, kinds[e->kind].word, ret_line, room);
 	return n > 0 && (size_t)n < room ? (size_t)n : 0;
 }
+
+/* Events of later versions are skipped, and so is a line that does not read: a crash may have cut it. */
+static bool parse_line(char *line, struct smq_ca_event *ret_event)
+{
+	char *fields[FIELDS_MAX];
+	size_t count = 0;
+	char *save = NULL;
+	for (char *f = strtok_r(line, "\t", &save); f && count < FIELDS_MAX; f = strtok_r(NULL, "\t", &save))
+		fields[count++] = f;
+	memset(ret_event, 0, sizeof(*ret_event));
+	for (size_t i = 0; count > 1 && i < SMQ_COUNT(kinds); i++) {
+		if (strcmp(fields[0], kinds[i].word) != 0)
+			continue;
+		ret_event->kind = (enum smq_ca_event_kind)i;
+		return parse_time(fields[1], &ret_event->when_ms) && kinds[i].parse(fields, count, ret_event);
+	}
+	return false;
+}
+
+/* ---- the file ---- */
 
 smq_err smq_ca_log_open(const char *dir, int *ret_fd, char *ret_why, size_t why_len)
 {
@@ -70,64 +177,65 @@ smq_err smq_ca_log_open(const char *dir, int *ret_fd, char *ret_why, size_t why_
 }
 
 /* A line that a crash cut off is closed first, so that it spoils no other. */
-smq_err smq_ca_log_append(int fd, const struct smq_ca_issued *issued, char *ret_why, size_t why_len)
+static smq_err print_all(int fd, const struct smq_ca_event *events, size_t count, char *text, size_t room,
+			 size_t *ret_len)
 {
-	char line[LINE_MAX_LEN + 1] = "\n";
 	char last = '\n';
 	struct stat st;
-	size_t len = smq_ca_log_line(issued, line + 1, LINE_MAX_LEN);
-
-	if (len == 0)
-		return SMQ_ERR_BUG;
+	size_t len = 0;
 	if (fstat(fd, &st) != 0 || (st.st_size > 0 && pread(fd, &last, 1, st.st_size - 1) != 1))
-		return smq_because(SMQ_ERR_IO, ret_why, why_len, "issued.log: cannot be read");
-	const char *from = last == '\n' ? line + 1 : line;
-	len = last == '\n' ? len : len + 1;
-	ssize_t written = write(fd, from, len);
-	if (written != (ssize_t)len || fsync(fd) != 0)
-		return smq_because(written < 0 ? smq_err_of_errno(errno) : SMQ_ERR_DISK_FULL, ret_why, why_len,
-				   "issued.log: cannot be written; nothing was issued");
+		return SMQ_ERR_IO;
+	if (last != '\n')
+		text[len++] = '\n';
+	for (size_t i = 0; i < count; i++) {
+		size_t n = smq_ca_log_line(&events[i], text + len, room - len);
+		if (n == 0)
+			return SMQ_ERR_BUG;
+		len += n;
+	}
+	*ret_len = len;
 	return SMQ_OK;
 }
 
-static bool parse_fields(char **f, struct smq_ca_issued *i)
+smq_err smq_ca_log_append(int fd, const struct smq_ca_event *events, size_t count, char *ret_why, size_t why_len)
 {
-	uint8_t bytes[32];
+	size_t room = count * LINE_MAX_LEN + 2;
+	char *text = malloc(room);
 	size_t len = 0;
-	if (smq_hex_decode(f[2], smq_mspan_of(bytes, 16), &len) != SMQ_OK || len != 16)
-		return false;
-	if (smq_hex_decode(f[7], smq_mspan_of(bytes, 32), &len) != SMQ_OK || len != 32)
-		return false;
-	if (!smq_name_valid(smq_span_str(f[3])) || smq_roles_parse(f[4], &i->roles) != SMQ_OK)
-		return false;
-	memcpy(i->serial, f[2], 33);
-	memcpy(i->name, f[3], strlen(f[3]) + 1);
-	memcpy(i->fingerprint, f[7], 65);
-	return parse_time(f[1], &i->issued_ms) && parse_time(f[5], &i->not_before_ms) &&
-	       parse_time(f[6], &i->not_after_ms);
+	smq_err err = text ? print_all(fd, events, count, text, room, &len) : SMQ_ERR_NO_MEMORY;
+	if (err == SMQ_ERR_IO)
+		(void)smq_because(err, ret_why, why_len, "issued.log: cannot be read");
+	if (err == SMQ_OK) {
+		ssize_t written = write(fd, text, len);
+		if (written != (ssize_t)len || fsync(fd) != 0)
+			err = smq_because(written < 0 ? smq_err_of_errno(errno) : SMQ_ERR_DISK_FULL, ret_why, why_len,
+					  "issued.log: cannot be written; nothing was done");
+	}
+	free(text);
+	return err;
 }
 
-/* Events of later versions are skipped; a line of ours that does not read back is skipped too if a crash cut it. */
-static bool parse_line(char *line, struct smq_ca_issued *ret_issued, bool *ret_is_issue)
+static void read_lines(FILE *file, const char *containing, void (*each)(void *self, const struct smq_ca_event *event),
+		       void *self)
 {
-	char *fields[FIELDS];
-	size_t count = 0;
-	char *save = NULL;
-	*ret_is_issue = strncmp(line, "issue\t", 6) == 0;
-	for (char *f = strtok_r(line, "\t", &save); f && count < FIELDS; f = strtok_r(NULL, "\t", &save))
-		fields[count++] = f;
-	if (!*ret_is_issue)
-		return true;
-	memset(ret_issued, 0, sizeof(*ret_issued));
-	return count == FIELDS && parse_fields(fields, ret_issued);
-}
-
-smq_err smq_ca_log_read(const char *dir, void (*each)(void *self, const struct smq_ca_issued *issued), void *self,
-			char *ret_why, size_t why_len)
-{
-	char path[SMQ_PATH_MAX];
 	char *line = NULL;
 	size_t room = 0;
+	for (ssize_t n; (n = getline(&line, &room, file)) > 0;) {
+		struct smq_ca_event event;
+		if (line[n - 1] != '\n')
+			break; /* cut off by a crash: what it is about was never made */
+		line[n - 1] = 0;
+		if ((!containing || strstr(line, containing)) && parse_line(line, &event))
+			each(self, &event);
+	}
+	free(line);
+}
+
+smq_err smq_ca_log_read(const char *dir, const char *containing,
+			void (*each)(void *self, const struct smq_ca_event *event), void *self, char *ret_why,
+			size_t why_len)
+{
+	char path[SMQ_PATH_MAX];
 	smq_err err = smq_path_join(dir, "issued.log", path);
 	FILE *file = err == SMQ_OK ? fopen(path, "re") : NULL;
 
@@ -136,18 +244,9 @@ smq_err smq_ca_log_read(const char *dir, void (*each)(void *self, const struct s
 				   "%s: not a CA directory; `sealmq ca init` makes one", dir);
 	if (!file)
 		return smq_because(smq_err_of_errno(errno), ret_why, why_len, "%s: %s", path, strerror(errno));
-	for (ssize_t n; (n = getline(&line, &room, file)) > 0;) {
-		struct smq_ca_issued issued;
-		bool is_issue = false;
-		if (line[n - 1] != '\n')
-			break; /* cut off by a crash: its certificate was never made */
-		line[n - 1] = 0;
-		if (parse_line(line, &issued, &is_issue) && is_issue)
-			each(self, &issued);
-	}
+	read_lines(file, containing, each, self);
 	if (ferror(file))
 		err = smq_because(SMQ_ERR_IO, ret_why, why_len, "%s: cannot be read", path);
-	free(line);
 	fclose(file);
 	return err;
 }

@@ -1,5 +1,5 @@
 /*
- * The CA's log (FORMATS.md 1.3): one line for each certificate, written and synced before the certificate exists.
+ * The CA's log (FORMATS.md 1.3): one line for each event, written and synced before what it is about exists.
  *
  * Lines are only ever appended. Its lock is the CA's: who holds the log open for writing is alone.
  */
@@ -8,12 +8,26 @@
 
 #include <sealmq/ca.h>
 
+enum smq_ca_event_kind { SMQ_CA_ISSUE, SMQ_CA_AUTHORITY, SMQ_CA_REVOKE, SMQ_CA_CRL };
+
+struct smq_ca_event {
+	enum smq_ca_event_kind kind;
+	struct smq_ca_issued issued; /* ISSUE, AUTHORITY; REVOKE: serial, name, reason, revoked_ms */
+	int64_t when_ms;
+	int64_t number, until_ms; /* CRL */
+	size_t entries;
+};
+
 /* Opens and locks; waits for whoever holds it. The descriptor is closed by the caller. */
 SMQ_MUST_USE smq_err smq_ca_log_open(const char *dir, int *ret_fd, char *ret_why, size_t why_len);
-SMQ_MUST_USE smq_err smq_ca_log_append(int fd, const struct smq_ca_issued *issued, char *ret_why, size_t why_len);
-/* What append writes, for the first line of a new log. Returns its length. */
-size_t smq_ca_log_line(const struct smq_ca_issued *issued, char *ret_line, size_t room);
-SMQ_MUST_USE smq_err smq_ca_log_read(const char *dir, void (*each)(void *self, const struct smq_ca_issued *issued),
-				     void *self, char *ret_why, size_t why_len);
+/* Appends them all with one write and one sync. */
+SMQ_MUST_USE smq_err smq_ca_log_append(int fd, const struct smq_ca_event *events, size_t count, char *ret_why,
+				       size_t why_len);
+/* What append writes, for the first line of a new log. Returns its length; 0: no room. */
+size_t smq_ca_log_line(const struct smq_ca_event *event, char *ret_line, size_t room);
+/* In order. Only lines that hold `containing` are looked at; NULL: all. */
+SMQ_MUST_USE smq_err smq_ca_log_read(const char *dir, const char *containing,
+				     void (*each)(void *self, const struct smq_ca_event *event), void *self,
+				     char *ret_why, size_t why_len);
 
 #endif

@@ -237,11 +237,12 @@ static smq_err tls_by_realm(struct smq_client *c, const char **ret_why)
 {
 	struct smq_tls_options *tls = &c->options.tls;
 	const char **const places[] = { &tls->ca_file, &tls->cert_file, &tls->key_file };
-	static const char *const names[] = { "root.crt", "member.crt", "member.key" };
 	if (!tls->by_realm)
 		return SMQ_OK;
 	if (!c->options.realm)
 		return because(SMQ_ERR_REALM, ret_why, "TLS by the realm needs an open realm", NULL);
+	const char *const names[] = { "root.crt", smq_realm_cert_file(c->options.realm),
+				      smq_realm_key_file(c->options.realm) };
 	for (size_t i = 0; i < 3; i++) {
 		int len = snprintf(c->tls_files[i], PATH_MAX, "%s/%s", smq_realm_dir(c->options.realm), names[i]);
 		if (len >= PATH_MAX)

@@ -144,6 +144,26 @@ smq_err smq_file_read(const char *path, bool secret, struct smq_file_bytes *ret_
 	return smq_file_read_most(path, secret, SMQ_FILE_MAX, ret_bytes, ret_why, why_len);
 }
 
+smq_err smq_passphrase_read(const char *path, struct smq_file_bytes *ret_passphrase, char *ret_why, size_t why_len)
+{
+	struct smq_file_bytes b = { NULL, 0 };
+	smq_err err = smq_file_read(path, true, &b, ret_why, why_len);
+	if (err != SMQ_OK)
+		return err;
+	size_t len = 0;
+	while (len < b.len && b.p[len] != '\n' && b.p[len] != '\r')
+		len++;
+	smq_wipe(b.p + len, b.len - len);
+	b.len = len;
+	if (len == 0) {
+		smq_file_bytes_free(&b);
+		return smq_because(SMQ_ERR_USAGE, ret_why, why_len, "%s: its first line is empty, and no passphrase",
+				   path);
+	}
+	*ret_passphrase = b;
+	return SMQ_OK;
+}
+
 static bool write_all(int fd, smq_span bytes)
 {
 	while (bytes.len > 0) {
@@ -223,4 +243,4 @@ static void remove_files(const char *path, int depth)
 	(void)rmdir(path);
 }
 
-void smq_dir_remove(const char *path) { remove_files(path, 1); }
+void smq_dir_remove(const char *path) { remove_files(path, 2); }

@@ -48,6 +48,10 @@ SMQ_MUST_USE smq_err smq_file_read(const char *path, bool secret, struct smq_fil
 SMQ_MUST_USE smq_err smq_file_read_most(const char *path, bool secret, size_t most, struct smq_file_bytes *ret_bytes,
 					char *ret_why, size_t why_len);
 
+/* The first line of a secret file, without its end. SMQ_ERR_USAGE: it is empty. */
+SMQ_MUST_USE smq_err smq_passphrase_read(const char *path, struct smq_file_bytes *ret_passphrase, char *ret_why,
+					 size_t why_len);
+
 /*
  * A file that is there whole or not at all: temporary name, fsync, rename (or link, which refuses to replace:
  * SMQ_ERR_EXISTS), fsync of the directory. SMQ_ERR_NOT_FOUND (no such directory), _PERMISSION, _DISK_FULL, _IO.
@@ -61,7 +65,7 @@ SMQ_MUST_USE smq_err smq_file_create(const char *path, smq_span bytes, mode_t mo
 /* Syncs a directory, so that the names in it survive a power cut. */
 SMQ_MUST_USE smq_err smq_dir_sync(const char *path);
 
-/* Removes a directory of plain files and, one level deep, such directories. What is not there is no failure. */
+/* Removes a directory of plain files and, two levels deep, such directories. What is not there is no failure. */
 void smq_dir_remove(const char *path);
 
 #endif

@@ -92,9 +92,10 @@ static smq_err check_dir(const char *dir)
 		return smq_because(SMQ_ERR_UNSAFE_FILE, why, sizeof(why),
 				   "%s: mode %04o, everybody can exchange its files; run: chmod o-w %s", dir,
 				   (unsigned)st.st_mode & 07777, dir);
-	if (has(dir, "root.key") && !has(dir, "member.key"))
+	bool member = has(dir, "member.key") || has(dir, "member.pem");
+	if ((has(dir, "root.key") || has(dir, "issued.log")) && !member)
 		return because(SMQ_ERR_REALM, dir, "a CA, not a member's realm directory; use one of its members/NAME");
-	if (has(dir, "server.key") && !has(dir, "member.key"))
+	if (has(dir, "server.key") && !member)
 		return because(SMQ_ERR_REALM, dir, "a broker's directory, not a member's");
 	if (!has(dir, "realm.yaml"))
 		return because(SMQ_ERR_REALM, dir, "not a realm directory, it holds no realm.yaml");
@@ -182,22 +183,28 @@ static int64_t now_ms(void)
 	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
+/* A renewed identity is one file, key and certificate, so that it can take its place by one rename. */
+const char *smq_realm_cert_file(const smq_realm *r) { return has(r->dir, "member.pem") ? "member.pem" : "member.crt"; }
+
+const char *smq_realm_key_file(const smq_realm *r) { return has(r->dir, "member.pem") ? "member.pem" : "member.key"; }
+
 static smq_err load_certificate(smq_realm *r)
 {
 	struct smq_file_bytes pem = { NULL, 0 };
-	smq_err err = read_file(r, "member.crt", false, &pem);
+	const char *name = smq_realm_cert_file(r);
+	smq_err err = read_file(r, name, strcmp(name, "member.pem") == 0, &pem);
 	if (err != SMQ_OK)
 		return err;
 	err = smq_x509_own(r->x509, smq_span_of(pem.p, pem.len), now_ms(), &r->certificate);
 	if (err == SMQ_ERR_MALFORMED)
-		err = file_says(r, "member.crt", SMQ_ERR_CERT_INVALID, "not a certificate in PEM");
+		err = file_says(r, name, SMQ_ERR_CERT_INVALID, "not a certificate in PEM");
 	else if (err == SMQ_ERR_CERT_NAME)
 		err =
 		    smq_because(err, why, sizeof(why),
-				"%s/member.crt: names no member of realm %s (sealmq:%s/NAME, and NAME as common name)",
-				r->dir, r->settings.realm, r->settings.realm);
+				"%s/%s: names no member of realm %s (sealmq:%s/NAME, and NAME as common name)",
+				r->dir, name, r->settings.realm, r->settings.realm);
 	else if (err != SMQ_OK)
-		err = file_says(r, "member.crt", err, smq_err_text(err));
+		err = file_says(r, name, err, smq_err_text(err));
 	smq_file_bytes_free(&pem);
 	return err;
 }
@@ -208,18 +215,19 @@ static smq_err load_key(smq_realm *r)
 	uint8_t key[SMQ_PUBLIC_KEY_MAX];
 	size_t len = 0;
 	const struct smq_credential *c = &r->certificate.credential;
-	smq_err err = read_file(r, "member.key", true, &pem);
+	const char *name = smq_realm_key_file(r);
+	smq_err err = read_file(r, name, true, &pem);
 
 	if (err != SMQ_OK)
 		return err;
 	err = smq_openssl_signer_from_pem(smq_span_of(pem.p, pem.len), c->dh_curve != 0, &r->own.signer);
 	smq_file_bytes_free(&pem);
 	if (err != SMQ_OK)
-		return file_says(r, "member.key", err,
+		return file_says(r, name, err,
 				 "not an unencrypted P-256, Ed25519 or X25519 private key in PEM");
 	err = smq_openssl_signer_public(&r->own.signer, key, &len);
 	if (err == SMQ_OK && (len != c->public_key_len || !smq_equal_ct(key, c->public_key, len)))
-		err = file_says(r, "member.key", SMQ_ERR_CERT_INVALID, "not the key of member.crt beside it");
+		err = file_says(r, name, SMQ_ERR_CERT_INVALID, "not the key of member.crt beside it");
 	return err;
 }
 

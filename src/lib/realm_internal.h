@@ -16,6 +16,10 @@ const char *smq_realm_control_prefix(const smq_realm *realm);      /* "sealmq/pl
 const uint8_t *smq_realm_root_fingerprint(const smq_realm *realm); /* SMQ_HASH_LEN bytes */
 const char *smq_realm_state_dir(const smq_realm *realm);           /* DIR/state; made when first opened */
 
+/* Where certificate and key are, in the directory: member.crt and member.key, or a renewed one's member.pem. */
+const char *smq_realm_cert_file(const smq_realm *realm);
+const char *smq_realm_key_file(const smq_realm *realm);
+
 /*
  * The realm's state, opened (and locked for this process) at the first call, closed with the realm. From then on
  * accepted certificates are kept there too. SMQ_ERR_LOCKED: another process uses this realm directory.

@@ -1,5 +1,4 @@
 """A deployment made by `sealmq broker init` and run by `sealmq broker run` on free loopback ports."""
-import datetime
 import json
 import os
 import shutil
@@ -12,30 +11,10 @@ from sealed_rig import SEALMQ, Process, find, run, wait
 
 
 def revoke(ca, name):
-    """The authority revokes all certificates of that name: by the tool, or by hand where it cannot yet."""
-    if 'revoke' in run(SEALMQ, 'ca', '--help')[1]:
-        status, _, err = run(SEALMQ, 'ca', 'revoke', name, '--ca', ca)
-        if status:
-            raise RuntimeError('ca revoke: %d: %s' % (status, err))
-        return
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    with open(os.path.join(ca, 'root.crt'), 'rb') as file:
-        root = x509.load_pem_x509_certificate(file.read())
-    with open(os.path.join(ca, 'root.key'), 'rb') as file:
-        key = serialization.load_pem_private_key(file.read(), None)
-    now = datetime.datetime.utcnow()
-    crl = x509.CertificateRevocationListBuilder().issuer_name(root.subject).last_update(now).next_update(
-        now + datetime.timedelta(days=7))
-    if name:
-        with open(os.path.join(ca, 'members', name, 'member.crt'), 'rb') as file:
-            serial = x509.load_pem_x509_certificate(file.read()).serial_number
-        crl = crl.add_revoked_certificate(
-            x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now).build())
-    path = os.path.join(ca, 'crl.pem')
-    with open(path + '.new', 'wb') as file:
-        file.write(crl.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
-    os.rename(path + '.new', path)
+    """The authority revokes all certificates of that name; without one it makes a list that revokes nobody."""
+    status, _, err = run(SEALMQ, 'ca', *(['revoke', name] if name else ['crl']), '--ca', ca)
+    if status:
+        raise RuntimeError('ca revoke: %d: %s' % (status, err))
 
 
 class Deployment:

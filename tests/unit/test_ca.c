@@ -222,7 +222,7 @@ static void a_full_disk_leaves_nothing_half_done(void **state)
 	(void)signal(SIGXFSZ, SIG_IGN);
 	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
 	small = before;
-	static const rlim_t sizes[] = { 0, 1, 100, 200, 300, 600 };
+	static const rlim_t sizes[] = { 0, 1, 100, 200, 300, 500 };
 	for (size_t i = 0; i < SMQ_COUNT(sizes); i++) {
 		small.rlim_cur = sizes[i];
 		assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);

@@ -266,7 +266,7 @@ static void revocation_takes_effect_at_reload(void **state)
 	smq_realm *fridge = NULL, *desk = NULL;
 	struct smq_credential c;
 	struct smq_pem root = read_pem("plant/root.crt"), key = read_pem("plant/root.key"), crl;
-	uint8_t serials[1][SMQ_SERIAL_LEN];
+	struct smq_crl_entry serials[1] = { { .reason = 0 } };
 	char line[2048], *at;
 	assert_int_equal(smq_realm_open(HOME_DIR, &fridge, &why), SMQ_OK);
 	assert_int_equal(smq_realm_open("plant/members/desk", &desk, &why), SMQ_OK);
@@ -279,11 +279,10 @@ static void revocation_takes_effect_at_reload(void **state)
 	for (int i = 0; i < SMQ_SERIAL_LEN; i++) {
 		unsigned byte = 0;
 		assert_int_equal(sscanf(at - 32 + 2 * i, "%2x", &byte), 1);
-		serials[0][i] = (uint8_t)byte;
+		serials[0].serial[i] = (uint8_t)byte;
 	}
-	assert_int_equal(smq_ca_make_crl(smq_span_of(root.p, root.len), smq_span_of(key.p, key.len),
-					 (const uint8_t(*)[SMQ_SERIAL_LEN])serials, 1, 1, now_ms() - DAY,
-					 now_ms() + DAY, &crl),
+	assert_int_equal(smq_ca_make_crl(smq_span_of(root.p, root.len), smq_span_of(key.p, key.len), serials, 1, 1,
+					 now_ms() - DAY, now_ms() + DAY, &crl),
 			 SMQ_OK);
 	rig_write(HOME_DIR "/crl.pem", crl.p, crl.len, 0644);
 	assert_int_equal(ask(fridge, id, &c), SMQ_OK); /* not read yet */

@@ -311,7 +311,8 @@ static void each_refusal_says_why(void **state)
 static void revoked_and_stale_lists(void **state)
 {
 	(void)state;
-	const uint8_t serials[2][SMQ_SERIAL_LEN] = { { 2, 2 }, { 9, 9 } };
+	const struct smq_crl_entry serials[2] = { { .serial = { 2, 2 }, .when_ms = NOW - DAY, .reason = 1 },
+						  { .serial = { 9, 9 }, .when_ms = NOW - DAY } };
 	const smq_span cert = pem_span(&root.cert), key = pem_span(&root.key);
 	struct smq_pem empty, full, foreign;
 	uint8_t id[SMQ_ID_CRED_MAX];

@@ -35,17 +35,56 @@ struct smq_cert_template {
 	const char *ip[SMQ_ALT_NAMES_MAX];
 };
 
-/* A private key in PKCS#8: SMQ_P256, SMQ_ED25519 or SMQ_X25519. */
+/* A private key in PKCS#8: SMQ_P256, SMQ_P384, SMQ_ED25519 or SMQ_X25519. */
 SMQ_MUST_USE smq_err smq_ca_make_key(enum smq_curve curve, struct smq_pem *ret_key);
 
-/* A certificate for the public half of key. Without an issuer (empty spans) it is self-signed.
+/* A certificate for the public half of key, which may also be a request or a certificate. Without an issuer (empty
+ * spans) it is self-signed, and key a private one.
  * SMQ_ERR_USAGE: a name, address or object identifier does not parse. SMQ_ERR_MALFORMED: the PEM does not. */
 SMQ_MUST_USE smq_err smq_ca_make_cert(const struct smq_cert_template *t, smq_span key_pem, smq_span issuer_cert_pem,
 				      smq_span issuer_key_pem, struct smq_pem *ret_cert);
 
+struct smq_crl_entry {
+	uint8_t serial[SMQ_SERIAL_LEN];
+	int64_t when_ms;
+	int reason; /* CRLReason of RFC 5280, 5.3.1; 0: not said */
+};
 SMQ_MUST_USE smq_err smq_ca_make_crl(smq_span issuer_cert_pem, smq_span issuer_key_pem,
-				     const uint8_t (*serials)[SMQ_SERIAL_LEN], size_t count, int64_t number,
+				     const struct smq_crl_entry *entries, size_t count, int64_t number,
 				     int64_t this_update_ms, int64_t next_update_ms, struct smq_pem *ret_crl);
+
+/* A private key in PKCS#8 encrypted under a passphrase, and opened again; open takes plain ones too. SMQ_ERR_OPEN: the
+ * passphrase is missing or wrong. */
+SMQ_MUST_USE smq_err smq_ca_close_key(smq_span key_pem, smq_span passphrase, struct smq_pem *ret_pem);
+SMQ_MUST_USE smq_err smq_ca_open_key(smq_span pem, smq_span passphrase, struct smq_pem *ret_key);
+
+/* A signing request for a private key, and what one asks for. SMQ_ERR_SIGNATURE: whoever made it does not hold the key;
+ * SMQ_ERR_ALGORITHM: a key of a kind that is not used here. */
+struct smq_ca_request {
+	char name[65];
+	enum smq_curve curve;
+};
+SMQ_MUST_USE smq_err smq_ca_make_request(smq_span key_pem, const char *name, struct smq_pem *ret_request);
+SMQ_MUST_USE smq_err smq_ca_read_request(smq_span pem, struct smq_ca_request *ret_request);
+/* From DER to PEM; SMQ_ERR_MALFORMED. */
+SMQ_MUST_USE smq_err smq_ca_request_of_der(smq_span der, struct smq_pem *ret_request);
+
+/* Judges a new certificate as others will. NULL, or what is wrong with it. Without an issuer the root has signed it. */
+const char *smq_ca_lint(smq_span cert_pem, smq_span issuer_pem, smq_span root_pem, bool server, int64_t now_ms);
+
+/* What an issued certificate says about its holder. */
+struct smq_ca_holder {
+	char name[65];
+	unsigned roles;
+	enum smq_curve curve;
+	bool key_agreement;
+	char dns[SMQ_ALT_NAMES_MAX][256], ip[SMQ_ALT_NAMES_MAX][48];
+	size_t dns_count, ip_count;
+};
+SMQ_MUST_USE smq_err smq_ca_read_holder(smq_span cert_pem, struct smq_ca_holder *ret_holder);
+
+/* Whether a private key is that of the (first) certificate. */
+bool smq_ca_key_fits(smq_span key_pem, smq_span cert_pem);
 
 /* When the (first) certificate is valid, Unix time. */
 SMQ_MUST_USE smq_err smq_ca_validity(smq_span cert_pem, int64_t *ret_not_before_ms, int64_t *ret_not_after_ms);

@@ -1,0 +1,28 @@
+/* What the files of this adapter share: reading PEM, and handing text out. */
+#ifndef SMQ_CA_OPENSSL_INTERNAL_H
+#define SMQ_CA_OPENSSL_INTERNAL_H
+
+#include <openssl/x509.h>
+#include <openssl/x509v3.h>
+
+#include "adapters/ca_openssl/ca_make.h"
+
+/* Takes what a memory BIO holds, with a terminating zero beyond its length. */
+SMQ_MUST_USE smq_err smq_pem_take(BIO *bio, struct smq_pem *ret_pem);
+
+/* NULL where it does not parse; never asks a terminal for a passphrase. */
+EVP_PKEY *smq_pem_read_key(smq_span pem);
+X509 *smq_pem_read_cert(smq_span pem);
+X509_REQ *smq_pem_read_request(smq_span pem);
+/* The public half of whatever it is: a private key, a request, or a certificate. */
+EVP_PKEY *smq_pem_read_public(smq_span pem);
+
+bool smq_ca_time_ms(const ASN1_TIME *time, int64_t *ret_ms);
+bool smq_ca_set_time(ASN1_TIME *time, int64_t ms);
+bool smq_ca_set_serial(ASN1_INTEGER *to, const uint8_t serial[SMQ_SERIAL_LEN]);
+/* The digest that goes with a signing key; NULL for those that bring their own. */
+const EVP_MD *smq_ca_digest_for(const EVP_PKEY *key);
+/* SMQ_P256, SMQ_P384, SMQ_ED25519, SMQ_X25519, or 0. */
+enum smq_curve smq_ca_curve_of(const EVP_PKEY *key);
+
+#endif

@@ -1,0 +1,133 @@
+/* Reading keys, certificates and requests from PEM text, and handing text out. */
+#include "adapters/ca_openssl/ca_internal.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+#include <openssl/core_names.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+
+#include "base/table.h"
+
+void smq_pem_free(struct smq_pem *pem)
+{
+	if (pem->p)
+		OPENSSL_cleanse(pem->p, pem->len);
+	free(pem->p);
+	*pem = (struct smq_pem){ NULL, 0 };
+}
+
+smq_err smq_pem_take(BIO *bio, struct smq_pem *ret_pem)
+{
+	char *data = NULL;
+	long len = BIO_get_mem_data(bio, &data);
+	uint8_t *copy = len > 0 ? malloc((size_t)len + 1) : NULL;
+	if (!copy)
+		return SMQ_ERR_NO_MEMORY;
+	memcpy(copy, data, (size_t)len);
+	copy[len] = 0;
+	ret_pem->p = copy;
+	ret_pem->len = (size_t)len;
+	return SMQ_OK;
+}
+
+static int no_passphrase(char *buf, int size, int rwflag, void *u)
+{
+	(void)buf;
+	(void)size;
+	(void)rwflag;
+	(void)u;
+	return -1;
+}
+
+static BIO *reading(smq_span pem)
+{
+	return pem.len > 0 && pem.len < INT32_MAX ? BIO_new_mem_buf(pem.p, (int)pem.len) : NULL;
+}
+
+EVP_PKEY *smq_pem_read_key(smq_span pem)
+{
+	BIO *bio = reading(pem);
+	EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL) : NULL;
+	BIO_free(bio);
+	return key;
+}
+
+X509 *smq_pem_read_cert(smq_span pem)
+{
+	BIO *bio = reading(pem);
+	X509 *cert = bio ? PEM_read_bio_X509(bio, NULL, no_passphrase, NULL) : NULL;
+	BIO_free(bio);
+	return cert;
+}
+
+X509_REQ *smq_pem_read_request(smq_span pem)
+{
+	BIO *bio = reading(pem);
+	X509_REQ *request = bio ? PEM_read_bio_X509_REQ(bio, NULL, no_passphrase, NULL) : NULL;
+	BIO_free(bio);
+	return request;
+}
+
+EVP_PKEY *smq_pem_read_public(smq_span pem)
+{
+	EVP_PKEY *key = smq_pem_read_key(pem);
+	X509_REQ *request = key ? NULL : smq_pem_read_request(pem);
+	X509 *cert = key || request ? NULL : smq_pem_read_cert(pem);
+	if (request)
+		key = X509_REQ_get_pubkey(request);
+	else if (cert)
+		key = X509_get_pubkey(cert);
+	X509_REQ_free(request);
+	X509_free(cert);
+	return key;
+}
+
+bool smq_ca_time_ms(const ASN1_TIME *time, int64_t *ret_ms)
+{
+	struct tm tm;
+	if (ASN1_TIME_to_tm(time, &tm) != 1)
+		return false;
+	*ret_ms = (int64_t)timegm(&tm) * 1000;
+	return true;
+}
+
+/* RFC 5280, 4.1.2.5: UTCTime to 2049, GeneralizedTime after it; ASN1_TIME_adj chooses. */
+bool smq_ca_set_time(ASN1_TIME *time, int64_t ms) { return ASN1_TIME_adj(time, (time_t)(ms / 1000), 0, 0) != NULL; }
+
+bool smq_ca_set_serial(ASN1_INTEGER *to, const uint8_t serial[SMQ_SERIAL_LEN])
+{
+	BIGNUM *number = BN_bin2bn(serial, SMQ_SERIAL_LEN, NULL);
+	bool ok = number && BN_to_ASN1_INTEGER(number, to) != NULL;
+	BN_free(number);
+	return ok;
+}
+
+enum smq_curve smq_ca_curve_of(const EVP_PKEY *key)
+{
+	static const struct {
+		const char *group;
+		enum smq_curve curve;
+	} rows[] = { { "prime256v1", SMQ_P256 }, { "secp384r1", SMQ_P384 } };
+	char group[32];
+
+	if (EVP_PKEY_is_a(key, "ED25519"))
+		return SMQ_ED25519;
+	if (EVP_PKEY_is_a(key, "X25519"))
+		return SMQ_X25519;
+	if (!EVP_PKEY_is_a(key, "EC") ||
+	    EVP_PKEY_get_utf8_string_param(key, OSSL_PKEY_PARAM_GROUP_NAME, group, sizeof(group), NULL) != 1)
+		return 0;
+	for (size_t i = 0; i < SMQ_COUNT(rows); i++) {
+		if (strcmp(group, rows[i].group) == 0)
+			return rows[i].curve;
+	}
+	return 0;
+}
+
+const EVP_MD *smq_ca_digest_for(const EVP_PKEY *key)
+{
+	enum smq_curve curve = smq_ca_curve_of(key);
+	return curve == SMQ_ED25519 ? NULL : curve == SMQ_P384 ? EVP_sha384() : EVP_sha256();
+}

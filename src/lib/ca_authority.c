@@ -1,0 +1,273 @@
+/* Keys and certificates of the authorities themselves: the root, and the issuing one below it. */
+#include "lib/ca_authority.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/text.h"
+#include "lib/ca_log.h"
+
+enum { LINE_MAX_LEN = 512 };
+
+struct authority {
+	struct smq_pem key, cert;
+	uint8_t serial[SMQ_SERIAL_LEN];
+	int64_t from_ms, until_ms;
+};
+
+static void authority_free(struct authority *a)
+{
+	smq_pem_free(&a->key);
+	smq_pem_free(&a->cert);
+}
+
+/* Issuing authorities each have a name of their own, so that theirs and their lists are not mixed up. */
+static smq_err name_of(const char *realm, const struct authority *above, const uint8_t *serial, char ret_name[72])
+{
+	char hex[9];
+	smq_err err = smq_hex_encode(smq_span_of(serial, 4), hex, sizeof(hex));
+	if (above)
+		(void)snprintf(ret_name, 72, "%.45s issuing %s", realm, hex);
+	else
+		(void)snprintf(ret_name, 72, "%.55s root", realm);
+	return err;
+}
+
+/* Without one above it, it is a root. */
+static smq_err make(const char *realm, enum smq_curve curve, int days, const struct authority *above,
+		    struct authority *ret)
+{
+	char name[72];
+	int64_t now = smq_ca_now_ms();
+	struct smq_cert_template t = {
+		.common_name = name,
+		.not_before_ms = now - SMQ_CA_BACKDATE,
+		.not_after_ms = now + days * SMQ_CA_DAY,
+		.authority = true,
+		.path_len = above ? 0 : 1, /* one level of issuing authorities, for a root that is kept offline */
+		.key_usage = SMQ_KEY_USAGE_ISSUE,
+	};
+	smq_span none = { NULL, 0 };
+
+	if (above && t.not_after_ms > above->until_ms)
+		t.not_after_ms = above->until_ms;
+	if (above && t.not_before_ms < above->from_ms)
+		t.not_before_ms = above->from_ms;
+	smq_err err = smq_ca_new_serial(t.serial);
+	if (err == SMQ_OK)
+		err = name_of(realm, above, t.serial, name);
+	if (err == SMQ_OK)
+		err = smq_ca_make_key(curve, &ret->key);
+	if (err == SMQ_OK)
+		err = smq_ca_make_cert(&t, smq_pem_span(&ret->key), above ? smq_pem_span(&above->cert) : none,
+				       above ? smq_pem_span(&above->key) : none, &ret->cert);
+	memcpy(ret->serial, t.serial, sizeof(ret->serial));
+	ret->from_ms = t.not_before_ms;
+	ret->until_ms = t.not_after_ms;
+	return err;
+}
+
+static smq_err put_key(const char *made, const char *name, const struct authority *a, smq_span passphrase)
+{
+	struct smq_pem box = { NULL, 0 };
+	if (passphrase.len == 0)
+		return smq_ca_put_file(made, name, smq_pem_span(&a->key), 0600);
+	smq_err err = smq_ca_close_key(smq_pem_span(&a->key), passphrase, &box);
+	if (err == SMQ_OK)
+		err = smq_ca_put_file(made, name, smq_pem_span(&box), 0600);
+	smq_pem_free(&box);
+	return err;
+}
+
+/* The event of the issuing authority: by its serial it can be revoked. */
+static smq_err event_of(const struct authority *issuing, struct smq_ca_event *ret_event)
+{
+	struct smq_ca_event e = { .kind = SMQ_CA_AUTHORITY, .issued = { .name = "issuing" } };
+	uint8_t hash[SMQ_HASH_LEN];
+	smq_err err = smq_ca_fingerprint(smq_pem_span(&issuing->cert), hash);
+	if (err == SMQ_OK)
+		err =
+		    smq_hex_encode(smq_span_of(hash, sizeof(hash)), e.issued.fingerprint, sizeof(e.issued.fingerprint));
+	if (err == SMQ_OK)
+		err = smq_hex_encode(smq_span_of(issuing->serial, SMQ_SERIAL_LEN), e.issued.serial, 33);
+	e.issued.issued_ms = e.when_ms = smq_ca_now_ms();
+	e.issued.not_before_ms = issuing->from_ms;
+	e.issued.not_after_ms = issuing->until_ms;
+	if (err == SMQ_OK)
+		*ret_event = e;
+	return err;
+}
+
+/* issuers/SERIAL, whole or not at all; its line in the log first. */
+static smq_err put_issuing(const char *dir, const struct authority *issuing, smq_span passphrase, int log,
+			   const struct smq_ca_event *e)
+{
+	char name[64];
+	char path[SMQ_PATH_MAX];
+	char made[SMQ_PATH_MAX];
+	(void)snprintf(name, sizeof(name), "issuers/%s", e->issued.serial);
+	smq_err err = smq_path_join(dir, name, path);
+	if (err == SMQ_OK)
+		err = smq_ca_make_beside(path, made);
+	if (err != SMQ_OK)
+		return err;
+	err = smq_ca_put_file(made, "issuing.crt", smq_pem_span(&issuing->cert), 0644);
+	if (err == SMQ_OK)
+		err = put_key(made, "issuing.key", issuing, passphrase);
+	if (err == SMQ_OK && log >= 0)
+		err = smq_ca_log_append(log, e, 1, smq_ca_why(), SMQ_WHY_MAX);
+	if (err == SMQ_OK)
+		err = smq_ca_appear(made, path);
+	if (err != SMQ_OK)
+		smq_dir_remove(made);
+	return err;
+}
+
+/* A first list of the root's, so that its key can be taken away at once. */
+static smq_err put_root_list(const char *made, const struct authority *root)
+{
+	int64_t now = smq_ca_now_ms();
+	struct smq_pem crl = { NULL, 0 };
+	smq_err err = smq_ca_make_crl(smq_pem_span(&root->cert), smq_pem_span(&root->key), NULL, 0, 1,
+				      now - SMQ_CA_BACKDATE, now + SMQ_CA_ROOT_CRL_HOURS * SMQ_CA_HOUR, &crl);
+	if (err == SMQ_OK)
+		err = smq_ca_put_file(made, "root-crl.pem", smq_pem_span(&crl), 0644);
+	smq_pem_free(&crl);
+	return err;
+}
+
+static smq_err put_all(const char *made, const struct authority *root, const struct authority *issuing,
+		       smq_span passphrase)
+{
+	struct smq_ca_event e;
+	char line[LINE_MAX_LEN];
+	char path[SMQ_PATH_MAX];
+	size_t len = 0;
+	smq_err err = smq_ca_put_file(made, "root.crt", smq_pem_span(&root->cert), 0644);
+	if (err == SMQ_OK)
+		err = put_key(made, "root.key", root, passphrase);
+	if (err == SMQ_OK && issuing->cert.len > 0) {
+		err = smq_path_join(made, "issuers", path);
+		if (err == SMQ_OK && mkdir(path, 0700) != 0)
+			err = smq_err_of_errno(errno);
+		if (err == SMQ_OK)
+			err = event_of(issuing, &e);
+		if (err == SMQ_OK)
+			err = put_issuing(made, issuing, passphrase, -1, &e);
+		if (err == SMQ_OK)
+			err = put_root_list(made, root);
+		if (err == SMQ_OK)
+			len = smq_ca_log_line(&e, line, sizeof(line));
+	}
+	return err == SMQ_OK ? smq_ca_put_file(made, "issued.log", smq_span_of((const uint8_t *)line, len), 0600) : err;
+}
+
+smq_err smq_ca_make_authorities(const char *made, const struct smq_realm_settings *settings,
+				const struct smq_ca_init_options *o)
+{
+	struct authority root = { .from_ms = 0 };
+	struct authority issuing = { .from_ms = 0 };
+	struct smq_file_bytes passphrase = { NULL, 0 };
+	enum smq_curve curve = o->curve ? o->curve : SMQ_P256;
+	smq_err err = SMQ_OK;
+
+	if (o->passphrase_file)
+		err = smq_passphrase_read(o->passphrase_file, &passphrase, smq_ca_why(), SMQ_WHY_MAX);
+	if (err == SMQ_OK)
+		err = make(settings->realm, curve, o->days ? o->days : SMQ_CA_ROOT_DAYS, NULL, &root);
+	if (err == SMQ_OK && o->issuing)
+		err = make(settings->realm, curve, SMQ_CA_ISSUING_DAYS, &root, &issuing);
+	if (err == SMQ_OK)
+		err = put_all(made, &root, &issuing, smq_file_span(&passphrase));
+	authority_free(&root);
+	authority_free(&issuing);
+	smq_file_bytes_free(&passphrase);
+	return err;
+}
+
+/* ---- another issuing authority ---- */
+
+static smq_err read_root(const struct smq_ca_dir *ca, const char *passphrase_file, struct authority *ret_root)
+{
+	smq_span cert = smq_file_span(&ca->root);
+	smq_err err = smq_ca_dir_key(ca, "", passphrase_file, &ret_root->key);
+	if (err == SMQ_ERR_NOT_FOUND)
+		return smq_ca_because(err, "%s/root.key: is not here; bring it back for this", ca->dir);
+	if (err == SMQ_OK)
+		err = smq_ca_validity(cert, &ret_root->from_ms, &ret_root->until_ms);
+	if (err != SMQ_OK)
+		return err;
+	if (ret_root->until_ms <= smq_ca_now_ms())
+		return smq_ca_because(SMQ_ERR_CERT_EXPIRED, "%s/root.crt: expired", ca->dir);
+	ret_root->cert.p = malloc(cert.len);
+	if (!ret_root->cert.p)
+		return SMQ_ERR_NO_MEMORY;
+	memcpy(ret_root->cert.p, cert.p, cert.len);
+	ret_root->cert.len = cert.len;
+	return SMQ_OK;
+}
+
+static smq_err make_issuers(const struct smq_ca_dir *ca)
+{
+	char path[SMQ_PATH_MAX];
+	smq_err err = smq_path_join(ca->dir, "issuers", path);
+	if (err == SMQ_OK && mkdir(path, 0700) != 0 && errno != EEXIST)
+		err = smq_ca_because(smq_err_of_errno(errno), "%s: %s", path, strerror(errno));
+	return err;
+}
+
+static smq_err rollover(struct smq_ca_dir *ca, const struct smq_ca_rollover_options *o,
+			struct smq_ca_issued *ret_issued)
+{
+	struct authority root = { .from_ms = 0 };
+	struct authority issuing = { .from_ms = 0 };
+	struct smq_file_bytes passphrase = { NULL, 0 };
+	struct smq_ca_event e;
+	char path[SMQ_PATH_MAX];
+	smq_err err = read_root(ca, o->passphrase_file, &root);
+	if (err == SMQ_OK && o->passphrase_file)
+		err = smq_passphrase_read(o->passphrase_file, &passphrase, smq_ca_why(), SMQ_WHY_MAX);
+	if (err == SMQ_OK)
+		err = make(ca->settings.realm, o->curve ? o->curve : SMQ_P256, o->days ? o->days : SMQ_CA_ISSUING_DAYS,
+			   &root, &issuing);
+	if (err == SMQ_OK)
+		err = event_of(&issuing, &e);
+	if (err == SMQ_OK)
+		err = make_issuers(ca);
+	if (err == SMQ_OK && smq_path_join(ca->dir, "root-crl.pem", path) == SMQ_OK && access(path, F_OK) != 0)
+		err = put_root_list(ca->dir, &root);
+	if (err == SMQ_OK)
+		err = put_issuing(ca->dir, &issuing, smq_file_span(&passphrase), ca->log, &e);
+	if (err == SMQ_OK)
+		*ret_issued = e.issued;
+	authority_free(&root);
+	authority_free(&issuing);
+	smq_file_bytes_free(&passphrase);
+	return err;
+}
+
+smq_err smq_ca_rollover(const char *dir, const struct smq_ca_rollover_options *options,
+			struct smq_ca_issued *ret_issued, const char **ret_why)
+{
+	static const struct smq_ca_rollover_options defaults;
+	const struct smq_ca_rollover_options *o = options ? options : &defaults;
+	struct smq_ca_dir ca;
+	smq_ca_begin(ret_why);
+	if (o->days < 0 || o->days > SMQ_CA_DAYS_MAX)
+		return smq_ca_because(SMQ_ERR_USAGE, "an issuing authority is valid for 1 to 36500 days");
+	if (!smq_ca_authority_curve(o->curve))
+		return smq_ca_because(SMQ_ERR_USAGE, "an authority's key is of P-256, P-384 or Ed25519");
+	smq_err err = smq_ca_dir_open(dir, &ca);
+	if (err == SMQ_OK)
+		err = rollover(&ca, o, ret_issued);
+	smq_ca_dir_close(&ca);
+	return smq_ca_finish(err);
+}
+
+bool smq_ca_authority_curve(enum smq_curve curve)
+{
+	return curve == 0 || curve == SMQ_P256 || curve == SMQ_P384 || curve == SMQ_ED25519;
+}

@@ -1,0 +1,249 @@
+/* A CA's directory opened, directories that appear whole, and the text that says what is wrong. */
+#include "lib/ca_dir.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <sealmq/client.h>
+
+#include "base/text.h"
+#include "lib/ca_log.h"
+
+static _Thread_local char why[SMQ_WHY_MAX];
+
+char *smq_ca_why(void) { return why; }
+
+void smq_ca_begin(const char **ret_why)
+{
+	why[0] = 0;
+	if (ret_why)
+		*ret_why = why;
+}
+
+smq_err smq_ca_because(smq_err err, const char *format, ...)
+{
+	char raw[SMQ_PATH_MAX + SMQ_WHY_MAX];
+	va_list args;
+	va_start(args, format);
+	(void)vsnprintf(raw, sizeof(raw), format, args);
+	va_end(args);
+	return smq_because(err, why, sizeof(why), "%s", raw);
+}
+
+smq_err smq_ca_finish(smq_err err)
+{
+	return err != SMQ_OK && !why[0] ? smq_ca_because(err, "%s", smq_err_text(err)) : err;
+}
+
+int64_t smq_ca_now_ms(void)
+{
+	struct timespec ts;
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (int64_t)ts.tv_sec * SMQ_CA_SECOND;
+}
+
+static smq_err draw(uint8_t *room, size_t len)
+{
+	const struct smq_random *random = smq_random_system();
+	return random->fill(random->self, smq_mspan_of(room, len));
+}
+
+smq_err smq_ca_new_serial(uint8_t ret_serial[SMQ_SERIAL_LEN])
+{
+	smq_err err = draw(ret_serial, SMQ_SERIAL_LEN);
+	ret_serial[0] = (uint8_t)((ret_serial[0] & 0x7f) | 0x40); /* positive, and always 16 bytes long */
+	return err;
+}
+
+smq_err smq_ca_make_beside(const char *path, char ret_made[SMQ_PATH_MAX])
+{
+	uint8_t random[4];
+	char hex[9];
+	smq_err err = draw(random, sizeof(random));
+	if (err == SMQ_OK)
+		err = smq_hex_encode(smq_span_of(random, sizeof(random)), hex, sizeof(hex));
+	if (err != SMQ_OK)
+		return err;
+	if (snprintf(ret_made, SMQ_PATH_MAX, "%s.new-%s", path, hex) >= SMQ_PATH_MAX)
+		return smq_ca_because(SMQ_ERR_TOO_LARGE, "%s: the path is too long", path);
+	if (mkdir(ret_made, 0700) != 0)
+		return smq_ca_because(smq_err_of_errno(errno), "%s: %s", ret_made, strerror(errno));
+	return SMQ_OK;
+}
+
+smq_err smq_ca_put_file(const char *dir, const char *name, smq_span bytes, mode_t mode)
+{
+	char path[SMQ_PATH_MAX];
+	smq_err err = smq_path_join(dir, name, path);
+	return err == SMQ_OK ? smq_file_create(path, bytes, mode, why, sizeof(why)) : err;
+}
+
+smq_err smq_ca_appear(const char *made, const char *path)
+{
+	char parent[SMQ_PATH_MAX];
+	char *slash;
+	smq_err err = smq_dir_sync(made);
+
+	if (err != SMQ_OK)
+		return err;
+	if (rename(made, path) != 0) {
+		err = errno == ENOTDIR ? SMQ_ERR_EXISTS : smq_err_of_errno(errno);
+		return smq_ca_because(err, "%s: %s", path, err == SMQ_ERR_EXISTS ? "exists already" : strerror(errno));
+	}
+	(void)snprintf(parent, sizeof(parent), "%s", path);
+	slash = strrchr(parent, '/');
+	if (slash)
+		slash[slash == parent ? 1 : 0] = 0;
+	return smq_dir_sync(slash ? parent : ".");
+}
+
+/* ---- the directory ---- */
+
+static smq_err read_file(const char *dir, const char *name, bool secret, struct smq_file_bytes *ret_bytes)
+{
+	char path[SMQ_PATH_MAX];
+	smq_err err = smq_path_join(dir, name, path);
+	return err == SMQ_OK ? smq_file_read(path, secret, ret_bytes, why, sizeof(why)) : err;
+}
+
+static smq_err read_settings(struct smq_ca_dir *ca)
+{
+	char path[SMQ_PATH_MAX];
+	smq_err err = smq_path_join(ca->dir, "realm.yaml", path);
+	return err == SMQ_OK ? smq_realm_yaml_load(path, &ca->settings, why, sizeof(why)) : err;
+}
+
+/* Where an authority's files lie below the CA's directory. */
+static void name_of(const char *serial, const char *what, char ret_name[80])
+{
+	if (*serial)
+		(void)snprintf(ret_name, 80, "issuers/%.32s/issuing.%s", serial, what);
+	else
+		(void)snprintf(ret_name, 80, "root.%s", what);
+}
+
+struct newest {
+	const char *dir;
+	char serial[33];
+};
+
+/* The last one that the log has and that is there; a crash may have kept one from getting its name. */
+static void look_at(void *self, const struct smq_ca_event *e)
+{
+	struct newest *n = self;
+	char path[SMQ_PATH_MAX];
+	char name[80];
+	struct stat st;
+	if (e->kind != SMQ_CA_AUTHORITY)
+		return;
+	name_of(e->issued.serial, "crt", name);
+	if (smq_path_join(n->dir, name, path) == SMQ_OK && lstat(path, &st) == 0)
+		memcpy(n->serial, e->issued.serial, sizeof(n->serial));
+}
+
+static smq_err read_issuer(struct smq_ca_dir *ca)
+{
+	struct newest n = { .dir = ca->dir };
+	smq_err err = smq_ca_log_read(ca->dir, "authority\t", look_at, &n, why, sizeof(why));
+	if (err != SMQ_OK || !n.serial[0])
+		return err;
+	memcpy(ca->issuer_serial, n.serial, sizeof(ca->issuer_serial));
+	return smq_ca_dir_cert(ca, n.serial, &ca->issuer);
+}
+
+smq_err smq_ca_dir_open(const char *dir, struct smq_ca_dir *ca)
+{
+	*ca = (struct smq_ca_dir){ .dir = dir, .log = -1 };
+	smq_err err = smq_ca_log_open(dir, &ca->log, why, sizeof(why));
+	if (err == SMQ_OK)
+		err = read_settings(ca);
+	if (err == SMQ_OK)
+		err = smq_ca_dir_cert(ca, "", &ca->root);
+	return err == SMQ_OK ? read_issuer(ca) : err;
+}
+
+void smq_ca_dir_close(struct smq_ca_dir *ca)
+{
+	if (ca->log >= 0)
+		close(ca->log);
+	smq_file_bytes_free(&ca->root);
+	smq_file_bytes_free(&ca->issuer);
+}
+
+smq_span smq_ca_dir_issuer(const struct smq_ca_dir *ca)
+{
+	return ca->issuer.len > 0 ? smq_file_span(&ca->issuer) : smq_file_span(&ca->root);
+}
+
+smq_err smq_ca_dir_chain(const struct smq_ca_dir *ca, smq_span cert, struct smq_pem *ret_chain)
+{
+	uint8_t *p = malloc(cert.len + ca->issuer.len + 1);
+	if (!p)
+		return SMQ_ERR_NO_MEMORY;
+	memcpy(p, cert.p, cert.len);
+	if (ca->issuer.len > 0)
+		memcpy(p + cert.len, ca->issuer.p, ca->issuer.len);
+	*ret_chain = (struct smq_pem){ .p = p, .len = cert.len + ca->issuer.len };
+	return SMQ_OK;
+}
+
+smq_err smq_ca_dir_cert(const struct smq_ca_dir *ca, const char *serial, struct smq_file_bytes *ret_cert)
+{
+	char name[80];
+	int64_t from;
+	int64_t until;
+	name_of(serial, "crt", name);
+	smq_err err = read_file(ca->dir, name, false, ret_cert);
+	if (err == SMQ_OK && smq_ca_validity(smq_file_span(ret_cert), &from, &until) != SMQ_OK)
+		err = smq_ca_because(SMQ_ERR_CORRUPT, "%s/%s: not a certificate in PEM", ca->dir, name);
+	return err;
+}
+
+static smq_err open_key(const struct smq_ca_dir *ca, const char *name, smq_span text, smq_span passphrase,
+			struct smq_pem *ret_key)
+{
+	smq_err err = smq_ca_open_key(text, passphrase, ret_key);
+	if (err == SMQ_ERR_OPEN && passphrase.len == 0)
+		return smq_ca_because(SMQ_ERR_USAGE, "%s/%s: is encrypted; --passphrase-file FILE opens it", ca->dir,
+				      name);
+	if (err == SMQ_ERR_OPEN)
+		return smq_ca_because(err, "%s/%s: the passphrase does not open it", ca->dir, name);
+	if (err != SMQ_OK)
+		return smq_ca_because(SMQ_ERR_CORRUPT, "%s/%s: does not read as a private key in PEM", ca->dir, name);
+	return SMQ_OK;
+}
+
+smq_err smq_ca_dir_key(const struct smq_ca_dir *ca, const char *serial, const char *passphrase_file,
+		       struct smq_pem *ret_key)
+{
+	struct smq_file_bytes text = { NULL, 0 };
+	struct smq_file_bytes passphrase = { NULL, 0 };
+	char name[80];
+	name_of(serial, "key", name);
+	smq_err err = read_file(ca->dir, name, true, &text);
+
+	if (err == SMQ_OK && passphrase_file)
+		err = smq_passphrase_read(passphrase_file, &passphrase, why, sizeof(why));
+	if (err == SMQ_OK)
+		err = open_key(ca, name, smq_file_span(&text), smq_file_span(&passphrase), ret_key);
+	smq_file_bytes_free(&text);
+	smq_file_bytes_free(&passphrase);
+	return err;
+}
+
+smq_err smq_ca_dir_crl(const struct smq_ca_dir *ca, struct smq_file_bytes *ret_crl)
+{
+	char path[SMQ_PATH_MAX];
+	smq_err err = smq_path_join(ca->dir, "crl.pem", path);
+	if (err == SMQ_OK)
+		err = smq_file_read_most(path, false, SMQ_CRL_FILE_MAX, ret_crl, why, sizeof(why));
+	if (err != SMQ_ERR_NOT_FOUND)
+		return err;
+	why[0] = 0;
+	*ret_crl = (struct smq_file_bytes){ NULL, 0 };
+	return SMQ_OK;
+}
