@@ -80,6 +80,7 @@ struct smq_message {
 	int64_t age_ms;       /* since the sender sealed it, by both clocks; SMQ_NO_AGE if it carries no time stamp */
 	uint64_t open_ns;     /* time taken to open it */
 	uint64_t missing;     /* messages of this sender that should have come between the last one and this */
+	bool repeated;        /* delivered before in this process's life (only with options.repeats) */
 };
 #define SMQ_NO_SLOT UINT64_MAX
 #define SMQ_NO_AGE INT64_MIN
@@ -200,12 +201,24 @@ struct smq_client_options {
 	const char *outbox_file;  /* SQLite; NULL: the queue lives in memory */
 	size_t queue_max;         /* messages waiting for a connection or a session; default 10,000 */
 
+	/*
+	 * For whoever stores what he receives. before_ack: acknowledgements to the broker are held back until it has
+	 * returned SMQ_OK; it is called once for all messages that came in one go (up to some hundred), after
+	 * on_message. On any other answer nothing is acknowledged, the connection ends, and after the usual back-off
+	 * the broker sends it all again: with clean_start false, a client_id of one's own, and QoS 1.
+	 * repeats: what was delivered before is delivered again, rather than refused as a replay, and no replay floors
+	 * are kept; the caller keeps (sender, group, epoch, slot, boot_id, counter) unique, durably. Groups only:
+	 * the keys of sessions do not outlive the process, and their messages cannot come again.
+	 */
+	bool repeats;
+
 	/* callbacks; NULL where not wanted */
 	void *self;
 	void (*on_connect)(void *self, int reason, bool session_present);
 	void (*on_disconnect)(void *self, smq_err err, int reason, bool will_retry);
 	void (*on_message)(void *self, const struct smq_message *message);
 	void (*on_refused)(void *self, const struct smq_refusal *refusal);
+	smq_err (*before_ack)(void *self); /* see above */
 	/* reason: MQTT 5 reason code, >= 128 refused; 0 for MQTT 3.1.1 and QoS 0 */
 	void (*on_published)(void *self, uint64_t ticket, smq_err err, int reason);
 	void (*on_subscribed)(void *self, int id, const int *reasons, size_t count);

@@ -505,6 +505,12 @@ static void on_message(void *self, const struct smq_mqtt_message *m)
 		flush(g);
 }
 
+static smq_err before_ack(void *self)
+{
+	const struct smq_messenger *g = self;
+	return g->o->before_ack(g->o->self);
+}
+
 /* ---- the connection ---- */
 
 static void subscribe_control(struct smq_messenger *g)
@@ -623,6 +629,7 @@ struct smq_transport_events smq_messenger_events(struct smq_messenger *g)
 		.connected = on_connected,
 		.disconnected = on_disconnected,
 		.message = on_message,
+		.before_ack = g->o->before_ack ? before_ack : NULL,
 		.published = on_published,
 		.subscribed = on_subscribed,
 		.unsubscribed = on_unsubscribed,

@@ -28,6 +28,9 @@ struct smq_transport_events {
 	 * The transport tries again on its own unless disconnect() was called. */
 	void (*disconnected)(void *self, smq_err err, int reason);
 	void (*message)(void *self, const struct smq_mqtt_message *message);
+	/* NULL: messages are acknowledged as they come. Else acknowledgements are held until this, called after the
+	 * messages of one service(), answers SMQ_OK; anything else ends the connection without them. */
+	smq_err (*before_ack)(void *self);
 	/* A publish is done: QoS 0 written to the socket, QoS 1 and 2 acknowledged. reason >= 128: refused;
 	 * SMQ_PUBLISHED_NEVER: the connection ended before a QoS 0 message was written (comes before disconnected). */
 	void (*published)(void *self, int id, int reason);

@@ -13,6 +13,8 @@
 #include "cli/cmd_group.h"
 #include "cli/cmd_inspect.h"
 #include "cli/cmd_pub.h"
+#include "cli/cmd_query.h"
+#include "cli/cmd_record.h"
 #include "cli/cmd_simulate.h"
 #include "cli/cmd_sub.h"
 #include "cli/command.h"
@@ -23,6 +25,8 @@
 const struct command commands[] = {
 	{ "pub", "Messages", "publish messages, sealed end to end", cmd_pub },
 	{ "sub", "Messages", "subscribe to topics and print what opens", cmd_sub },
+	{ "record", "Messages", "store what opens and is as declared, the rest in quarantine", cmd_record },
+	{ "query", "Messages", "ask a store of records: latest, range, counts, plots", cmd_query },
 	{ "ca", "Realm", "a realm's authority: issue, renew, revoke", cmd_ca },
 	{ "group", "Realm", "make the key of a static group", cmd_group },
 	{ "broker", "Realm", "make, run and check a hardened broker for the realm", cmd_broker },

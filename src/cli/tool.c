@@ -179,8 +179,13 @@ static bool open_realm(struct tool *t)
 
 bool tool_start(struct tool *t, bool publishing, int argc, char **argv)
 {
+	return tool_start_as(t, publishing ? "sealmq pub" : "sealmq sub", publishing, argc, argv);
+}
+
+bool tool_start_as(struct tool *t, const char *name, bool publishing, int argc, char **argv)
+{
 	const char *why = "";
-	*t = (struct tool){ .publishing = publishing, .report = { .tool = publishing ? "sealmq pub" : "sealmq sub" } };
+	*t = (struct tool){ .publishing = publishing, .report = { .tool = name } };
 	settings_init(&t->s);
 	bool ok = read_settings(t, argc, argv, &why);
 	if (ok && (t->s.help || t->s.version)) {

@@ -204,11 +204,27 @@ static smq_err save_ahead(const struct smq_group *g, struct smq_group_life *l, u
 
 /* ---- opening ---- */
 
+/* The window serves the count of gaps alone. */
+static smq_err open_again(struct smq_group_life *l, const struct smq_sealed *s, smq_span topic, smq_mspan room,
+			  struct smq_group_opened *o)
+{
+	struct smq_replay window = l->opener.replay;
+	l->opener.replay = (struct smq_replay){ 0 };
+	smq_err err = smq_open(&l->opener, s, topic, room, &o->len, &o->missing);
+	l->opener.replay = window;
+	if (err != SMQ_OK)
+		return err;
+	o->repeated = smq_replay_check(&l->opener.replay, s->counter) != SMQ_OK;
+	o->missing = o->repeated ? 0 : smq_replay_commit(&l->opener.replay, s->counter);
+	return SMQ_OK;
+}
+
 static smq_err open_known(struct smq_group *g, struct smq_group_life *l, const struct smq_sealed *s, smq_span topic,
 			  int64_t mono_ms, smq_mspan room, struct smq_group_opened *o)
 {
 	struct smq_replay before = l->opener.replay;
-	smq_err err = smq_open(&l->opener, s, topic, room, &o->len, &o->missing);
+	smq_err err =
+	    g->repeats ? open_again(l, s, topic, room, o) : smq_open(&l->opener, s, topic, room, &o->len, &o->missing);
 	if (err != SMQ_OK)
 		return err;
 	err = save_ahead(g, l, s->counter, mono_ms);

@@ -42,6 +42,7 @@ struct smq_group {
 	const struct smq_crypto *crypto;
 	const struct smq_group_file *file;
 	const struct smq_group_windows *windows; /* NULL: not kept, for tests and inspection */
+	bool repeats; /* what was opened before opens again: the caller tells repeats apart, durably. Set after init */
 	struct smq_traffic_secret traffic;
 	bool may_seal;
 	struct smq_sealer sealer;
@@ -54,6 +55,7 @@ struct smq_group_opened {
 	const char *sender; /* from the group's file */
 	size_t len;
 	uint64_t missing;               /* newly skipped */
+	bool repeated;                  /* opened before; only where the group repeats */
 	const struct smq_seal_key *key; /* that it was sealed under; until the next call */
 };
 

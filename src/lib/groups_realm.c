@@ -81,6 +81,7 @@ static smq_err add_group(void *self, const char *path)
 		return err;
 	}
 	e->group.sealer.cose = g->cose;
+	e->group.repeats = g->options->repeats;
 	e->next = g->first;
 	g->first = e;
 	return SMQ_OK;
@@ -131,7 +132,7 @@ static smq_err load_all(struct groups *g, const char *realm_dir)
 static smq_err need_windows(struct groups *g, struct entry *e)
 {
 	struct smq_store *store;
-	if (e->with_windows)
+	if (e->with_windows || e->group.repeats)
 		return SMQ_OK;
 	smq_err err = smq_realm_store(g->keeper, &store);
 	if (err == SMQ_OK)
@@ -187,6 +188,7 @@ static void fill(struct entry *e, const struct smq_sealed *s, const struct smq_g
 	memcpy(m->boot_id, s->boot_id, sizeof(m->boot_id));
 	m->age_ms = s->has_stamp ? smq_stamp_age(s->stamp, now.unix_ms) : SMQ_NO_AGE;
 	m->missing = o->missing;
+	m->repeated = o->repeated;
 }
 
 static smq_err open_in(struct groups *g, struct entry *e, const struct smq_sealed *s, const char *topic,

@@ -64,6 +64,7 @@ struct transport {
 	smq_err ipv6_err; /* how IPv6's turn ended, SMQ_OK if it had none */
 	bool cut;         /* given up: the descriptor is shut down and waits in the library to be closed */
 	bool progress;    /* the library logged something: a packet came in or went out */
+	bool held;        /* messages came whose acknowledgements wait for before_ack */
 
 	/* Noted in callbacks, told when it is safe. */
 	bool connack, session_present;
@@ -370,6 +371,7 @@ static void on_message(struct mosquitto *m, void *self, const struct mosquitto_m
 		.properties = properties,
 		.property_count = count,
 	};
+	t->held = t->held || message->qos > 0;
 	if (t->events.message)
 		t->events.message(t->events.self, &out);
 	properties_free(properties, count);
@@ -554,6 +556,22 @@ static bool read_packets(struct transport *t)
 	return live(t);
 }
 
+/*
+ * The library queues an acknowledgement before it hands out the message. Told that threads are in use (settings.c) it
+ * leaves the queue to loop_write, which comes after this. What is queued when the connection ends is dropped by the library.
+ */
+static bool may_acknowledge(struct transport *t, bool up)
+{
+	bool held = t->held;
+	t->held = false;
+	if (!held || !t->events.before_ack)
+		return up;
+	smq_err err = t->events.before_ack(t->events.self);
+	if (err != SMQ_OK && up)
+		connection_over(t, err, 0);
+	return err == SMQ_OK && up;
+}
+
 static bool write_packets(struct transport *t)
 {
 	if (!mosquitto_want_write(t->m))
@@ -589,7 +607,7 @@ static void serve_connection(struct transport *t, bool readable, bool writable)
 		return;
 	if (t->tcp_up) {
 		bool handshake = t->s.tls && t->state == CONNECTING && t->now_ms >= t->tick_ms;
-		if ((readable || writable || handshake) && !read_packets(t))
+		if ((readable || writable || handshake) && !may_acknowledge(t, read_packets(t)))
 			return;
 		if (!write_packets(t))
 			return;

@@ -1,0 +1,28 @@
+/*
+ * The one schema of both record stores (FORMATS.md 7.2), and the questions that are asked of it.
+ *
+ * Migrations are numbered from 1 and never change once released; a store runs those it has not had yet. In their text
+ * @id@, @bytes@ and @keyed@ stand for what the two dialects call differently. Parameters are $1 to $6 in both.
+ */
+#ifndef SMQ_APP_RECORD_SQL_H
+#define SMQ_APP_RECORD_SQL_H
+
+#include <sealmq/record.h>
+
+struct smq_record_dialect {
+	const char *id;    /* column type of a number that the database gives out */
+	const char *bytes; /* column type of bytes */
+	const char *keyed; /* table option: rows lie in the order of their primary key */
+};
+
+extern const int smq_record_migrations;
+/* The statements of migration `number`; to be freed. */
+SMQ_MUST_USE smq_err smq_record_migration(int number, const struct smq_record_dialect *dialect, char **ret_sql);
+
+enum smq_record_cell_kind smq_record_column_kind(enum smq_record_question question, size_t column);
+/* $1 sender or '', $2 type or '', $3 topic or '', $4 from ms, $5 to ms, $6 limit: each is used in every text. */
+const char *smq_record_question_sql(enum smq_record_question question);
+size_t smq_record_column_count(enum smq_record_question question);
+const char *smq_record_column_name(enum smq_record_question question, size_t column);
+
+#endif

@@ -1,0 +1,252 @@
+/* Looking at messages, and handing them to the store. */
+#include "app/recorder.h"
+
+#include <stdlib.h>
+
+enum { ROOM_STEP = 4096, REFUSALS_MAX = 4096 };
+
+/* Messages that did not open, alike but for their counters, until the next commit. Names are claimed: kept short. */
+struct junk {
+	char sender[65];
+	char topic[129];
+	smq_err reason;
+	uint64_t times;
+	int64_t received_ms;
+};
+
+struct smq_record_book {
+	struct smq_record_book_config config;
+	struct smq_record_counts counts;
+	uint8_t *room;
+	size_t room_len;
+	struct smq_record_result result;
+	smq_err failed; /* of the open batch */
+	bool open;      /* something waits for a commit */
+	struct junk *junk;
+	size_t junk_count, junk_max;
+};
+
+static bool need_room(struct smq_record_book *b, size_t len)
+{
+	if (len <= b->room_len)
+		return true;
+	size_t want = (len + ROOM_STEP - 1) / ROOM_STEP * ROOM_STEP;
+	uint8_t *room = realloc(b->room, want);
+	if (!room)
+		return false;
+	b->room = room;
+	b->room_len = want;
+	return true;
+}
+
+static void note(struct smq_record_book *b, smq_err err)
+{
+	b->open = true;
+	if (b->failed == SMQ_OK)
+		b->failed = err;
+}
+
+static struct smq_record_key key_of(const struct smq_message *m)
+{
+	return (struct smq_record_key){
+		.sender = m->sender,
+		.group = m->group ? m->group : "",
+		.epoch = m->epoch,
+		.slot = m->slot,
+		.counter = m->counter,
+		.boot_id = m->boot_id,
+	};
+}
+
+/* A word for messages that are as declared, but whose sender is not proven; NULL where that is all right. */
+static const char *lacks_proof(const struct smq_record_book *b, const struct smq_message *m)
+{
+	return b->config.options->require_proof && m->proof != SMQ_PROOF_PROVEN ? "not-proven" : NULL;
+}
+
+static void quarantine(struct smq_record_book *b, const struct smq_message *m, int64_t now_ms)
+{
+	const struct smq_record_options *o = b->config.options;
+	const struct smq_quarantined what = {
+		.reason = b->result.reason,
+		.detail = b->result.detail,
+		.sender = m->sender,
+		.topic = m->mqtt.topic,
+		.counter = m->counter,
+	};
+	const struct smq_record_refused refused = {
+		.key = key_of(m),
+		.topic = m->mqtt.topic,
+		.received_ms = now_ms,
+		.reason = what.reason,
+		.detail = what.detail,
+		.raw = m->mqtt.payload,
+		.times = 1,
+	};
+	note(b, b->config.store.refuse(b->config.store.self, &refused));
+	if (o->on_quarantined && !m->repeated)
+		o->on_quarantined(o->self, &what);
+}
+
+static void store(struct smq_record_book *b, const struct smq_message *m, int64_t now_ms)
+{
+	const struct smq_record_row row = {
+		.key = key_of(m),
+		.topic = m->mqtt.topic,
+		.measured_ms = b->result.measured_ms,
+		.received_ms = now_ms,
+		.proof = m->proof,
+		.raw = m->mqtt.payload,
+		.readings = b->result.readings,
+		.reading_count = b->result.reading_count,
+	};
+	note(b, b->config.store.add(b->config.store.self, &row));
+}
+
+void smq_record_book_take(struct smq_record_book *b, const struct smq_message *m)
+{
+	int64_t now_ms = b->config.clock.now().unix_ms;
+	const struct smq_record_input input = {
+		.topic = m->mqtt.topic, .sender = m->sender, .payload = m->mqtt.payload, .now_ms = now_ms
+	};
+	if (b->failed != SMQ_OK)
+		return;
+	if (!need_room(b, m->mqtt.payload.len + 1)) {
+		note(b, SMQ_ERR_NO_MEMORY);
+		return;
+	}
+	smq_record_look(b->config.schema, &input, b->room, &b->result);
+	if (!b->result.reason)
+		b->result.reason = lacks_proof(b, m);
+	if (b->result.reason)
+		quarantine(b, m, now_ms);
+	else
+		store(b, m, now_ms);
+}
+
+/* ---- what did not open ---- */
+
+static void copy_cut(char *to, size_t room, const char *from)
+{
+	size_t len = strnlen(from, room - 1);
+	/* not in the middle of a character */
+	while (len > 0 && from[len] && ((uint8_t)from[len] & 0xc0) == 0x80)
+		len--;
+	memcpy(to, from, len);
+	to[len] = 0;
+}
+
+/* Where there are too many different ones the rest goes into one without names. */
+static struct junk *junk_for(struct smq_record_book *b, const struct smq_refusal *r)
+{
+	struct junk wanted = { .reason = r->reason };
+	copy_cut(wanted.sender, sizeof(wanted.sender), r->sender ? r->sender : "");
+	copy_cut(wanted.topic, sizeof(wanted.topic), r->topic);
+	for (size_t i = 0; i < b->junk_count; i++) {
+		const struct junk *j = &b->junk[i];
+		if (j->reason == wanted.reason && strcmp(j->sender, wanted.sender) == 0 &&
+		    strcmp(j->topic, wanted.topic) == 0)
+			return &b->junk[i];
+	}
+	if (b->junk_count == b->junk_max)
+		return &b->junk[b->junk_max - 1];
+	struct junk *j = &b->junk[b->junk_count++];
+	*j = wanted;
+	if (b->junk_count == b->junk_max)
+		j->sender[0] = j->topic[0] = 0;
+	return j;
+}
+
+void smq_record_book_refuse(struct smq_record_book *b, const struct smq_refusal *r)
+{
+	struct junk *j = junk_for(b, r);
+	j->times++;
+	j->received_ms = b->config.clock.now().unix_ms;
+	b->open = true;
+}
+
+static void hand_over_junk(struct smq_record_book *b)
+{
+	for (size_t i = 0; i < b->junk_count; i++) {
+		const struct junk *j = &b->junk[i];
+		const struct smq_record_refused refused = {
+			.key = { .sender = j->sender, .group = "" },
+			.topic = j->topic,
+			.received_ms = j->received_ms,
+			.reason = smq_err_name(j->reason),
+			.detail = "",
+			.times = j->times,
+		};
+		if (b->failed == SMQ_OK)
+			note(b, b->config.store.refuse(b->config.store.self, &refused));
+	}
+}
+
+/* ---- commit ---- */
+
+static uint64_t junk_times(const struct smq_record_book *b)
+{
+	uint64_t times = 0;
+	for (size_t i = 0; i < b->junk_count; i++)
+		times += b->junk[i].times;
+	return times;
+}
+
+smq_err smq_record_book_commit(struct smq_record_book *b)
+{
+	struct smq_record_committed done = { 0 };
+	if (!b->open)
+		return SMQ_OK;
+	hand_over_junk(b);
+	smq_err err = b->failed;
+	if (err == SMQ_OK)
+		err = b->config.store.commit(b->config.store.self, &done);
+	if (err != SMQ_OK) {
+		b->config.store.abandon(b->config.store.self);
+		b->counts.failed_commits++;
+	} else {
+		b->counts.stored += done.stored;
+		b->counts.repeated += done.repeated;
+		b->counts.quarantined += done.quarantined;
+		b->counts.refused += junk_times(b);
+		b->counts.commits++;
+	}
+	b->failed = SMQ_OK;
+	b->open = false;
+	b->junk_count = 0;
+	memset(b->junk, 0, b->junk_max * sizeof(b->junk[0]));
+	return err;
+}
+
+struct smq_record_counts smq_record_book_counts(const struct smq_record_book *b) { return b->counts; }
+
+const char *smq_record_book_why(const struct smq_record_book *b) { return b->config.store.why(b->config.store.self); }
+
+smq_err smq_record_book_new(const struct smq_record_book_config *config, struct smq_record_book **ret_book)
+{
+	struct smq_record_book *b = calloc(1, sizeof(*b));
+	uint64_t max = config->options->refusals_max;
+	if (!b)
+		return SMQ_ERR_NO_MEMORY;
+	b->junk_max = max < 1 ? 1 : max > REFUSALS_MAX ? REFUSALS_MAX : (size_t)max;
+	b->junk = calloc(b->junk_max, sizeof(b->junk[0]));
+	if (!b->junk) {
+		free(b);
+		return SMQ_ERR_NO_MEMORY;
+	}
+	b->config = *config;
+	*ret_book = b;
+	return SMQ_OK;
+}
+
+void smq_record_book_free(struct smq_record_book *b)
+{
+	if (!b)
+		return;
+	smq_err err = smq_record_book_commit(b);
+	(void)err; /* what is not stored was not acknowledged */
+	b->config.store.free(b->config.store.self);
+	free(b->room);
+	free(b->junk);
+	free(b);
+}

@@ -1,0 +1,166 @@
+/* Recorders and questions on real stores: which one a text names, the schema's file, the clock. */
+#include <sealmq/record.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "adapters/config_yaml/record_yaml.h"
+#include "adapters/records_sqlite/records_sqlite.h"
+#include "app/record_sql.h"
+#include "app/recorder.h"
+
+#define WEEK_S 604800u
+
+struct smq_recorder {
+	struct smq_record_options options;
+	struct smq_record_schema schema;
+	struct smq_record_book *book;
+};
+
+static _Thread_local char why_text[768];
+
+static smq_err because(smq_err err, const char **ret_why, const char *what, const char *detail)
+{
+	snprintf(why_text, sizeof(why_text), "%.200s%s%.500s", what, *detail ? ": " : "", detail);
+	if (ret_why)
+		*ret_why = why_text;
+	return err;
+}
+
+static struct smq_now now(void)
+{
+	struct timespec mono, real;
+	clock_gettime(CLOCK_MONOTONIC, &mono);
+	clock_gettime(CLOCK_REALTIME, &real);
+	return (struct smq_now){ (int64_t)mono.tv_sec * 1000 + mono.tv_nsec / 1000000,
+				 (int64_t)real.tv_sec * 1000 + real.tv_nsec / 1000000 };
+}
+
+static bool is_postgres(const char *store)
+{
+	return strncmp(store, "postgres://", 11) == 0 || strncmp(store, "postgresql://", 13) == 0;
+}
+
+/* A URL may hold a password: it is never shown. */
+static smq_err open_store(const char *store, bool writes, struct smq_record_store *ret_store, const char **ret_why)
+{
+	if (!store || !*store)
+		return because(SMQ_ERR_USAGE, ret_why, "no store is named: a file, or postgres://...", "");
+	if (is_postgres(store))
+		return because(SMQ_ERR_UNSUPPORTED, ret_why, "this build has no PostgreSQL", "");
+	smq_err err = smq_records_sqlite_open(store, writes, ret_store);
+	return err == SMQ_OK ? SMQ_OK : because(err, ret_why, store, smq_err_text(err));
+}
+
+void smq_record_options_init(struct smq_record_options *o) { *o = (struct smq_record_options){ .refusals_max = 64 }; }
+
+static smq_err load_schema(struct smq_recorder *r, const char **ret_why)
+{
+	smq_record_schema_init(&r->schema);
+	if (!r->options.schema_file)
+		return SMQ_OK;
+	smq_err err = smq_record_yaml_load(r->options.schema_file, &r->schema, why_text, sizeof(why_text));
+	if (err != SMQ_OK && ret_why)
+		*ret_why = why_text;
+	return err;
+}
+
+smq_err smq_recorder_open(const struct smq_record_options *options, smq_recorder **ret_recorder, const char **ret_why)
+{
+	struct smq_recorder *r = calloc(1, sizeof(*r));
+	struct smq_record_store store;
+	if (!r)
+		return because(SMQ_ERR_NO_MEMORY, ret_why, "out of memory", "");
+	r->options = *options;
+	smq_err err = load_schema(r, ret_why);
+	if (err == SMQ_OK)
+		err = open_store(options->store, true, &store, ret_why);
+	if (err == SMQ_OK) {
+		const struct smq_record_book_config config = {
+			.options = &r->options,
+			.schema = options->schema_file ? &r->schema : NULL,
+			.store = store,
+			.clock = { .now = now },
+		};
+		err = smq_record_book_new(&config, &r->book);
+		if (err != SMQ_OK) {
+			store.free(store.self);
+			because(err, ret_why, "out of memory", "");
+		}
+	}
+	if (err != SMQ_OK) {
+		smq_recorder_free(r);
+		return err;
+	}
+	*ret_recorder = r;
+	return SMQ_OK;
+}
+
+void smq_recorder_prepare(const smq_recorder *recorder, struct smq_client_options *options)
+{
+	(void)recorder;
+	options->repeats = true;
+	options->clean_start = false;
+	if (options->session_expiry_s == 0)
+		options->session_expiry_s = WEEK_S;
+}
+
+void smq_recorder_take(smq_recorder *recorder, const struct smq_message *message)
+{
+	smq_record_book_take(recorder->book, message);
+}
+
+void smq_recorder_refuse(smq_recorder *recorder, const struct smq_refusal *refusal)
+{
+	smq_record_book_refuse(recorder->book, refusal);
+}
+
+smq_err smq_recorder_commit(smq_recorder *recorder) { return smq_record_book_commit(recorder->book); }
+
+struct smq_record_counts smq_recorder_counts(const smq_recorder *recorder)
+{
+	return smq_record_book_counts(recorder->book);
+}
+
+const char *smq_recorder_why(const smq_recorder *recorder) { return smq_record_book_why(recorder->book); }
+
+void smq_recorder_free(smq_recorder *r)
+{
+	if (!r)
+		return;
+	smq_record_book_free(r->book);
+	smq_record_schema_done(&r->schema);
+	free(r);
+}
+
+/* ---- asking ---- */
+
+const char *smq_record_column(enum smq_record_question question, size_t column)
+{
+	return (unsigned)question < SMQ_RECORD_QUESTIONS && column < smq_record_column_count(question)
+		   ? smq_record_column_name(question, column)
+		   : NULL;
+}
+
+bool smq_record_time(const char *text, int64_t *ret_unix_ms)
+{
+	return smq_time_rfc3339(smq_span_str(text), ret_unix_ms);
+}
+
+smq_err smq_record_ask(const char *store, const struct smq_record_query *query, smq_record_row_fn on_row, void *self,
+		       const char **ret_why)
+{
+	struct smq_record_store s;
+	if ((unsigned)query->question >= SMQ_RECORD_QUESTIONS)
+		return because(SMQ_ERR_USAGE, ret_why, "no such question", "");
+	smq_err err = open_store(store, false, &s, ret_why);
+	if (err != SMQ_OK)
+		return err;
+	err = s.query(s.self, query, on_row, self);
+	if (err != SMQ_OK)
+		because(err, ret_why, smq_err_text(err), s.why(s.self));
+	s.free(s.self);
+	return err;
+}
