@@ -25,7 +25,7 @@ ALLOWED = {
 ALLOWED_APP = ALLOWED | {
     'calloc', 'free', 'malloc', 'realloc', 'strdup', 'strndup', '__strdup', 'abort',
     'snprintf', 'vsnprintf', '__snprintf_chk', '__vsnprintf_chk', '__errno_location',
-    'freelocale', 'newlocale', 'uselocale', 'strtod', 'strtod_l', 'strtol', 'strtoll', 'strtoul', 'strtoull',
+    'freelocale', 'newlocale', 'uselocale', 'localeconv', 'strtod', 'strtod_l', 'strtol', 'strtoll', 'strtoul', 'strtoull',
     '__isoc23_strtol', '__isoc23_strtoll', '__isoc23_strtoul', '__isoc23_strtoull', '__ctype_b_loc',
     '__tls_get_addr', 'strcat', '__strcat_chk', 'strcspn', 'strpbrk', 'strsep', 'strncat', 'strrchr', 'strspn', 'strstr', 'stpcpy', '__stpcpy_chk', 'strtok_r',
     'bsearch', 'qsort', 'gmtime_r', 'timegm',
