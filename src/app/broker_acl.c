@@ -27,17 +27,26 @@ static void add(struct text *t, const char *format, ...)
 	t->len += n > 0 ? (size_t)n : 0;
 }
 
-/* Below the control prefix, beside the key exchange: who may do what there. Those with no role named have all rows
- * without one; the key server's rows are added to them. */
+/* Below the control prefix, beside the key exchange: who may do what there (PROTOCOL.md 3.9, 7.2). %u is the member's
+ * own name. A key server has its rows besides those for everybody. */
 static const struct {
 	unsigned role; /* 0: everybody */
 	const char *access, *below;
 } control_rules[] = {
-	{ 0, "read", "g/#" },     /* groups: node messages and manifests, signed by the key server */
-	{ 0, "read", "ks/#" },    /* what the key server says */
-	{ 0, "write", "ks/r/#" }, /* what it is asked */
+	{ 0, "read", "g/#" },           /* groups: node messages, manifests, cards */
+	{ 0, "read", "ks/claim" },      /* which key server is there */
+	{ 0, "read", "ks/a/%u" },       /* what it answers */
+	{ 0, "write", "ks/q/%u" },      /* what it is asked */
+	{ 0, "read", "proof/group/#" }, /* checkpoints of senders: each writes its own */
+	{ 0, "read", "proof/to/%u/+" },
+	{ 0, "write", "proof/group/+/%u" },
+	{ 0, "write", "proof/to/+/%u" },
+	{ 0, "read", "cert/+" },
+	{ 0, "write", "cert/%u" },
 	{ SMQ_ROLE_KEYSERVER, "readwrite", "g/#" },
-	{ SMQ_ROLE_KEYSERVER, "readwrite", "ks/#" },
+	{ SMQ_ROLE_KEYSERVER, "readwrite", "ks/claim" },
+	{ SMQ_ROLE_KEYSERVER, "write", "ks/a/+" },
+	{ SMQ_ROLE_KEYSERVER, "read", "ks/q/+" },
 };
 
 /* The key-exchange topic with something in the place of {to}. */
@@ -59,18 +68,22 @@ static void add_head(struct text *t, const struct smq_broker_plan *p)
 	    "refused.\n\n"
 	    "# Sessions are called for on anybody's key-exchange topic, and heard on one's own and on the one for "
 	    "all.\n"
-	    "# Groups are the key server's to write; everybody may ask it. Nothing else below %s/ may be written or "
-	    "read.\n",
+	    "# Groups are the key server's to write; everybody may ask it, and proves what it sent. Nothing else below "
+	    "%s/\n# may be written or read.\n",
 	    p->realm, p->control_prefix);
 	if (strstr(p->keyex_topic, "{to}"))
 		add_keyex(t, "pattern read", p->keyex_topic, "%u");
 }
 
-static void add_control(struct text *t, const struct smq_broker_plan *p, unsigned roles)
+static void add_control(struct text *t, const struct smq_broker_plan *p, const struct smq_broker_member *m)
 {
 	for (size_t i = 0; i < SMQ_COUNT(control_rules); i++) {
-		if (control_rules[i].role == 0 || (control_rules[i].role & roles))
-			add(t, "topic %s %s/%s\n", control_rules[i].access, p->control_prefix, control_rules[i].below);
+		const char *below = control_rules[i].below;
+		const char *own = strstr(below, "%u");
+		int before = (int)(own ? (size_t)(own - below) : strlen(below));
+		if (control_rules[i].role == 0 || (control_rules[i].role & m->roles))
+			add(t, "topic %s %s/%.*s%s%s\n", control_rules[i].access, p->control_prefix, before, below,
+			    own ? m->name : "", own ? own + 2 : "");
 	}
 }
 
@@ -81,7 +94,7 @@ static void add_member(struct text *t, const struct smq_broker_plan *p, const st
 	add_keyex(t, shared ? "topic readwrite" : "topic write", p->keyex_topic, "+");
 	if (!shared)
 		add_keyex(t, "topic read", p->keyex_topic, "all");
-	add_control(t, p, m->roles);
+	add_control(t, p, m);
 	add(t, "topic write %s/%s/#\ntopic read %s/#\n", p->topics, m->name, p->topics);
 }
 

@@ -71,25 +71,22 @@ static void judge_pattern(const struct smq_judge *j, const struct rule *r)
 			       "a pattern without %%u is for everybody");
 }
 
-/* Topics where only the key server speaks. Members' questions to it lie among them. */
+/* Topics where only the key server speaks. */
 static void judge_control(const struct smq_judge *j, const struct rule *r, const char *prefix)
 {
-	char topic[FILTER_LEN];
 	static const struct {
-		const char *below;
-		const char *what;
-	} rows[] = { { "g/#", "groups" }, { "ks/#", "answers of the key server" } };
-	char questions[FILTER_LEN];
+		const char *below, *what;
+	} rows[] = { { "g/#", "groups" },
+		     { "ks/a/#", "answers of the key server" },
+		     { "ks/claim", "claims of the key server" } };
+	char topic[FILTER_LEN];
 	if (!(r->may & MAY_WRITE) || r->key_server)
 		return;
-	(void)snprintf(questions, sizeof(questions), "%s/ks/r/", prefix);
-	if (strncmp(r->filter, questions, strlen(questions)) == 0)
-		return;
-	for (size_t i = 0; i < 2; i++) {
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		(void)snprintf(topic, sizeof(topic), "%s/%s", prefix, rows[i].below);
 		if (!smq_filters_meet(r->filter, topic))
 			continue;
-		smq_judge_find(j, SMQ_SEVERITY_CRITICAL, "acl-control", r->at, NULL, "topic write PREFIX/ks/r/#",
+		smq_judge_find(j, SMQ_SEVERITY_CRITICAL, "acl-control", r->at, NULL, "topic write PREFIX/ks/q/NAME",
 			       "%s may write %s, which are the key server's alone", whose(r), rows[i].what);
 		return;
 	}

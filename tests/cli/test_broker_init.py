@@ -87,8 +87,8 @@ def mosquitto_conf():
     ok(not any('crlfile' in line or 'password_file' in line for line in lines), 'no CRL and no passwords unasked')
     acl = read('b/conf/acl')
     ok('user desk\ntopic write sealmq/plant/keyex/+\ntopic read sealmq/plant/keyex/all\n'
-       'topic read sealmq/plant/g/#\ntopic read sealmq/plant/ks/#\ntopic write sealmq/plant/ks/r/#\n'
-       'topic write plant/desk/#\ntopic read plant/#\n' in acl and 'pattern read sealmq/plant/keyex/%u\n' in acl and acl.count('user ') == 2,
+       'topic read sealmq/plant/g/#\n' in acl and 'topic write sealmq/plant/ks/q/desk\n' in acl and
+       'topic write sealmq/plant/cert/desk\ntopic write plant/desk/#\ntopic read plant/#\n' in acl and 'pattern read sealmq/plant/keyex/%u\n' in acl and acl.count('user ') == 2,
        'acl: a section for each member', acl)
 
 
@@ -157,7 +157,7 @@ def again():
     said = json.loads(done.stdout)
     ok(said['replaced'] and not said['issued'] and said['members'] == 4, 'again: replaced, nothing issued', done.stdout)
     acl = read('b/conf/acl')
-    ok('user keys\n' in acl and acl.count('topic readwrite sealmq/plant/g/#\ntopic readwrite sealmq/plant/ks/#\n') == 1,
+    ok('user keys\n' in acl and acl.count('topic readwrite sealmq/plant/g/#\ntopic readwrite sealmq/plant/ks/claim\n') == 1,
        'again: groups are for the key server alone to write', acl)
     ok('user pump-2\n' in acl and acl.endswith('user desk\ntopic write plant/fridge-07/set\n\n'),
        'again: the new member is in, and lines of one\'s own come last', acl)
