@@ -50,7 +50,7 @@ struct smq_settings {
 	int64_t qos;
 	bool retain;
 	struct {
-		struct smq_list to, from;
+		struct smq_list to, to_groups, from;
 		bool any;
 	} peers;
 	struct smq_list groups;

@@ -86,6 +86,8 @@ const struct smq_settings_row smq_settings_rows[] = {
 
 	ROW("peers.to", peers.to, NAMES, CLIENT, .env = "SEALMQ_TO", .example = "desk, archive",
 	    .help = "members that `pub` seals for, each message once for each"),
+	ROW("peers.to_groups", peers.to_groups, NAMES, TOOL, .example = "cold-chain",
+	    .help = "groups that `pub` seals for, each message once for each"),
 	ROW("peers.from", peers.from, NAMES, CLIENT, .env = "SEALMQ_FROM", .example = "fridge-07, fridge-08",
 	    .help = "members that `sub` opens messages of"),
 	ROW("peers.any", peers.any, FLAG, CLIENT, .preset = "false", .example = "true",

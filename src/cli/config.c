@@ -42,6 +42,7 @@ static const struct row {
 	{ "qos", KIND_INT, BOTH, FROM(qos), TO(qos) },
 	{ "retain", KIND_FLAG, PUB, FROM(retain), TO(retain) },
 	{ "peers.to", KIND_NAMES, PUB, FROM(peers.to), TO(to) },
+	{ "peers.to_groups", KIND_NAMES, PUB, FROM(peers.to_groups), TO(groups) },
 	{ "peers.from", KIND_NAMES, SUB, FROM(peers.from), TO(from) },
 	{ "groups", KIND_NAMES, SUB, FROM(groups), TO(groups) },
 	{ "algorithm", KIND_TEXT, BOTH, FROM(algorithm), TO(algorithm) },

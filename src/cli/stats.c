@@ -79,7 +79,9 @@ static void put_bytes(struct buf *out, double bytes)
 static void put_times(struct buf *out, const struct histogram *open_ns, const struct histogram *age_ms)
 {
 	if (open_ns->count)
-		buf_printf(out, ", p99 %.1f us", (double)histogram_at(open_ns, 0.99) / 1000);
+		buf_printf(out, " mean, p50 %.1f us, p99 %.1f us, max %.1f us",
+			   (double)histogram_at(open_ns, 0.5) / 1000, (double)histogram_at(open_ns, 0.99) / 1000,
+			   (double)open_ns->max / 1000);
 	if (age_ms->count)
 		buf_printf(out, " | end to end p50 %llu ms, p99 %llu ms, max %llu ms",
 			   (unsigned long long)histogram_at(age_ms, 0.5),

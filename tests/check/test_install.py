@@ -6,6 +6,7 @@ usage: test_install.py SOURCE_ROOT BUILD_ROOT SANITIZERS
 import glob
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -133,6 +134,20 @@ def check_tool(tap, place):
     tap.row(bool(pages), 'manual pages are installed')
 
 
+def check_completions(tap, place):
+    for shell, where in (('bash', 'bash-completion/completions/sealmq'), ('zsh', 'zsh/site-functions/_sealmq'),
+                         ('fish', 'fish/vendor_completions.d/sealmq.fish')):
+        file = os.path.join(place.prefix, 'share', where)
+        if not os.path.exists(file):
+            tap.row(False, 'completions for %s are installed' % shell, [file])
+        elif not shutil.which(shell):
+            tap.skip('completions for %s' % shell, '%s is not installed' % shell)
+        else:
+            done = run([shell, '-n', file])
+            tap.row(done.returncode == 0 and not done.stderr, '%s can read its completions' % shell,
+                    done.stderr.splitlines())
+
+
 def main():
     tap = Tap()
     if SANITIZERS != 'none':
@@ -143,6 +158,7 @@ def main():
         if tap.row(not place.complaint, 'meson install', place.complaint or []):
             check_library(tap, place)
             check_tool(tap, place)
+            check_completions(tap, place)
     return tap.end()
 
 

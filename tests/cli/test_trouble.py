@@ -297,6 +297,28 @@ def configuration(stage):
     ok(got == 0 and [(m['qos'], m['e2e']['algorithm']) for m in read] == [(1, 'A256GCM')] * 2, 'the command line wins over sealmq.yaml', err + said(sub))
 
 
+def group_by_file(stage):
+    """A device that seals for a group, as a file says it."""
+    settings = stage.path('group.yaml')
+    if not os.path.exists(stage.member('fridge-07', 'groups/cold.key')):
+        stage.must(SEALMQ, 'group', 'create', 'cold', '--realm', stage.member('fridge-07'), '--members', 'fridge-07,desk')
+    os.makedirs(stage.member('desk', 'groups'), 0o700, exist_ok=True)
+    shutil.copy(stage.member('fridge-07', 'groups/cold.key'), stage.member('desk', 'groups'))
+    with open(settings, 'w', encoding='utf-8') as file:
+        file.write('realm: "%s"\nbroker:\n  host: localhost\n  port: %d\n  tls: {by_realm: true}\n'
+                   'topics: {publish: plant/group}\nqos: 1\npeers: {to_groups: cold}\nkeep_boot_id: true\n' %
+                   (stage.member('fridge-07'), stage.port))
+    sub = stage.sub('desk', '-q', '1', '-t', 'plant/group', '-F', '%B %n %g %p')
+    for text in ('one', 'two'):
+        got, _, err = run(SEALMQ, 'pub', '--config', settings, '-m', text)
+        ok(got == 0 and not err, 'sealmq.yaml: pub seals for the group it names', '%s %s' % (got, err))
+    sub.got(2)
+    sub.stop()
+    seen = [line.split() for line in sub.lines]
+    ok([s[1:] for s in seen] == [['0', 'cold', 'one'], ['1', 'cold', 'two']] and len({s[0] for s in seen}) == 1,
+       'sealmq.yaml: peers.to_groups and keep_boot_id take effect', said(sub))
+
+
 # ---- leaks and size ----
 
 def leaks(stage):
@@ -323,7 +345,7 @@ def memory(stage):
     sub.stop()
 
 
-SCENES = (certificates, files, refusals, passwords, access_lists, full_disk, no_state, copies, configuration,
+SCENES = (certificates, files, refusals, passwords, access_lists, full_disk, no_state, copies, configuration, group_by_file,
           leaks, memory)
 
 if __name__ == '__main__':
