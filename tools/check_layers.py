@@ -91,7 +91,8 @@ def refuse_quoted(root, path, layer, adapter, name):
         return '%s may not see %s' % (layer, target)
     if layer == 'cli' and target != 'cli':
         return 'the tool sees <sealmq/...> and its own headers only'
-    if target == 'adapters' and layer == 'adapters' and target_adapter != adapter:
+    shared = 'common_' + adapter.split('_')[-1] if adapter else None  # what adapters of one library share
+    if target == 'adapters' and layer == 'adapters' and target_adapter not in (adapter, shared):
         return 'adapters do not see each other'
     return None
 
@@ -198,6 +199,8 @@ PLANTED = [
     ('src/app/a.c', '#include <mosquitto.h>', 'not allowed in app'),
     ('src/app/a.c', '#include "adapters/x_sqlite/x.h"', 'app may not see adapters'),
     ('src/adapters/y_openssl/y.c', '#include "adapters/x_sqlite/x.h"', 'do not see each other'),
+    ('src/adapters/y_openssl/y.c', '#include "adapters/common_sqlite/x.h"', 'do not see each other'),
+    ('src/adapters/y_sqlite/y.c', '#include "adapters/common_sqlite/x.h"', None),
     ('src/adapters/y_openssl/y.c', '#include <sqlite3.h>', 'not the library of'),
     ('src/adapters/y_openssl/y.c', '#include <openssl/evp.h>', None),
     ('src/adapters/y_magic/y.c', '#include <magic.h>', 'names no known library'),
@@ -227,7 +230,8 @@ def plant(root, path, text):
 def self_test(tap):
     for path, line, want in PLANTED:
         with tempfile.TemporaryDirectory() as root:
-            for empty in ('src/base/b.h', 'src/core/c.h', 'src/adapters/x_sqlite/x.h', 'include/sealmq/client.h'):
+            for empty in ('src/base/b.h', 'src/core/c.h', 'src/adapters/x_sqlite/x.h', 'src/adapters/common_sqlite/x.h',
+                          'include/sealmq/client.h'):
                 plant(root, empty, '')
             plant(root, path, line)
             got = list(findings(root))

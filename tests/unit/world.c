@@ -30,6 +30,7 @@ static void make_credential(struct world_member *member, int i)
 	smq_cbor_put_uint(&w, 4);
 	smq_cbor_put_bytes(&w, smq_span_of(&kid, 1));
 	member->own.id_cred_full = smq_writer_span(&w);
+	member->own.id_cred_short = member->own.id_cred_full;
 
 	w = smq_writer_on(smq_mspan_of(member->cred, sizeof(member->cred)));
 	smq_cbor_put_bytes(&w, smq_span_of(key, key_len)); /* a stand-in for CRED_x: any bytes both sides agree on */

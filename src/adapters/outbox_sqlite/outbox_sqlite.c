@@ -1,13 +1,10 @@
 /* The outbox port in an SQLite file. */
 #include "outbox_sqlite.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <sqlite3.h>
 #include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
+#include "adapters/common_sqlite/sqlite_file.h"
 #include "base/table.h"
 #include "wire/cbor.h"
 
@@ -45,6 +42,17 @@ static const char schema[] = "BEGIN IMMEDIATE;"
 			     "PRAGMA user_version = 1;"
 			     "COMMIT";
 
+/* WAL under an exclusive lock that is taken here and kept: nobody else gets in, and no shared memory is needed. */
+static const char *const pragmas[] = { "PRAGMA locking_mode = EXCLUSIVE",
+				       "PRAGMA secure_delete = ON",
+				       "PRAGMA journal_mode = WAL",
+				       "PRAGMA synchronous = FULL",
+				       "PRAGMA trusted_schema = OFF",
+				       "BEGIN IMMEDIATE; COMMIT",
+				       NULL };
+
+static const struct smq_sqlite_format format = { APPLICATION_ID, SCHEMA_VERSION, schema, pragmas };
+
 struct outbox {
 	sqlite3 *db;
 	sqlite3_stmt *statements[STATEMENTS];
@@ -52,150 +60,14 @@ struct outbox {
 	size_t count;
 };
 
-static smq_err err_of(sqlite3 *db, int rc)
-{
-	switch (rc & 0xff) {
-	case SQLITE_OK:
-	case SQLITE_DONE:
-	case SQLITE_ROW:
-		return SMQ_OK;
-	case SQLITE_BUSY:
-	case SQLITE_LOCKED:
-		return SMQ_ERR_LOCKED;
-	case SQLITE_FULL:
-		return SMQ_ERR_DISK_FULL;
-	case SQLITE_CORRUPT:
-	case SQLITE_NOTADB:
-		return SMQ_ERR_CORRUPT;
-	case SQLITE_PERM:
-	case SQLITE_READONLY:
-	case SQLITE_AUTH:
-		return SMQ_ERR_PERMISSION;
-	case SQLITE_NOMEM:
-		return SMQ_ERR_NO_MEMORY;
-	case SQLITE_TOOBIG:
-		return SMQ_ERR_TOO_LARGE;
-	case SQLITE_CANTOPEN:
-	case SQLITE_IOERR: {
-		int number = db ? sqlite3_system_errno(db) : 0;
-		if (number == ENOSPC || number == EDQUOT || number == EFBIG)
-			return SMQ_ERR_DISK_FULL;
-		return number == EACCES ? SMQ_ERR_PERMISSION : SMQ_ERR_IO;
-	}
-	default:
-		return SMQ_ERR_STORE;
-	}
-}
-
-/* ---- the file ---- */
-
-static smq_err err_of_errno(int number)
-{
-	switch (number) {
-	case ENOENT:
-	case ENOTDIR:
-		return SMQ_ERR_NOT_FOUND;
-	case EACCES:
-	case EPERM:
-	case EROFS:
-		return SMQ_ERR_PERMISSION;
-	case ELOOP:
-		return SMQ_ERR_UNSAFE_FILE;
-	case ENOSPC:
-	case EDQUOT:
-		return SMQ_ERR_DISK_FULL;
-	default:
-		return SMQ_ERR_IO;
-	}
-}
-
-/* Creates it with our mode, or looks at what is there. SQLite opens it by name afterwards; whoever can swap it in
- * between owns the directory and with it everything in it. */
-static smq_err prepare_file(const char *path)
-{
-	struct stat st;
-	smq_err err = SMQ_OK;
-	int fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600);
-	if (fd < 0)
-		return err_of_errno(errno);
-	if (fstat(fd, &st) != 0)
-		err = err_of_errno(errno);
-	else if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077) != 0)
-		err = SMQ_ERR_UNSAFE_FILE;
-	close(fd);
-	return err;
-}
-
 /* ---- opening ---- */
-
-static smq_err exec(struct outbox *o, const char *text)
-{
-	return err_of(o->db, sqlite3_exec(o->db, text, NULL, NULL, NULL));
-}
-
-static smq_err query_number(struct outbox *o, const char *text, int64_t *ret_number)
-{
-	sqlite3_stmt *s;
-	int rc = sqlite3_prepare_v2(o->db, text, -1, &s, NULL);
-	if (rc != SQLITE_OK)
-		return err_of(o->db, rc);
-	rc = sqlite3_step(s);
-	if (rc == SQLITE_ROW)
-		*ret_number = sqlite3_column_int64(s, 0);
-	smq_err err = rc == SQLITE_ROW ? SMQ_OK : rc == SQLITE_DONE ? SMQ_ERR_CORRUPT : err_of(o->db, rc);
-	sqlite3_finalize(s);
-	return err;
-}
-
-/* WAL under an exclusive lock that is taken here and kept: nobody else gets in, and no shared memory is needed. */
-static smq_err take(struct outbox *o)
-{
-	static const char *const steps[] = {
-		"PRAGMA locking_mode = EXCLUSIVE", "PRAGMA secure_delete = ON",   "PRAGMA journal_mode = WAL",
-		"PRAGMA synchronous = FULL",       "PRAGMA trusted_schema = OFF", "BEGIN IMMEDIATE; COMMIT",
-	};
-	for (size_t i = 0; i < SMQ_COUNT(steps); i++) {
-		smq_err err = exec(o, steps[i]);
-		if (err)
-			return err;
-	}
-	return SMQ_OK;
-}
-
-static smq_err check_or_create_schema(struct outbox *o)
-{
-	int64_t application, version, tables;
-	smq_err err = query_number(o, "PRAGMA application_id", &application);
-	if (!err)
-		err = query_number(o, "PRAGMA user_version", &version);
-	if (!err)
-		err = query_number(o, "SELECT count(*) FROM sqlite_schema", &tables);
-	if (err)
-		return err;
-	if (application == 0 && version == 0 && tables == 0)
-		return exec(o, schema);
-	if (application != APPLICATION_ID)
-		return SMQ_ERR_CORRUPT;
-	return version == SCHEMA_VERSION ? SMQ_OK : SMQ_ERR_VERSION;
-}
-
-static int note_check(void *self, int columns, char **values, char **names)
-{
-	bool *good = self;
-	(void)names;
-	*good = columns == 1 && values[0] && strcmp(values[0], "ok") == 0;
-	return 0;
-}
 
 static smq_err check_content(struct outbox *o)
 {
 	int64_t count;
-	bool good = false;
-	smq_err err = err_of(o->db, sqlite3_exec(o->db, "PRAGMA quick_check(1)", note_check, &good, NULL));
-	if (!err && !good)
-		err = SMQ_ERR_CORRUPT;
+	smq_err err = smq_sqlite_check(o->db);
 	if (!err)
-		err = query_number(o, "SELECT count(*) FROM message", &count);
+		err = smq_sqlite_number(o->db, "SELECT count(*) FROM message", &count);
 	if (!err)
 		o->count = (size_t)count;
 	return err;
@@ -206,7 +78,7 @@ static smq_err prepare_statements(struct outbox *o)
 	for (int i = 0; i < STATEMENTS; i++) {
 		int rc = sqlite3_prepare_v3(o->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &o->statements[i], NULL);
 		if (rc != SQLITE_OK)
-			return err_of(o->db, rc);
+			return smq_sqlite_err(o->db, rc);
 	}
 	return SMQ_OK;
 }
@@ -316,7 +188,7 @@ static smq_err step_done(struct outbox *o, enum statement which)
 {
 	sqlite3_stmt *s = o->statements[which];
 	int rc = sqlite3_step(s);
-	smq_err err = err_of(o->db, rc);
+	smq_err err = smq_sqlite_err(o->db, rc);
 	sqlite3_reset(s);
 	return err;
 }
@@ -393,7 +265,7 @@ static smq_err op_next(void *self, uint64_t after, uint64_t *ret_number, struct 
 	int rc = sqlite3_step(o->statements[NEXT]);
 	smq_err err = rc == SQLITE_ROW    ? read_row(o, ret_number, ret_message)
 		      : rc == SQLITE_DONE ? SMQ_ERR_NOT_FOUND
-					  : err_of(o->db, rc);
+					  : smq_sqlite_err(o->db, rc);
 	if (err)
 		release_row(o);
 	return err;
@@ -442,19 +314,10 @@ static void op_free(void *self)
 
 smq_err smq_outbox_sqlite_new(const char *path, struct smq_outbox *ret_outbox)
 {
-	smq_err err = prepare_file(path);
-	if (err)
-		return err;
 	struct outbox *o = calloc(1, sizeof(*o));
 	if (!o)
 		return SMQ_ERR_NO_MEMORY;
-	int rc =
-	    sqlite3_open_v2(path, &o->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW, NULL);
-	err = err_of(o->db, rc);
-	if (!err)
-		err = take(o);
-	if (!err)
-		err = check_or_create_schema(o);
+	smq_err err = smq_sqlite_open(path, true, &format, &o->db);
 	if (!err)
 		err = prepare_statements(o);
 	if (!err)
