@@ -293,8 +293,13 @@ bool smq_client_has_session(const smq_client *client, const char *peer);
 /* Begins a new key exchange with the peer now. */
 SMQ_MUST_USE smq_err smq_client_rotate(smq_client *client, const char *peer);
 
-/* The process-wide OpenSSL 3 implementation of the crypto port, and the operating system's randomness. */
+/*
+ * The process-wide OpenSSL 3 implementation of the crypto port, and the operating system's randomness. AEADs go to
+ * the provider's own functions where those were found, at first use, to do what EVP does; that halves their cost.
+ * smq_crypto_openssl_evp never does so: the same results by EVP alone.
+ */
 const struct smq_crypto *smq_crypto_openssl(void);
+const struct smq_crypto *smq_crypto_openssl_evp(void);
 const struct smq_random *smq_random_system(void);
 
 /* "0.1.0" */

@@ -142,15 +142,10 @@ static smq_span take_level(smq_span *s, bool *ret_more)
 	return level;
 }
 
-bool smq_topic_matches(smq_span filter, smq_span topic)
+static bool match_levels(smq_span f, smq_span topic)
 {
 	bool filter_more = true;
 	bool topic_more = true;
-	smq_span f = behind_share(filter);
-	if (f.len == 0 || topic.len == 0)
-		return false;
-	if (topic.p[0] == '$' && f.p[0] != '$')
-		return false;
 	while (filter_more) {
 		smq_span level = take_level(&f, &filter_more);
 		if (level.len == 1 && level.p[0] == '#')
@@ -162,6 +157,42 @@ bool smq_topic_matches(smq_span filter, smq_span topic)
 			return false;
 	}
 	return !topic_more;
+}
+
+/* How many bytes two texts begin with in common. */
+static size_t common_prefix(smq_span a, smq_span b)
+{
+	size_t i = 0, n = a.len < b.len ? a.len : b.len;
+	for (uint64_t x, y; n - i >= sizeof(x); i += sizeof(x)) {
+		memcpy(&x, a.p + i, sizeof(x));
+		memcpy(&y, b.p + i, sizeof(y));
+		if (x != y)
+			break;
+	}
+	while (i < n && a.p[i] == b.p[i])
+		i++;
+	return i;
+}
+
+/* Every message comes by here, so what is the same in both is left behind in one go; levels are looked at one by one
+ * from where they begin to differ. */
+bool smq_topic_matches(smq_span filter, smq_span topic)
+{
+	smq_span f = behind_share(filter);
+	if (f.len == 0 || topic.len == 0)
+		return false;
+	if (topic.p[0] == '$' && f.p[0] != '$')
+		return false;
+	size_t same = common_prefix(f, topic);
+	if (same == f.len && same == topic.len)
+		return true;
+	while (same > 0 && f.p[same - 1] != '/')
+		same--;
+	if (same + 1 == f.len && f.p[same] == '#')
+		return true;
+	if (same == f.len || same == topic.len) /* one ends in a slash where the other goes on: an empty level */
+		return match_levels(f, topic);
+	return match_levels(smq_span_of(f.p + same, f.len - same), smq_span_of(topic.p + same, topic.len - same));
 }
 
 /* Bidirectional controls and their kin can make a terminal show other text than was sent. */

@@ -9,8 +9,16 @@ size_t smq_varint_len(uint64_t value)
 	return len;
 }
 
-void smq_write_varint(struct smq_writer *w, uint64_t value)
+void smq_write_varint_long(struct smq_writer *w, uint64_t value)
 {
+	if (value >= 0x80 && value < 0x4000) {
+		uint8_t *two = smq_write_reserve(w, 2);
+		if (two) {
+			two[0] = (uint8_t)(0x80 | value >> 8);
+			two[1] = (uint8_t)value;
+		}
+		return;
+	}
 	size_t len = smq_varint_len(value);
 	if (value > SMQ_VARINT_MAX) {
 		smq_writer_fail(w, SMQ_ERR_TOO_LARGE);
@@ -24,15 +32,13 @@ void smq_write_varint(struct smq_writer *w, uint64_t value)
 	at[0] |= (uint8_t)(0xff00u >> (len - 1));
 }
 
+/* The number of leading one bits. */
 static size_t following(uint8_t first)
 {
-	size_t n = 0;
-	while (n < 8 && (first & (0x80u >> n)))
-		n++;
-	return n;
+	return first == 0xff ? 8 : (size_t)__builtin_clz((uint32_t)(uint8_t)~first) - 24;
 }
 
-uint64_t smq_read_varint(struct smq_reader *r)
+uint64_t smq_read_varint_long(struct smq_reader *r)
 {
 	uint8_t first = smq_read_u8(r);
 	size_t more = following(first);

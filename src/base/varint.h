@@ -14,8 +14,21 @@
 
 size_t smq_varint_len(uint64_t value);
 /* Values above SMQ_VARINT_MAX fail with SMQ_ERR_TOO_LARGE. */
-void smq_write_varint(struct smq_writer *w, uint64_t value);
+void smq_write_varint_long(struct smq_writer *w, uint64_t value);
+static inline void smq_write_varint(struct smq_writer *w, uint64_t value)
+{
+	if (value < 0x80) /* most of them */
+		smq_write_u8(w, (uint8_t)value);
+	else
+		smq_write_varint_long(w, value);
+}
 /* Longer than necessary, or longer than 8 bytes: SMQ_ERR_MALFORMED. */
-uint64_t smq_read_varint(struct smq_reader *r);
+uint64_t smq_read_varint_long(struct smq_reader *r);
+static inline uint64_t smq_read_varint(struct smq_reader *r)
+{
+	if (r->err == SMQ_OK && r->left > 0 && r->p[0] < 0x80)
+		return smq_read_u8(r);
+	return smq_read_varint_long(r);
+}
 
 #endif

@@ -17,11 +17,39 @@ struct smq_writer {
 	smq_err err;
 };
 
-struct smq_writer smq_writer_on(smq_mspan room);
-void smq_write_u8(struct smq_writer *w, uint8_t byte);
-void smq_write(struct smq_writer *w, smq_span bytes);
+/* The small ones are here to be inlined: they make every message. */
+static inline struct smq_writer smq_writer_on(smq_mspan room)
+{
+	struct smq_writer w = { room.p, room.len, 0, SMQ_OK };
+	return w;
+}
+
 /* Takes len bytes of room to be filled by the caller; NULL when it does not fit (the failure is remembered). */
-uint8_t *smq_write_reserve(struct smq_writer *w, size_t len);
+static inline uint8_t *smq_write_reserve(struct smq_writer *w, size_t len)
+{
+	if (w->err == SMQ_OK && w->room - w->len < len)
+		w->err = SMQ_ERR_NO_ROOM;
+	if (w->err != SMQ_OK)
+		return NULL;
+	uint8_t *at = w->p + w->len;
+	w->len += len;
+	return at;
+}
+
+static inline void smq_write_u8(struct smq_writer *w, uint8_t byte)
+{
+	uint8_t *at = smq_write_reserve(w, 1);
+	if (at)
+		*at = byte;
+}
+
+static inline void smq_write(struct smq_writer *w, smq_span bytes)
+{
+	uint8_t *at = smq_write_reserve(w, bytes.len);
+	if (at && bytes.len > 0)
+		memcpy(at, bytes.p, bytes.len);
+}
+
 void smq_writer_fail(struct smq_writer *w, smq_err err);
 /* What was written so far; valid as long as the room is. */
 smq_span smq_writer_span(const struct smq_writer *w);

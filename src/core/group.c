@@ -109,12 +109,25 @@ bool smq_group_covers(const struct smq_group *g, smq_span topic)
 	return g->file->filter_count == 0;
 }
 
+/* The same with a memory: most messages go where the last one went. */
+static bool covers(struct smq_group *g, smq_span topic)
+{
+	if (topic.len > 0 && topic.len == g->covered_len && memcmp(g->covered, topic.p, topic.len) == 0)
+		return true;
+	if (!smq_group_covers(g, topic))
+		return false;
+	g->covered_len = topic.len <= sizeof(g->covered) ? topic.len : 0;
+	if (g->covered_len > 0)
+		memcpy(g->covered, topic.p, g->covered_len);
+	return true;
+}
+
 smq_err smq_group_seal(struct smq_group *g, smq_span topic, int64_t stamp_ms, smq_span plain, smq_mspan room,
 		       size_t *ret_len)
 {
 	if (!g->may_seal)
 		return SMQ_ERR_UNKNOWN_SENDER;
-	if (!smq_group_covers(g, topic))
+	if (!covers(g, topic))
 		return SMQ_ERR_TOPIC;
 	return smq_seal(&g->sealer, topic, stamp_ms, plain, room, ret_len);
 }
@@ -124,21 +137,47 @@ smq_err smq_group_seal_proven(struct smq_group *g, smq_span topic, int64_t stamp
 {
 	if (!g->may_seal)
 		return SMQ_ERR_UNKNOWN_SENDER;
-	if (!smq_group_covers(g, topic))
+	if (!covers(g, topic))
 		return SMQ_ERR_TOPIC;
 	return smq_seal_proven(&g->sealer, topic, stamp_ms, plain, proof, room, ret_len);
 }
 
 /* ---- lives ---- */
 
+/* The index is part of the table: each place holds the head of one bucket. Boot ids are random, so they spread by
+ * themselves; whoever chose his own could make one bucket as long as the table, which is all there was without. */
+static uint32_t *bucket_of(const struct smq_group *g, uint64_t sender_id, const uint8_t boot_id[SMQ_BOOT_ID_LEN])
+{
+	uint64_t h;
+	memcpy(&h, boot_id, sizeof(h));
+	h = (h ^ sender_id) * UINT64_C(0x9e3779b97f4a7c15) >> 32;
+	return &g->lives[h * (uint32_t)g->life_count >> 32].first;
+}
+
 static struct smq_group_life *find_life(const struct smq_group *g, const struct smq_sealed *s)
 {
-	for (size_t i = 0; i < g->life_count; i++) {
-		struct smq_group_life *l = &g->lives[i];
-		if (l->used && l->sender_id == s->sender_id && memcmp(l->boot_id, s->boot_id, SMQ_BOOT_ID_LEN) == 0)
+	for (uint32_t at = *bucket_of(g, s->sender_id, s->boot_id); at != 0; at = g->lives[at - 1].next) {
+		struct smq_group_life *l = &g->lives[at - 1];
+		if (l->sender_id == s->sender_id && memcmp(l->boot_id, s->boot_id, SMQ_BOOT_ID_LEN) == 0)
 			return l;
 	}
 	return NULL;
+}
+
+static void link_life(const struct smq_group *g, struct smq_group_life *l)
+{
+	uint32_t *bucket = bucket_of(g, l->sender_id, l->boot_id);
+	l->next = *bucket;
+	*bucket = (uint32_t)(l - g->lives) + 1;
+}
+
+static void unlink_life(const struct smq_group *g, const struct smq_group_life *l)
+{
+	uint32_t number = (uint32_t)(l - g->lives) + 1;
+	uint32_t *at = bucket_of(g, l->sender_id, l->boot_id);
+	while (*at != number)
+		at = &g->lives[*at - 1].next;
+	*at = l->next;
 }
 
 bool smq_group_knows(const struct smq_group *g, const struct smq_sealed *sealed)
@@ -171,7 +210,11 @@ static struct smq_group_life *free_life(struct smq_group *g)
 		if (!g->lives[i].used || g->lives[i].heard < oldest->heard)
 			oldest = &g->lives[i];
 	}
+	if (oldest->used)
+		unlink_life(g, oldest);
+	uint32_t first = oldest->first;
 	forget_life(g, oldest);
+	oldest->first = first;
 	return oldest;
 }
 
@@ -219,8 +262,9 @@ static smq_err open_again(struct smq_group_life *l, const struct smq_sealed *s, 
 	return SMQ_OK;
 }
 
-static smq_err open_known(struct smq_group *g, struct smq_group_life *l, const struct smq_sealed *s, smq_span topic,
-			  int64_t mono_ms, smq_mspan room, struct smq_group_opened *o)
+/* Opens, writes the floor ahead, and where that fails is as before: not delivered, so it may come again. */
+static smq_err open_and_save(struct smq_group *g, struct smq_group_life *l, const struct smq_sealed *s, smq_span topic,
+			     int64_t mono_ms, smq_mspan room, struct smq_group_opened *o)
 {
 	struct smq_replay before = l->opener.replay;
 	smq_err err =
@@ -229,10 +273,20 @@ static smq_err open_known(struct smq_group *g, struct smq_group_life *l, const s
 		return err;
 	err = save_ahead(g, l, s->counter, mono_ms);
 	if (err != SMQ_OK) {
-		l->opener.replay = before; /* not delivered: it may come again */
+		l->opener.replay = before;
 		smq_wipe(room.p, o->len);
-		return err;
 	}
+	return err;
+}
+
+static smq_err open_known(struct smq_group *g, struct smq_group_life *l, const struct smq_sealed *s, smq_span topic,
+			  int64_t mono_ms, smq_mspan room, struct smq_group_opened *o)
+{
+	bool plain = !g->repeats && !(g->windows && s->counter >= l->floor);
+	smq_err err = plain ? smq_open(&l->opener, s, topic, room, &o->len, &o->missing)
+			    : open_and_save(g, l, s, topic, mono_ms, room, o);
+	if (err != SMQ_OK)
+		return err;
 	l->heard = ++g->ticks;
 	o->key = &l->opener.key;
 	return SMQ_OK;
@@ -280,7 +334,9 @@ static smq_err open_new(struct smq_group *g, const struct smq_sealed *s, smq_spa
 	}
 	g->ticks++;
 	struct smq_group_life *place = free_life(g);
+	l.first = place->first;
 	*place = l;
+	link_life(g, place);
 	o->key = &place->opener.key;
 	smq_wipe(&l, sizeof(l)); /* the key moved into the table */
 	return SMQ_OK;
@@ -291,7 +347,7 @@ smq_err smq_group_open(struct smq_group *g, const struct smq_sealed *s, smq_span
 {
 	struct smq_group_opened o = { 0 };
 	smq_err err = check_header(g->file, s);
-	if (err == SMQ_OK && !smq_group_covers(g, topic))
+	if (err == SMQ_OK && !covers(g, topic))
 		err = SMQ_ERR_TOPIC;
 	if (err != SMQ_OK)
 		return err;

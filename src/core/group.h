@@ -36,7 +36,11 @@ struct smq_group_life {
 	uint64_t floor;   /* as saved */
 	uint64_t ahead;   /* how far beyond the highest counter the last floor was set */
 	int64_t saved_ms; /* mono */
+	uint32_t first;   /* of the table's index, not of this life: where the bucket of this place begins, from 1 */
+	uint32_t next;    /* life in the same bucket, from 1; 0: none */
 };
+
+enum { SMQ_GROUP_COVERED_MAX = 64 };
 
 struct smq_group {
 	const struct smq_crypto *crypto;
@@ -49,6 +53,8 @@ struct smq_group {
 	struct smq_group_life *lives;
 	size_t life_count;
 	uint64_t ticks;
+	uint8_t covered[SMQ_GROUP_COVERED_MAX]; /* the topic that was last found to be covered */
+	size_t covered_len;
 };
 
 struct smq_group_opened {

@@ -9,28 +9,27 @@
 enum {
 	TOPIC_VERBATIM_MAX = 512, /* longer ones enter the AAD as their hash: the AAD lies on the stack */
 	EXTERNAL_AAD_MAX = 1 + 2 + SMQ_HASH_LEN + 3 + TOPIC_VERBATIM_MAX + 5 + 1,
-	AAD_GAP = SMQ_AAD_HEAD_MAX + 3,
-	AAD_MAX = AAD_GAP + EXTERNAL_AAD_MAX,
+	AAD_GAP = 1,
+	AAD_MAX = AAD_GAP + SMQ_AAD_HEAD_MAX + EXTERNAL_AAD_MAX,
+	CBOR_BYTES_1 = 0x58, /* a byte string whose length takes one byte, and two */
+	CBOR_BYTES_2 = 0x59,
 	HEADER_AND_SIGNATURE_MAX = 160 /* the expanded form with every field at its longest takes 147 */
 };
 
 /* ---- keys ---- */
 
-/* The parts of the Enc_structure that are the same for every message: array, context string, protected header; and of
+/* What is the same for every message: of the Enc_structure the array, the context string and the protected header; of
  * the external_aad in it the array and the context digest. */
-static smq_err make_aad_heads(struct smq_seal_key *k)
+static smq_err make_aad_head(struct smq_seal_key *k)
 {
-	size_t external_len = 0;
 	struct smq_writer w = smq_writer_on(smq_mspan_of(k->aad_head, sizeof(k->aad_head)));
-	struct smq_writer x = smq_writer_on(smq_mspan_of(k->external_head, sizeof(k->external_head)));
-	smq_cbor_put_array(&x, 4);
-	smq_cbor_put_bytes(&x, smq_span_of(k->context_digest, sizeof(k->context_digest)));
-	smq_err err = smq_writer_end(&x, &external_len);
-	if (err != SMQ_OK)
-		return err;
 	smq_cbor_put_array(&w, 3);
 	smq_cbor_put_text(&w, smq_span_str("Encrypt0"));
 	smq_sealed_put_protected(&w, k->header.alg);
+	smq_write_u8(&w, CBOR_BYTES_1);
+	smq_write_u8(&w, 0); /* its length: per message */
+	smq_cbor_put_array(&w, 4);
+	smq_cbor_put_bytes(&w, smq_span_of(k->context_digest, sizeof(k->context_digest)));
 	return smq_writer_end(&w, &k->aad_head_len);
 }
 
@@ -64,7 +63,7 @@ static smq_err key_init(struct smq_seal_key *ret_key, const struct smq_crypto *c
 	set_header(&k.header, context);
 	if ((err = smq_context_digest(crypto, context, k.context_digest)) != SMQ_OK)
 		goto out;
-	if ((err = make_aad_heads(&k)) != SMQ_OK)
+	if ((err = make_aad_head(&k)) != SMQ_OK)
 		goto out;
 	if ((err = smq_derive_key_iv(crypto, secret, k.context_digest, key_room, iv_room)) != SMQ_OK)
 		goto out;
@@ -95,82 +94,78 @@ static void make_nonce(const struct smq_seal_key *k, uint64_t counter, uint8_t r
 
 /* ---- AAD ---- */
 
-static smq_err put_topic(struct smq_writer *w, const struct smq_crypto *crypto, smq_span topic)
+/* at moves behind what was written. */
+static smq_err put_topic(uint8_t **at, const struct smq_crypto *crypto, smq_span topic)
 {
-	uint8_t hash[SMQ_HASH_LEN];
 	if (topic.len > SMQ_TOPIC_AAD_MAX)
 		return SMQ_ERR_TOPIC;
 	if (topic.len <= TOPIC_VERBATIM_MAX) {
-		smq_cbor_put_text(w, topic);
+		*at = smq_cbor_head32(*at, 3, (uint32_t)topic.len);
+		if (topic.len > 0)
+			memcpy(*at, topic.p, topic.len);
+		*at += topic.len;
 		return SMQ_OK;
 	}
-	smq_err err = crypto->sha256(&topic, 1, hash);
-	if (err == SMQ_OK)
-		smq_cbor_put_bytes(w, smq_span_of(hash, sizeof(hash))); /* bytes, so that no topic reads the same */
+	*at = smq_cbor_head32(*at, 2, SMQ_HASH_LEN); /* bytes, so that no topic reads the same */
+	smq_err err = crypto->sha256(&topic, 1, *at);
+	*at += SMQ_HASH_LEN;
 	return err;
 }
 
-/* [context digest, topic, stamp or null, signed]: "signed" lets nobody strip a signature unnoticed, nor the word that
- * a checkpoint will follow, which is null there. */
-static smq_err put_external_aad(struct smq_writer *w, const struct smq_seal_key *k, const struct smq_sealed *s,
-				smq_span topic)
+/*
+ * The Enc_structure, and in it the external_aad: [context digest, topic, stamp or null, signed]. "signed" lets nobody
+ * strip a signature unnoticed, nor the word that a checkpoint will follow, which is null there.
+ *
+ * It is made for every message: hence by hand, from the key's template, into room that is enough for the longest. The
+ * template reckons with an external_aad below 256 bytes; a longer one moves what precedes it into the gap.
+ */
+static smq_err make_aad(const struct smq_seal_key *k, const struct smq_sealed *s, smq_span topic, uint8_t room[AAD_MAX],
+			smq_span *ret_aad, smq_span *ret_external)
 {
-	smq_write(w, smq_span_of(k->external_head, sizeof(k->external_head)));
-	smq_err err = put_topic(w, k->crypto, topic);
+	uint8_t *start = room + AAD_GAP;
+	uint8_t *at = start + k->aad_head_len;
+	uint8_t *external = at - SMQ_EXTERNAL_HEAD_LEN;
+	memcpy(start, k->aad_head, sizeof(k->aad_head)); /* all of it: a copy of fixed size is a few moves */
+	smq_err err = put_topic(&at, k->crypto, topic);
 	if (err != SMQ_OK)
 		return err;
 	if (s->has_stamp)
-		smq_cbor_put_uint(w, s->stamp);
+		at = smq_cbor_head32(at, 0, s->stamp);
 	else
-		smq_cbor_put_null(w);
-	if (s->covered)
-		smq_cbor_put_null(w);
-	else
-		smq_cbor_put_bool(w, s->signature.len != 0);
-	return w->err;
+		*at++ = SMQ_CBOR_NOTHING;
+	*at++ = s->covered ? SMQ_CBOR_NOTHING : s->signature.len != 0 ? SMQ_CBOR_TRUE : SMQ_CBOR_FALSE;
+	size_t len = (size_t)(at - external);
+	external[-1] = (uint8_t)len;
+	if (len > UINT8_MAX) {
+		start = memmove(room, start, (size_t)(external - start));
+		external[-3] = CBOR_BYTES_2;
+		external[-2] = (uint8_t)(len >> 8);
+	}
+	*ret_aad = smq_span_of(start, (size_t)(at - start));
+	*ret_external = smq_span_of(external, len);
+	return SMQ_OK;
 }
 
 smq_err smq_seal_external_aad(const struct smq_seal_key *key, const struct smq_sealed *sealed, smq_span topic,
 			      smq_mspan room, size_t *ret_len)
 {
+	uint8_t aad_room[AAD_MAX];
+	smq_span aad, external;
 	struct smq_writer w = smq_writer_on(room);
-	smq_err err = put_external_aad(&w, key, sealed, topic);
-	return err != SMQ_OK ? err : smq_writer_end(&w, ret_len);
-}
-
-/*
- * The Enc_structure, built in place: the external_aad first, behind a gap, then what precedes it up against it, for
- * how long the head of a byte string is depends on what it holds.
- */
-static smq_err make_aad(const struct smq_seal_key *k, const struct smq_sealed *s, smq_span topic, uint8_t room[AAD_MAX],
-			smq_span *ret_aad)
-{
-	uint8_t *external = room + AAD_GAP;
-	struct smq_writer w = smq_writer_on(smq_mspan_of(external, EXTERNAL_AAD_MAX));
-	smq_err err = put_external_aad(&w, k, s, topic);
+	smq_err err = make_aad(key, sealed, topic, aad_room, &aad, &external);
 	if (err != SMQ_OK)
 		return err;
-	/* never below 24 bytes, never above 65,535 */
-	uint8_t head[3] = { 0x59, (uint8_t)(w.len >> 8), (uint8_t)w.len };
-	size_t head_len = w.len > UINT8_MAX ? 3 : 2;
-	if (head_len == 2) {
-		head[0] = 0x58;
-		head[1] = (uint8_t)w.len;
-	}
-	uint8_t *start = external - head_len - k->aad_head_len;
-	memcpy(start, k->aad_head, k->aad_head_len);
-	memcpy(start + k->aad_head_len, head, head_len);
-	*ret_aad = smq_span_of(start, k->aad_head_len + head_len + w.len);
-	return SMQ_OK;
+	smq_write(&w, external);
+	return smq_writer_end(&w, ret_len);
 }
 
 smq_err smq_seal_enc_structure(const struct smq_seal_key *key, const struct smq_sealed *sealed, smq_span topic,
 			       smq_mspan room, size_t *ret_len)
 {
 	uint8_t aad_room[AAD_MAX];
-	smq_span aad;
+	smq_span aad, external;
 	struct smq_writer w = smq_writer_on(room);
-	smq_err err = make_aad(key, sealed, topic, aad_room, &aad);
+	smq_err err = make_aad(key, sealed, topic, aad_room, &aad, &external);
 	if (err != SMQ_OK)
 		return err;
 	smq_write(&w, aad);
@@ -278,7 +273,7 @@ static smq_err seal(struct smq_sealer *s, smq_span topic, int64_t stamp_ms, smq_
 	const struct smq_aead_alg *alg = s->key.header.alg;
 	struct smq_sealed header = s->key.header;
 	uint8_t aad_room[AAD_MAX], nonce[SMQ_AEAD_NONCE_MAX];
-	smq_span aad;
+	smq_span aad, external;
 	size_t head_len, cipher_len = plain.len + alg->tag_len;
 
 	if (s->next_counter >= s->counter_limit || s->next_counter >= SMQ_VARINT_MAX ||
@@ -290,7 +285,7 @@ static smq_err seal(struct smq_sealer *s, smq_span topic, int64_t stamp_ms, smq_
 	if (proof && proof->signer)
 		header.signature = smq_span_of(no_signature, sizeof(no_signature));
 	header.covered = proof && proof->covered && !proof->signer;
-	smq_err err = make_aad(&s->key, &header, topic, aad_room, &aad);
+	smq_err err = make_aad(&s->key, &header, topic, aad_room, &aad, &external);
 	if (err == SMQ_OK)
 		err = encode_head(s, &header, cipher_len, room, &head_len);
 	if (err != SMQ_OK)
@@ -357,13 +352,13 @@ static smq_err check_header(const struct smq_sealed *ours, const struct smq_seal
 static smq_err verify(const struct smq_opener *o, const struct smq_sealed *s, smq_span topic, smq_mspan room)
 {
 	uint8_t aad_room[AAD_MAX], nonce[SMQ_AEAD_NONCE_MAX];
-	smq_span aad;
+	smq_span aad, external;
 	size_t tag_len = o->key.header.alg->tag_len;
 	if (s->ciphertext.len < tag_len)
 		return SMQ_ERR_MALFORMED;
 	if (room.len < s->ciphertext.len - tag_len)
 		return SMQ_ERR_NO_ROOM;
-	smq_err err = make_aad(&o->key, s, topic, aad_room, &aad);
+	smq_err err = make_aad(&o->key, s, topic, aad_room, &aad, &external);
 	if (err != SMQ_OK)
 		return err;
 	make_nonce(&o->key, s->counter, nonce);

@@ -14,8 +14,8 @@
 enum {
 	SMQ_TRAFFIC_SECRET_LEN = 32,
 	SMQ_TOPIC_AAD_MAX = 65535,
-	SMQ_AAD_HEAD_MAX = 16,
-	SMQ_EXTERNAL_HEAD_LEN = 3 + SMQ_HASH_LEN
+	SMQ_EXTERNAL_HEAD_LEN = 3 + SMQ_HASH_LEN,
+	SMQ_AAD_HEAD_MAX = 16 + 2 + SMQ_EXTERNAL_HEAD_LEN
 };
 
 struct smq_traffic_secret {
@@ -44,11 +44,11 @@ struct smq_seal_key {
 	smq_aead *aead;
 	uint8_t base_iv[SMQ_AEAD_NONCE_MAX];
 	uint8_t context_digest[SMQ_HASH_LEN];
-	struct smq_sealed header;           /* kind, alg and key reference; counter and stamp are set per message */
-	uint8_t aad_head[SMQ_AAD_HEAD_MAX]; /* how every message's Enc_structure begins */
+	struct smq_sealed header; /* kind, alg and key reference; counter and stamp are set per message */
+	/* How every message's Enc_structure begins, and behind it how its external_aad does; between them lies the
+	 * head of a byte string, whose second byte is the one that differs. */
+	uint8_t aad_head[SMQ_AAD_HEAD_MAX];
 	size_t aad_head_len;
-	uint8_t
-	    external_head[SMQ_EXTERNAL_HEAD_LEN]; /* and its external_aad: the array's head and the context digest */
 };
 
 struct smq_sealer {

@@ -41,6 +41,33 @@ void smq_cbor_put_tag(struct smq_writer *w, uint64_t tag);
 void smq_cbor_put_bool(struct smq_writer *w, bool value);
 void smq_cbor_put_null(struct smq_writer *w);
 
+/*
+ * For the message path, where the room is known to be enough: writes a head of the major type (0 unsigned integer, 2
+ * bytes, 3 text) and returns where it ends, at most SMQ_CBOR_HEAD32_MAX bytes on.
+ */
+enum { SMQ_CBOR_HEAD32_MAX = 5, SMQ_CBOR_FALSE = 0xf4, SMQ_CBOR_TRUE = 0xf5, SMQ_CBOR_NOTHING = 0xf6 };
+static inline uint8_t *smq_cbor_head32(uint8_t *at, unsigned major, uint32_t value)
+{
+	unsigned first = major << 5;
+	if (value < 24) {
+		*at++ = (uint8_t)(first | value);
+		return at;
+	}
+	if (value <= UINT8_MAX) {
+		*at++ = (uint8_t)(first | 24);
+	} else if (value <= UINT16_MAX) {
+		*at++ = (uint8_t)(first | 25);
+		*at++ = (uint8_t)(value >> 8);
+	} else {
+		*at++ = (uint8_t)(first | 26);
+		*at++ = (uint8_t)(value >> 24);
+		*at++ = (uint8_t)(value >> 16);
+		*at++ = (uint8_t)(value >> 8);
+	}
+	*at++ = (uint8_t)value;
+	return at;
+}
+
 /* The type of the next item, which stays unread. */
 enum smq_cbor_type smq_cbor_peek(const struct smq_reader *r);
 

@@ -8,6 +8,7 @@
 
 #include <sealmq/client.h>
 
+#include "adapters/crypto_openssl/openssl_internal.h"
 #include "adapters/crypto_openssl/signer.h"
 #include "base/table.h"
 #include "base/text.h"
@@ -140,8 +141,7 @@ static const struct {
 
 static void aeads_give_published_values(void **state)
 {
-	(void)state;
-	const struct smq_crypto *c = smq_crypto_openssl();
+	const struct smq_crypto *c = *state;
 	for (size_t i = 0; i < SMQ_COUNT(aead_rows); i++) {
 		uint8_t key[32], nonce[13], aad[64], text[200];
 		const struct smq_aead_alg *alg = smq_aead_alg_by_id(aead_rows[i].alg);
@@ -162,8 +162,7 @@ static void aeads_give_published_values(void **state)
 /* One context, both directions in turn, lengths 0 to 70, every bit of the message and of the AAD. */
 static void altered_messages_do_not_open_and_leave_nothing(void **state)
 {
-	(void)state;
-	const struct smq_crypto *c = smq_crypto_openssl();
+	const struct smq_crypto *c = *state;
 	const uint8_t key[32] = { 1, 2, 3 };
 	for (size_t i = 0; i < SMQ_COUNT(all_aeads); i++) {
 		const struct smq_aead_alg *alg = smq_aead_alg_by_id(all_aeads[i]);
@@ -201,8 +200,7 @@ static void altered_messages_do_not_open_and_leave_nothing(void **state)
 
 static void sealing_in_place_is_the_same(void **state)
 {
-	(void)state;
-	const struct smq_crypto *c = smq_crypto_openssl();
+	const struct smq_crypto *c = *state;
 	const uint8_t key[32] = { 7 }, nonce[13] = { 1 };
 	for (size_t i = 0; i < SMQ_COUNT(all_aeads); i++) {
 		const struct smq_aead_alg *alg = smq_aead_alg_by_id(all_aeads[i]);
@@ -219,8 +217,7 @@ static void sealing_in_place_is_the_same(void **state)
 
 static void wrong_keys_and_algorithms_are_refused(void **state)
 {
-	(void)state;
-	const struct smq_crypto *c = smq_crypto_openssl();
+	const struct smq_crypto *c = *state;
 	static const struct smq_aead_alg none = { 99, "none", 16, 12, 16, 1 };
 	const uint8_t key[33] = { 0 };
 	smq_aead *a = (smq_aead *)&none;
@@ -234,8 +231,7 @@ static void wrong_keys_and_algorithms_are_refused(void **state)
 
 static void the_message_path_allocates_nothing(void **state)
 {
-	(void)state;
-	const struct smq_crypto *c = smq_crypto_openssl();
+	const struct smq_crypto *c = *state;
 	const uint8_t key[32] = { 3 };
 	static const int ids[] = { SMQ_A128GCM, SMQ_A256GCM, SMQ_CHACHA20_POLY1305 };
 	size_t before = allocations;
@@ -448,16 +444,55 @@ static void system_randomness_fills_the_room(void **state)
 	assert_int_equal(r->fill(r->self, smq_mspan_of(NULL, 0)), SMQ_OK);
 }
 
+/* Had this OpenSSL no provider functions, or wrong ones, everything would still work, at twice the price. */
+static void the_direct_lane_is_taken(void **state)
+{
+	(void)state;
+	const struct smq_crypto *lanes[] = { smq_crypto_openssl(), smq_crypto_openssl_evp() };
+	static const int ids[] = { SMQ_A128GCM, SMQ_A256GCM, SMQ_CHACHA20_POLY1305 };
+	for (size_t i = 0; i < 2 * SMQ_COUNT(ids); i++) {
+		static const uint8_t key[32] = { 1 };
+		const struct smq_aead_alg *alg = smq_aead_alg_by_id(ids[i / 2]);
+		smq_aead *a = NULL;
+		assert_int_equal(lanes[i % 2]->aead_new(alg, smq_span_of(key, alg->key_len), &a), SMQ_OK);
+		assert_int_equal(a->direct != NULL, i % 2 == 0);
+		lanes[i % 2]->aead_free(a);
+	}
+}
+
+static int use_openssl(void **state)
+{
+	*state = (void *)smq_crypto_openssl();
+	return 0;
+}
+
+static int use_openssl_evp(void **state)
+{
+	*state = (void *)smq_crypto_openssl_evp();
+	return 0;
+}
+
+#define lane_test(f, lane)                                                                                             \
+	{                                                                                                              \
+#f " (" #lane ")", f, use_##lane, NULL, NULL                                                           \
+	}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(hkdf_of_rfc5869),
 		cmocka_unit_test(hashes_are_of_the_concatenation),
-		cmocka_unit_test(aeads_give_published_values),
-		cmocka_unit_test(altered_messages_do_not_open_and_leave_nothing),
-		cmocka_unit_test(sealing_in_place_is_the_same),
-		cmocka_unit_test(wrong_keys_and_algorithms_are_refused),
-		cmocka_unit_test(the_message_path_allocates_nothing),
+		lane_test(aeads_give_published_values, openssl),
+		lane_test(aeads_give_published_values, openssl_evp),
+		lane_test(altered_messages_do_not_open_and_leave_nothing, openssl),
+		lane_test(altered_messages_do_not_open_and_leave_nothing, openssl_evp),
+		lane_test(sealing_in_place_is_the_same, openssl),
+		lane_test(sealing_in_place_is_the_same, openssl_evp),
+		lane_test(wrong_keys_and_algorithms_are_refused, openssl),
+		lane_test(wrong_keys_and_algorithms_are_refused, openssl_evp),
+		lane_test(the_message_path_allocates_nothing, openssl),
+		lane_test(the_message_path_allocates_nothing, openssl_evp),
+		cmocka_unit_test(the_direct_lane_is_taken),
 		cmocka_unit_test(agreement_gives_published_values),
 		cmocka_unit_test(bad_peers_and_secrets_are_refused),
 		cmocka_unit_test(signatures_of_rfc6979_and_rfc8032),

@@ -3,27 +3,23 @@
  *
  * GCM and ChaCha20-Poly1305 keep their key schedule in the context, and one
  * context serves both directions. CCM needs lengths before the key and is set
- * up again for each message; it seals single EDHOC messages only.
+ * up again for each message; it seals single EDHOC messages only. Where the
+ * provider's own functions are to be had (aead_direct.c), EVP is not asked.
  */
 #include <limits.h>
 #include <stdbool.h>
 #include <stdlib.h>
 
+#include <openssl/core_names.h>
 #include <openssl/err.h>
+#include <openssl/params.h>
 
 #include "adapters/crypto_openssl/openssl_internal.h"
-
-struct smq_aead {
-	const struct smq_aead_alg *alg;
-	EVP_CIPHER_CTX *ctx;
-	bool ccm;
-	uint8_t key[SMQ_AEAD_KEY_MAX]; /* CCM only */
-};
 
 /* OpenSSL counts in int. */
 enum { PIECE_MAX = INT_MAX - SMQ_AEAD_TAG_MAX };
 
-static EVP_CIPHER *cipher_of(const struct smq_aead_alg *alg)
+EVP_CIPHER *smq_openssl_cipher_of(const struct smq_aead_alg *alg)
 {
 	const struct smq_openssl_lib *lib = smq_openssl_lib();
 	switch (alg->id) {
@@ -41,12 +37,32 @@ static EVP_CIPHER *cipher_of(const struct smq_aead_alg *alg)
 	}
 }
 
-smq_err smq_openssl_aead_new(const struct smq_aead_alg *alg, smq_span key, smq_aead **ret_aead)
+static bool key_evp(smq_aead *a, smq_span key)
 {
-	EVP_CIPHER *cipher = alg ? cipher_of(alg) : NULL;
+	EVP_CIPHER *cipher = smq_openssl_cipher_of(a->alg);
+	a->ccm = cipher == smq_openssl_lib()->aes128ccm;
+	a->ctx = EVP_CIPHER_CTX_new();
+	if (!a->ctx || EVP_EncryptInit_ex2(a->ctx, cipher, a->ccm ? NULL : key.p, NULL, NULL) != 1 ||
+	    EVP_CIPHER_CTX_ctrl(a->ctx, EVP_CTRL_AEAD_SET_IVLEN, (int)a->alg->nonce_len, NULL) != 1)
+		return false;
+	if (a->ccm)
+		memcpy(a->key, key.p, key.len);
+	return true;
+}
+
+static bool key_direct(smq_aead *a, smq_span key)
+{
+	const struct smq_direct_cipher *direct = smq_direct_cipher_of(a->alg);
+	a->direct_ctx = direct ? smq_direct_new(direct, key) : NULL;
+	a->direct = a->direct_ctx ? direct : NULL;
+	return a->direct_ctx != NULL;
+}
+
+static smq_err new_aead(const struct smq_aead_alg *alg, smq_span key, bool may_direct, smq_aead **ret_aead)
+{
 	smq_aead *a;
 
-	if (!cipher)
+	if (!alg || !smq_openssl_cipher_of(alg))
 		return SMQ_ERR_ALGORITHM;
 	if (key.len != alg->key_len)
 		return SMQ_ERR_USAGE;
@@ -54,23 +70,30 @@ smq_err smq_openssl_aead_new(const struct smq_aead_alg *alg, smq_span key, smq_a
 	if (!a)
 		return SMQ_ERR_NO_MEMORY;
 	a->alg = alg;
-	a->ccm = cipher == smq_openssl_lib()->aes128ccm;
-	a->ctx = EVP_CIPHER_CTX_new();
-	if (!a->ctx || EVP_EncryptInit_ex2(a->ctx, cipher, a->ccm ? NULL : key.p, NULL, NULL) != 1 ||
-	    EVP_CIPHER_CTX_ctrl(a->ctx, EVP_CTRL_AEAD_SET_IVLEN, (int)alg->nonce_len, NULL) != 1) {
+	if (!(may_direct && key_direct(a, key)) && !key_evp(a, key)) {
 		smq_openssl_aead_free(a);
 		return SMQ_ERR_CRYPTO;
 	}
-	if (a->ccm)
-		memcpy(a->key, key.p, key.len);
 	*ret_aead = a;
 	return SMQ_OK;
+}
+
+smq_err smq_openssl_aead_new(const struct smq_aead_alg *alg, smq_span key, smq_aead **ret_aead)
+{
+	return new_aead(alg, key, true, ret_aead);
+}
+
+smq_err smq_openssl_evp_aead_new(const struct smq_aead_alg *alg, smq_span key, smq_aead **ret_aead)
+{
+	return new_aead(alg, key, false, ret_aead);
 }
 
 void smq_openssl_aead_free(smq_aead *aead)
 {
 	if (!aead)
 		return;
+	if (aead->direct_ctx)
+		smq_direct_free(aead->direct, aead->direct_ctx);
 	EVP_CIPHER_CTX_free(aead->ctx);
 	OPENSSL_cleanse(aead->key, sizeof(aead->key));
 	free(aead);
@@ -108,37 +131,56 @@ static bool run(smq_aead *a, smq_span aad, smq_span text, uint8_t *out)
 	return EVP_CipherUpdate(a->ctx, text.len ? out : nowhere, &n, text.len ? text.p : nothing, (int)text.len) == 1;
 }
 
+static bool seal_evp(smq_aead *a, const uint8_t *nonce, smq_span aad, smq_span plain, uint8_t *ret_cipher)
+{
+	/* what EVP_CIPHER_CTX_ctrl would make of it */
+	OSSL_PARAM tag[] = {
+		OSSL_PARAM_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, ret_cipher + plain.len, a->alg->tag_len),
+		OSSL_PARAM_END,
+	};
+	int n;
+	return begin(a, nonce, NULL, plain.len) && run(a, aad, plain, ret_cipher) &&
+	       (a->ccm || EVP_EncryptFinal_ex(a->ctx, ret_cipher + plain.len, &n) == 1) &&
+	       EVP_CIPHER_CTX_get_params(a->ctx, tag) == 1;
+}
+
 smq_err smq_openssl_aead_seal(smq_aead *aead, const uint8_t *nonce, smq_span aad, smq_span plain, uint8_t *ret_cipher)
 {
-	int n;
-
+	if (aead->direct)
+		return smq_direct_seal(aead, nonce, aad, plain, ret_cipher) ? SMQ_OK : SMQ_ERR_CRYPTO;
 	if (plain.len > PIECE_MAX || aad.len > PIECE_MAX)
 		return SMQ_ERR_TOO_LARGE;
-	if (!begin(aead, nonce, NULL, plain.len) || !run(aead, aad, plain, ret_cipher) ||
-	    (!aead->ccm && EVP_CipherFinal_ex(aead->ctx, ret_cipher + plain.len, &n) != 1) ||
-	    EVP_CIPHER_CTX_ctrl(aead->ctx, EVP_CTRL_AEAD_GET_TAG, (int)aead->alg->tag_len, ret_cipher + plain.len) != 1)
+	return seal_evp(aead, nonce, aad, plain, ret_cipher) ? SMQ_OK : SMQ_ERR_CRYPTO;
+}
+
+static smq_err open_evp(smq_aead *a, const uint8_t *nonce, smq_span aad, smq_span text, uint8_t *ret_plain)
+{
+	uint8_t tail[SMQ_AEAD_TAG_MAX];
+	int n;
+	if (!begin(a, nonce, text.p + text.len, text.len))
 		return SMQ_ERR_CRYPTO;
-	return SMQ_OK;
+	return run(a, aad, text, ret_plain) && (a->ccm || EVP_DecryptFinal_ex(a->ctx, tail, &n) == 1) ? SMQ_OK
+												      : SMQ_ERR_OPEN;
 }
 
 smq_err smq_openssl_aead_open(smq_aead *aead, const uint8_t *nonce, smq_span aad, smq_span cipher, uint8_t *ret_plain)
 {
-	size_t len;
-	uint8_t tail[SMQ_AEAD_TAG_MAX];
-	int n;
+	smq_err err = SMQ_ERR_OPEN;
 
 	if (cipher.len < aead->alg->tag_len)
 		return SMQ_ERR_OPEN;
-	len = cipher.len - aead->alg->tag_len;
-	if (len > PIECE_MAX || aad.len > PIECE_MAX)
+	smq_span text = smq_span_of(cipher.p, cipher.len - aead->alg->tag_len);
+	if (aead->direct) {
+		if (smq_direct_open(aead, nonce, aad, text, ret_plain))
+			return SMQ_OK;
+	} else if (text.len > PIECE_MAX || aad.len > PIECE_MAX) {
 		return SMQ_ERR_TOO_LARGE;
-	if (!begin(aead, nonce, cipher.p + len, len))
-		return SMQ_ERR_CRYPTO;
-	if (!run(aead, aad, smq_span_of(cipher.p, len), ret_plain) ||
-	    (!aead->ccm && EVP_CipherFinal_ex(aead->ctx, tail, &n) != 1)) {
-		OPENSSL_cleanse(ret_plain, len);
-		ERR_clear_error();
-		return SMQ_ERR_OPEN;
+	} else {
+		err = open_evp(aead, nonce, aad, text, ret_plain);
 	}
-	return SMQ_OK;
+	if (err == SMQ_ERR_OPEN) {
+		OPENSSL_cleanse(ret_plain, text.len);
+		ERR_clear_error();
+	}
+	return err;
 }

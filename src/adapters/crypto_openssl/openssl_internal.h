@@ -2,6 +2,8 @@
 #ifndef SMQ_CRYPTO_OPENSSL_INTERNAL_H
 #define SMQ_CRYPTO_OPENSSL_INTERNAL_H
 
+#include <stdbool.h>
+
 #include <openssl/ec.h>
 #include <openssl/evp.h>
 
@@ -25,6 +27,30 @@ smq_err smq_openssl_aead_new(const struct smq_aead_alg *alg, smq_span key, smq_a
 smq_err smq_openssl_aead_seal(smq_aead *aead, const uint8_t *nonce, smq_span aad, smq_span plain, uint8_t *ret_cipher);
 smq_err smq_openssl_aead_open(smq_aead *aead, const uint8_t *nonce, smq_span aad, smq_span cipher, uint8_t *ret_plain);
 void smq_openssl_aead_free(smq_aead *aead);
+/* The same without the provider's own functions. */
+smq_err smq_openssl_evp_aead_new(const struct smq_aead_alg *alg, smq_span key, smq_aead **ret_aead);
+EVP_CIPHER *smq_openssl_cipher_of(const struct smq_aead_alg *alg); /* NULL: none */
+
+/* The provider's own functions for an AEAD, where they were found to do what EVP does; NULL otherwise. A context made
+ * with them is keyed once and serves both directions. */
+struct smq_direct_cipher;
+const struct smq_direct_cipher *smq_direct_cipher_of(const struct smq_aead_alg *alg);
+void *smq_direct_new(const struct smq_direct_cipher *c, smq_span key);
+void smq_direct_free(const struct smq_direct_cipher *c, void *ctx);
+
+struct smq_aead {
+	const struct smq_direct_cipher *direct; /* NULL: through EVP */
+	void *direct_ctx;
+	const struct smq_aead_alg *alg;
+	EVP_CIPHER_CTX *ctx;
+	bool ccm;
+	uint8_t key[SMQ_AEAD_KEY_MAX]; /* CCM only */
+};
+
+bool smq_direct_seal(const smq_aead *a, const uint8_t *nonce, smq_span aad, smq_span plain, uint8_t *ret_cipher);
+/* Leaves what it wrote where the tag, behind the text, does not verify: the caller wipes. */
+bool smq_direct_open(const smq_aead *a, const uint8_t *nonce, smq_span aad, smq_span text, uint8_t *ret_plain);
+
 smq_err smq_openssl_kex_public(enum smq_curve curve, const uint8_t secret[SMQ_KEX_LEN],
 			       uint8_t ret_public[SMQ_KEX_LEN]);
 smq_err smq_openssl_kex_agree(enum smq_curve curve, const uint8_t secret[SMQ_KEX_LEN],
