@@ -103,7 +103,7 @@ static const struct {
 				   { "messages", SMQ_CELL_INTEGER },
 				   { "first", SMQ_CELL_TIME },
 				   { "last", SMQ_CELL_TIME } },
-				 "SELECT sender, reason, SUM(times), MIN(received_ms), MAX(received_ms) FROM quarantine"
+				 "SELECT sender, reason, CAST(SUM(times) AS BIGINT), MIN(received_ms), MAX(received_ms) FROM quarantine"
 				 " WHERE ($1 = '' OR sender = $1) AND ($2 = '' OR reason = $2) AND ($3 = '' OR topic = "
 				 "$3)"
 				 " AND received_ms >= $4 AND received_ms < $5"

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "adapters/config_yaml/record_yaml.h"
+#include "adapters/records_postgres/records_postgres.h"
 #include "adapters/records_sqlite/records_sqlite.h"
 #include "app/record_sql.h"
 #include "app/recorder.h"
@@ -48,8 +49,12 @@ static smq_err open_store(const char *store, bool writes, struct smq_record_stor
 {
 	if (!store || !*store)
 		return because(SMQ_ERR_USAGE, ret_why, "no store is named: a file, or postgres://...", "");
-	if (is_postgres(store))
-		return because(SMQ_ERR_UNSUPPORTED, ret_why, "this build has no PostgreSQL", "");
+	if (is_postgres(store)) {
+		char why[256] = "";
+		smq_err failure = smq_records_postgres_open(store, writes, ret_store, why, sizeof(why));
+		return failure == SMQ_OK ? SMQ_OK
+					 : because(failure, ret_why, "PostgreSQL", *why ? why : smq_err_text(failure));
+	}
 	smq_err err = smq_records_sqlite_open(store, writes, ret_store);
 	return err == SMQ_OK ? SMQ_OK : because(err, ret_why, store, smq_err_text(err));
 }
