@@ -49,7 +49,19 @@ def group_table(data):
         last['members'], last['members'] - 1, last['server_memory'] / last['members'])
 
 
-TABLES = {'seal': seal_table, 'group': group_table}
+def pki_table(data):
+    yield '%d identities issued in %.2f s, %.2f ms each.' % (data['issued'], data['issue_ms'] / 1e3,
+                                                            data['issue_ms'] / data['issued'])
+    yield ''
+    yield '| entries | bytes | list made, ms | loaded, ms | first check, us | good, us | revoked, us |'
+    yield '|---|---|---|---|---|---|---|'
+    for row in data['rows']:
+        yield '| %d | %d | %.1f | %.1f | %.0f | %.0f | %.0f |' % (
+            row['entries'], row['bytes'], row['make_ms'], row['load_ms'], row['first_us'], row['good_us'],
+            row['revoked_us'])
+
+
+TABLES = {'seal': seal_table, 'group': group_table, 'pki': pki_table}
 
 
 def machine():

@@ -110,6 +110,16 @@ struct smq_ca_issued {
 SMQ_MUST_USE smq_err smq_ca_issue(const char *dir, const struct smq_ca_issue_options *options,
 				  struct smq_ca_issued *ret_issued, const char **ret_why);
 
+/*
+ * The same for many members at once (options->name is not looked at), with one sync for all: some thousand in seconds.
+ * Names that are not to be had are found before anything is made. After a failure each of them is whole or not there;
+ * `each` (may be NULL) has got those that are.
+ */
+SMQ_MUST_USE smq_err smq_ca_issue_many(const char *dir, const char *const *names, size_t count,
+				       const struct smq_ca_issue_options *options,
+				       void (*each)(void *self, const struct smq_ca_issued *issued), void *self,
+				       const char **ret_why);
+
 /* Hands each certificate ever issued to `each`, oldest first. */
 SMQ_MUST_USE smq_err smq_ca_list(const char *dir, void (*each)(void *self, const struct smq_ca_issued *issued),
 				 void *self, const char **ret_why);

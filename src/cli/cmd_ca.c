@@ -100,7 +100,7 @@ static const struct {
 	    "it is needed for `rollover` and once a year for `crl` only." },
 	  ca_run_init,
 	  NO_CA },
-	{ { CA_ISSUE, "issue", "NAME", "issue an identity: a key, a certificate, a directory to hand over",
+	{ { CA_ISSUE, "issue", "[NAME]", "issue an identity: a key, a certificate, a directory to hand over",
 	    "Makes CA/members/NAME. For a member it is a realm directory, ready for --realm; for a broker it holds\n"
 	    "server.crt, server.key and root.crt. Nothing is ever overwritten." },
 	  ca_run_issue,

@@ -61,6 +61,7 @@ static bool t_prefix(struct ca_args *a, const char *v) { return (a->prefix = v) 
 static bool t_keyex(struct ca_args *a, const char *v) { return (a->keyex = v) != NULL; }
 static bool t_pass(struct ca_args *a, const char *v) { return (a->passphrase_file = v) != NULL; }
 static bool t_name(struct ca_args *a, const char *v) { return (a->name = v) != NULL; }
+static bool t_names(struct ca_args *a, const char *v) { return (a->names = v) != NULL; }
 static bool t_from(struct ca_args *a, const char *v) { return (a->from = v) != NULL; }
 static bool t_days(struct ca_args *a, const char *v) { return number(v, SMQ_CA_DAYS_MAX, &a->days); }
 static bool t_hours(struct ca_args *a, const char *v) { return number(v, SMQ_CA_DAYS_MAX * 24, &a->hours); }
@@ -108,6 +109,7 @@ static const struct row {
 	  NULL },
 	{ "name", "NAME", CA_CSR | CA_SIGN, "whose it is (csr: needed for a new one; sign: what the request must say)",
 	  t_name, NULL },
+	{ "names", "FILE", CA_ISSUE, "many at once, a name a line; - is standard input", t_names, NULL },
 	{ "role", "ROLES", CA_ISSUE | CA_SIGN, "member (default), keyserver, admin, or several with commas; or broker",
 	  t_role, "member, keyserver, admin or broker" },
 	{ "days", "N", CA_INIT | CA_ISSUE | CA_SIGN | CA_RENEW | CA_ROLLOVER,

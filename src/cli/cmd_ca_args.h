@@ -27,7 +27,7 @@ struct ca_args {
 	enum ca_command command;
 	const char *word; /* the one that is no option */
 	const char *ca;   /* the authority's directory; found by ca_find */
-	const char *realm, *prefix, *keyex, *passphrase_file, *name, *from;
+	const char *realm, *prefix, *keyex, *passphrase_file, *name, *names, *from;
 	const char *dns[SMQ_CA_HOSTS_MAX], *ip[SMQ_CA_HOSTS_MAX], *to[CA_TO_MAX];
 	size_t dns_count, ip_count, to_count;
 	unsigned roles;

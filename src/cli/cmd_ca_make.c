@@ -11,7 +11,7 @@
 
 #include "cli/cmd_ca_say.h"
 
-enum { REQUEST_MAX = 65536 };
+enum { REQUEST_MAX = 65536, NAMES_MAX = 1048576 };
 
 /* What is made is made in milliseconds; an interrupt waits until it is whole. */
 static void hold_signals(sigset_t *before)
@@ -96,8 +96,91 @@ static struct smq_ca_issue_options issue_options(const struct ca_args *a, const 
 					      .passphrase_file = a->passphrase_file };
 }
 
+static size_t read_file(const char *path, uint8_t *room, size_t len)
+{
+	FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
+	size_t n = file ? fread(room, 1, len, file) : 0;
+	if (file && file != stdin)
+		(void)fclose(file);
+	return n;
+}
+
+/* ---- many ---- */
+
+struct many {
+	const struct ca_args *args;
+	size_t count;
+};
+
+static void say_one(void *self, const struct smq_ca_issued *i)
+{
+	struct many *m = self;
+	char text[CA_JSON_LEN];
+	size_t len = 0;
+	if (m->args->json) {
+		struct smq_json j = smq_json_on(smq_mspan_of(text, sizeof(text)));
+		ca_json_issued(&j, i);
+		if (smq_json_finish(&j, &len) == SMQ_OK)
+			printf("%s\n  %s", m->count ? "," : "", text);
+	}
+	m->count++;
+}
+
+/* Lines without their ends; empty ones are none. */
+static size_t split_lines(char *text, const char **ret_names)
+{
+	size_t count = 0;
+	char *save = NULL;
+	for (char *line = strtok_r(text, "\r\n", &save); line; line = strtok_r(NULL, "\r\n", &save))
+		ret_names[count++] = line;
+	return count;
+}
+
+static int issue_many(struct ca_args *a, const char *const *names, size_t count)
+{
+	struct smq_ca_issue_options o = issue_options(a, NULL);
+	struct many m = { .args = a };
+	const char *why = NULL;
+	sigset_t before;
+	if (a->json)
+		printf("[");
+	hold_signals(&before);
+	smq_err err = smq_ca_issue_many(a->ca, names, count, &o, say_one, &m, &why);
+	let_signals(&before);
+	if (a->json)
+		printf("%s]\n", m.count ? "\n" : "");
+	else if (m.count > 0)
+		printf("made %zu identities in %s/members\n", m.count, a->ca);
+	return err == SMQ_OK ? ca_flushed() : ca_fail(err, why);
+}
+
+static int issue_listed(struct ca_args *a)
+{
+	char *text = malloc(NAMES_MAX + 1);
+	const char **names = malloc((NAMES_MAX / 2 + 1) * sizeof(*names));
+	int status = smq_err_exit(SMQ_ERR_NO_MEMORY);
+	if (a->word) {
+		status = ca_misuse("either a NAME or --names", NULL);
+	} else if (text && names) {
+		size_t len = read_file(a->names, (uint8_t *)text, NAMES_MAX);
+		text[len] = 0;
+		size_t count = split_lines(text, names);
+		status = len == NAMES_MAX ? ca_misuse("too many names, more than 1 MiB", NULL)
+			 : count == 0     ? ca_fail(SMQ_ERR_NOT_FOUND, "no names there, or they cannot be read")
+					  : issue_many(a, names, count);
+	}
+	free(text);
+	free(names);
+	return status;
+}
+
 int ca_run_issue(struct ca_args *a)
 {
+	if (a->names)
+		return issue_listed(a);
+	if (!a->word)
+		return ca_misuse("issue needs a NAME, or --names FILE", NULL);
+
 	struct smq_ca_issue_options o = issue_options(a, a->word);
 	struct smq_ca_issued issued;
 	const char *why = NULL;
@@ -122,15 +205,6 @@ int ca_run_csr(struct ca_args *a)
 	return say_path(a, "request", path, "for `sealmq ca sign`; the key stays here");
 }
 
-static size_t read_request(const char *path, uint8_t *room, size_t len)
-{
-	FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
-	size_t n = file ? fread(room, 1, len, file) : 0;
-	if (file && file != stdin)
-		(void)fclose(file);
-	return n;
-}
-
 int ca_run_sign(struct ca_args *a)
 {
 	struct smq_ca_issue_options o = issue_options(a, a->name);
@@ -139,7 +213,7 @@ int ca_run_sign(struct ca_args *a)
 	sigset_t before;
 	uint8_t *request = malloc(REQUEST_MAX);
 	errno = 0;
-	size_t len = request ? read_request(a->word, request, REQUEST_MAX) : 0;
+	size_t len = request ? read_file(a->word, request, REQUEST_MAX) : 0;
 	if (len == 0) {
 		free(request);
 		return ca_fail(SMQ_ERR_NOT_FOUND, errno ? "the request cannot be read" : "the request is empty");

@@ -235,6 +235,22 @@ smq_err smq_ca_dir_key(const struct smq_ca_dir *ca, const char *serial, const ch
 	return err;
 }
 
+smq_err smq_ca_dir_issuer_open(const struct smq_ca_dir *ca, const char *passphrase_file,
+			       struct smq_ca_issuer **ret_issuer)
+{
+	struct smq_pem key = { NULL, 0 };
+	smq_err err = smq_ca_dir_key(ca, ca->issuer_serial, passphrase_file, &key);
+	if (err == SMQ_OK)
+		err = smq_ca_issuer_new(smq_ca_dir_issuer(ca), smq_pem_span(&key), ret_issuer);
+	smq_pem_free(&key);
+	return err;
+}
+
+smq_err smq_ca_dir_settings(const struct smq_ca_dir *ca, struct smq_file_bytes *ret_settings)
+{
+	return read_file(ca->dir, "realm.yaml", false, ret_settings);
+}
+
 smq_err smq_ca_dir_crl(const struct smq_ca_dir *ca, struct smq_file_bytes *ret_crl)
 {
 	char path[SMQ_PATH_MAX];

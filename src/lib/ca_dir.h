@@ -62,6 +62,11 @@ SMQ_MUST_USE smq_err smq_ca_dir_cert(const struct smq_ca_dir *ca, const char *se
 /* The private key of one of them. SMQ_ERR_NOT_FOUND: it is not here. */
 SMQ_MUST_USE smq_err smq_ca_dir_key(const struct smq_ca_dir *ca, const char *serial, const char *passphrase_file,
 				    struct smq_pem *ret_key);
+/* The one that issues, held open. */
+SMQ_MUST_USE smq_err smq_ca_dir_issuer_open(const struct smq_ca_dir *ca, const char *passphrase_file,
+					    struct smq_ca_issuer **ret_issuer);
+/* realm.yaml as it is; it was checked when the directory was opened. */
+SMQ_MUST_USE smq_err smq_ca_dir_settings(const struct smq_ca_dir *ca, struct smq_file_bytes *ret_settings);
 /* crl.pem; empty where there is none. */
 SMQ_MUST_USE smq_err smq_ca_dir_crl(const struct smq_ca_dir *ca, struct smq_file_bytes *ret_crl);
 

@@ -86,6 +86,7 @@ smq_err smq_ca_identity_begin(struct smq_ca_identity *i, const char *dir, const 
 void smq_ca_identity_release(struct smq_ca_identity *i)
 {
 	smq_ca_dir_close(&i->ca);
+	smq_ca_issuer_free(i->issuer);
 	smq_pem_free(&i->key);
 	smq_pem_free(&i->cert);
 	smq_pem_free(&i->chain);
@@ -191,6 +192,17 @@ static smq_err lint(const struct smq_ca_identity *i)
 		     : SMQ_OK;
 }
 
+static smq_err complete(struct smq_ca_identity *i, smq_err err)
+{
+	if (err == SMQ_ERR_USAGE && !smq_ca_why()[0])
+		return usage("an address given with --ip is none");
+	if (err == SMQ_OK)
+		err = lint(i);
+	if (err == SMQ_OK)
+		err = smq_ca_dir_chain(&i->ca, smq_pem_span(&i->cert), &i->chain);
+	return err == SMQ_OK ? fill_issued(i) : err;
+}
+
 smq_err smq_ca_identity_certify(struct smq_ca_identity *i, smq_span key)
 {
 	struct smq_pem issuing = { NULL, 0 };
@@ -200,13 +212,17 @@ smq_err smq_ca_identity_certify(struct smq_ca_identity *i, smq_span key)
 	if (err == SMQ_OK)
 		err = smq_ca_make_cert(&i->t, key, smq_ca_dir_issuer(&i->ca), smq_pem_span(&issuing), &i->cert);
 	smq_pem_free(&issuing);
-	if (err == SMQ_ERR_USAGE && !smq_ca_why()[0])
-		return usage("an address given with --ip is none");
+	return complete(i, err);
+}
+
+smq_err smq_ca_identity_make(struct smq_ca_identity *i)
+{
+	smq_err err = fill_template(i);
+	if (err == SMQ_OK && !i->issuer)
+		err = smq_ca_dir_issuer_open(&i->ca, i->o->passphrase_file, &i->issuer);
 	if (err == SMQ_OK)
-		err = lint(i);
-	if (err == SMQ_OK)
-		err = smq_ca_dir_chain(&i->ca, smq_pem_span(&i->cert), &i->chain);
-	return err == SMQ_OK ? fill_issued(i) : err;
+		err = smq_ca_issuer_make(i->issuer, &i->t, i->curve, &i->key, &i->cert);
+	return complete(i, err);
 }
 
 smq_err smq_ca_identity_log(const struct smq_ca_identity *i)
@@ -217,40 +233,45 @@ smq_err smq_ca_identity_log(const struct smq_ca_identity *i)
 
 /* ---- its directory ---- */
 
-static smq_err fill_realm(const struct smq_ca_identity *i, const char *made)
+static smq_err put(const struct smq_ca_identity *i, const char *made, const char *name, smq_span bytes, mode_t mode)
 {
 	char path[SMQ_PATH_MAX];
-	smq_err err = smq_path_join(made, "realm.yaml", path);
-	return err == SMQ_OK ? smq_realm_yaml_write(path, &i->ca.settings, smq_ca_why(), SMQ_WHY_MAX) : err;
+	smq_err err = smq_path_join(made, name, path);
+	if (err != SMQ_OK)
+		return err;
+	return (i->unsynced ? smq_file_create_unsynced : smq_file_create)(path, bytes, mode, smq_ca_why(), SMQ_WHY_MAX);
 }
 
 smq_err smq_ca_identity_fill(const struct smq_ca_identity *i, const char *made)
 {
 	bool broker = i->roles == SMQ_ROLE_BROKER;
 	struct smq_file_bytes crl = { NULL, 0 };
-	smq_err err = smq_ca_put_file(made, "root.crt", smq_file_span(&i->ca.root), 0644);
+	struct smq_file_bytes settings = { NULL, 0 };
+	smq_err err = put(i, made, "root.crt", smq_file_span(&i->ca.root), 0644);
 	if (err == SMQ_OK)
-		err = smq_ca_put_file(made, broker ? "server.crt" : "member.crt", smq_pem_span(&i->chain), 0644);
+		err = put(i, made, broker ? "server.crt" : "member.crt", smq_pem_span(&i->chain), 0644);
 	if (err == SMQ_OK && i->key.len > 0)
-		err = smq_ca_put_file(made, broker ? "server.key" : "member.key", smq_pem_span(&i->key), 0600);
+		err = put(i, made, broker ? "server.key" : "member.key", smq_pem_span(&i->key), 0600);
 	if (err == SMQ_OK && !broker)
-		err = fill_realm(i, made);
+		err = smq_ca_dir_settings(&i->ca, &settings);
+	if (err == SMQ_OK && !broker)
+		err = put(i, made, "realm.yaml", smq_file_span(&settings), 0644);
 	if (err == SMQ_OK)
 		err = smq_ca_dir_crl(&i->ca, &crl);
 	if (err == SMQ_OK && crl.len > 0)
-		err = smq_ca_put_file(made, "crl.pem", smq_file_span(&crl), 0644);
+		err = put(i, made, "crl.pem", smq_file_span(&crl), 0644);
+	smq_file_bytes_free(&settings);
 	smq_file_bytes_free(&crl);
 	return err;
 }
 
-/* What a crash left in members/; nobody else is at work while we hold the log. */
-static void sweep(const char *members)
+void smq_ca_identity_sweep(const struct smq_ca_identity *i)
 {
 	char path[SMQ_PATH_MAX];
-	DIR *dir = opendir(members);
+	DIR *dir = opendir(i->members);
 	struct dirent *entry;
 	while (dir && (entry = readdir(dir)) != NULL) {
-		if (strstr(entry->d_name, ".new-") && smq_path_join(members, entry->d_name, path) == SMQ_OK)
+		if (strstr(entry->d_name, ".new-") && smq_path_join(i->members, entry->d_name, path) == SMQ_OK)
 			smq_dir_remove(path);
 	}
 	if (dir)
@@ -261,7 +282,7 @@ static void sweep(const char *members)
 smq_err smq_ca_identity_publish(struct smq_ca_identity *i)
 {
 	char made[SMQ_PATH_MAX];
-	sweep(i->members);
+	smq_ca_identity_sweep(i);
 	smq_err err = smq_ca_make_beside(i->issued.dir, made);
 	if (err != SMQ_OK)
 		return err;

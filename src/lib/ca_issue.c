@@ -20,9 +20,7 @@ static smq_err issue(struct smq_ca_identity *i)
 		return smq_ca_because(SMQ_ERR_EXISTS, "%s: exists already", i->issued.dir);
 	err = smq_ca_identity_check_new(i);
 	if (err == SMQ_OK)
-		err = smq_ca_make_key(i->curve, &i->key);
-	if (err == SMQ_OK)
-		err = smq_ca_identity_certify(i, smq_pem_span(&i->key));
+		err = smq_ca_identity_make(i);
 	return err == SMQ_OK ? smq_ca_identity_publish(i) : err;
 }
 

@@ -111,9 +111,7 @@ static smq_err put(struct smq_ca_identity *i, bool keep_key)
 
 static smq_err renew(struct smq_ca_identity *i, smq_span before, bool keep_key)
 {
-	smq_err err = keep_key ? SMQ_OK : smq_ca_make_key(i->curve, &i->key);
-	if (err == SMQ_OK)
-		err = smq_ca_identity_certify(i, keep_key ? before : smq_pem_span(&i->key));
+	smq_err err = keep_key ? smq_ca_identity_certify(i, before) : smq_ca_identity_make(i);
 	return err == SMQ_OK ? put(i, keep_key) : err;
 }
 

@@ -176,18 +176,28 @@ static bool write_all(int fd, smq_span bytes)
 	return true;
 }
 
-smq_err smq_file_create(const char *path, smq_span bytes, mode_t mode, char *ret_why, size_t why_len)
+static smq_err create(const char *path, smq_span bytes, mode_t mode, bool sync, char *ret_why, size_t why_len)
 {
 	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
 	if (fd < 0)
 		return from_errno(path, ret_why, why_len);
-	bool ok = write_all(fd, bytes) && fsync(fd) == 0;
+	bool ok = write_all(fd, bytes) && (!sync || fsync(fd) == 0);
 	smq_err err = ok ? SMQ_OK : from_errno(path, ret_why, why_len);
 	if (close(fd) != 0 && ok)
 		err = from_errno(path, ret_why, why_len);
 	if (err != SMQ_OK)
 		(void)unlink(path);
 	return err;
+}
+
+smq_err smq_file_create(const char *path, smq_span bytes, mode_t mode, char *ret_why, size_t why_len)
+{
+	return create(path, bytes, mode, true, ret_why, why_len);
+}
+
+smq_err smq_file_create_unsynced(const char *path, smq_span bytes, mode_t mode, char *ret_why, size_t why_len)
+{
+	return create(path, bytes, mode, false, ret_why, why_len);
 }
 
 static smq_err sync_directory_of(const char *path)

@@ -62,6 +62,10 @@ SMQ_MUST_USE smq_err smq_file_put(const char *path, smq_span bytes, mode_t mode,
 /* Writes a new file and syncs it. SMQ_ERR_EXISTS; a file that could not be finished is removed. */
 SMQ_MUST_USE smq_err smq_file_create(const char *path, smq_span bytes, mode_t mode, char *ret_why, size_t why_len);
 
+/* The same without the sync: for many files, which are synced together before any of them counts. */
+SMQ_MUST_USE smq_err smq_file_create_unsynced(const char *path, smq_span bytes, mode_t mode, char *ret_why,
+					      size_t why_len);
+
 /* Syncs a directory, so that the names in it survive a power cut. */
 SMQ_MUST_USE smq_err smq_dir_sync(const char *path);
 

@@ -494,6 +494,57 @@ static void what_is_wrong_is_not_issued(void **state)
 	smq_pem_free(&cert);
 }
 
+static void count_them(void *self, const struct smq_ca_issued *i)
+{
+	struct seen *s = self;
+	s->last = *i;
+	s->count++;
+}
+
+static void many_at_once(void **state)
+{
+	(void)state;
+	static char text[300][16];
+	const char *names[300];
+	struct smq_ca_issue_options o = { .passphrase_file = PASS, .days = 7 };
+	struct seen s = { .count = 0 };
+	struct seen listed = { .count = 0 };
+	smq_realm *realm = NULL;
+	for (size_t i = 0; i < SMQ_COUNT(names); i++) {
+		(void)snprintf(text[i], sizeof(text[i]), "m%zu", i);
+		names[i] = text[i];
+	}
+	int entries = rig_count("plant");
+	const struct {
+		smq_err want;
+		size_t at;
+		const char *name;
+	} rows[] = { { SMQ_ERR_USAGE, 299, "m0" }, { SMQ_ERR_NAME, 299, "a b" }, { SMQ_ERR_NAME, 280, ".." } };
+	for (size_t i = 0; i < SMQ_COUNT(rows); i++) {
+		const char *was = names[rows[i].at];
+		names[rows[i].at] = rows[i].name;
+		assert_int_equal(smq_ca_issue_many("plant", names, 300, &o, count_them, &s, &why), rows[i].want);
+		names[rows[i].at] = was;
+		assert_int_equal(rig_count("plant"), entries);
+	}
+	assert_int_equal(s.count, 0);
+	must(smq_ca_issue_many("plant", names, 300, &o, count_them, &s, &why));
+	assert_int_equal(s.count, 300);
+	assert_string_equal(s.last.name, "m299");
+	must(smq_ca_list("plant", see, &listed, &why));
+	assert_int_equal(listed.count, 301);
+	must(judge("plant/members/m0", "plant/members/m299"));
+	must(smq_realm_open("plant/members/m256", &realm, &why));
+	smq_realm_free(realm);
+	/* one of them is there already, or was handed over: none is made */
+	assert_int_equal(smq_ca_issue_many("plant", &names[299], 1, &o, NULL, NULL, &why), SMQ_ERR_EXISTS);
+	assert_int_equal(rename("plant/members/m299", "m299"), 0);
+	assert_int_equal(smq_ca_issue_many("plant", &names[299], 1, &o, NULL, NULL, &why), SMQ_ERR_EXISTS);
+	o.reissue = true;
+	must(smq_ca_issue_many("plant", &names[299], 1, &o, NULL, NULL, &why));
+	assert_int_equal(smq_ca_issue_many("plant", names, 0, &o, NULL, NULL, &why), SMQ_ERR_USAGE);
+}
+
 static void reason_words(void **state)
 {
 	(void)state;
@@ -520,6 +571,7 @@ int main(void)
 		CASE(a_key_never_leaves_its_device),
 		CASE(spoilt_requests_are_refused),
 		CASE(rollover_keeps_what_was_issued),
+		CASE(many_at_once),
 		cmocka_unit_test(what_is_wrong_is_not_issued),
 		cmocka_unit_test(reason_words),
 	};

@@ -1,6 +1,8 @@
 /* Making keys and certificates, as PEM text. */
 #include "adapters/ca_openssl/ca_make.h"
 
+#include <stdlib.h>
+
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
@@ -9,25 +11,36 @@
 
 enum { CERT_VERSION_3 = 2 };
 
-smq_err smq_ca_make_key(enum smq_curve curve, struct smq_pem *ret_key)
+static EVP_PKEY *generate(enum smq_curve curve)
 {
-	smq_err err = SMQ_ERR_CRYPTO;
-	EVP_PKEY *key = NULL;
-	BIO *bio = BIO_new(BIO_s_secmem());
+	switch (curve) {
+	case SMQ_P256:
+		return EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256");
+	case SMQ_P384:
+		return EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-384");
+	case SMQ_ED25519:
+		return EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+	case SMQ_X25519:
+		return EVP_PKEY_Q_keygen(NULL, NULL, "X25519");
+	default:
+		return NULL;
+	}
+}
 
-	if (curve == SMQ_P256)
-		key = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256");
-	else if (curve == SMQ_P384)
-		key = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-384");
-	else if (curve == SMQ_ED25519)
-		key = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
-	else if (curve == SMQ_X25519)
-		key = EVP_PKEY_Q_keygen(NULL, NULL, "X25519");
-	else
-		err = SMQ_ERR_ALGORITHM;
-	if (key && bio && PEM_write_bio_PKCS8PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL) == 1)
+static smq_err put_key(EVP_PKEY *key, struct smq_pem *ret_key)
+{
+	BIO *bio = BIO_new(BIO_s_secmem());
+	smq_err err = SMQ_ERR_CRYPTO;
+	if (bio && PEM_write_bio_PKCS8PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL) == 1)
 		err = smq_pem_take(bio, ret_key);
 	BIO_free(bio);
+	return err;
+}
+
+smq_err smq_ca_make_key(enum smq_curve curve, struct smq_pem *ret_key)
+{
+	EVP_PKEY *key = generate(curve);
+	smq_err err = key ? put_key(key, ret_key) : SMQ_ERR_ALGORITHM;
 	EVP_PKEY_free(key);
 	ERR_clear_error();
 	return err;
@@ -194,6 +207,55 @@ smq_err smq_ca_make_cert(const struct smq_cert_template *t, smq_span key_pem, sm
 		err = build(t, key, issuer, self_signed ? key : signing, ret_cert);
 	EVP_PKEY_free(signing);
 	X509_free(issuer);
+	EVP_PKEY_free(key);
+	ERR_clear_error();
+	return err;
+}
+
+/* ---- many ---- */
+
+struct smq_ca_issuer {
+	X509 *cert;
+	EVP_PKEY *key;
+};
+
+smq_err smq_ca_issuer_new(smq_span cert_pem, smq_span key_pem, struct smq_ca_issuer **ret_issuer)
+{
+	struct smq_ca_issuer *i = calloc(1, sizeof(*i));
+	if (!i)
+		return SMQ_ERR_NO_MEMORY;
+	i->cert = smq_pem_read_cert(cert_pem);
+	i->key = smq_pem_read_key(key_pem);
+	ERR_clear_error();
+	if (!i->cert || !i->key) {
+		smq_ca_issuer_free(i);
+		return SMQ_ERR_MALFORMED;
+	}
+	*ret_issuer = i;
+	return SMQ_OK;
+}
+
+void smq_ca_issuer_free(struct smq_ca_issuer *issuer)
+{
+	if (!issuer)
+		return;
+	X509_free(issuer->cert);
+	EVP_PKEY_free(issuer->key);
+	free(issuer);
+}
+
+smq_err smq_ca_issuer_make(const struct smq_ca_issuer *issuer, const struct smq_cert_template *t, enum smq_curve curve,
+			   struct smq_pem *ret_key, struct smq_pem *ret_cert)
+{
+	struct smq_pem pem = { NULL, 0 };
+	EVP_PKEY *key = generate(curve);
+	smq_err err = key ? put_key(key, &pem) : SMQ_ERR_ALGORITHM;
+	if (err == SMQ_OK)
+		err = build(t, key, issuer->cert, issuer->key, ret_cert);
+	if (err == SMQ_OK)
+		*ret_key = pem;
+	else
+		smq_pem_free(&pem);
 	EVP_PKEY_free(key);
 	ERR_clear_error();
 	return err;

@@ -44,6 +44,14 @@ SMQ_MUST_USE smq_err smq_ca_make_key(enum smq_curve curve, struct smq_pem *ret_k
 SMQ_MUST_USE smq_err smq_ca_make_cert(const struct smq_cert_template *t, smq_span key_pem, smq_span issuer_cert_pem,
 				      smq_span issuer_key_pem, struct smq_pem *ret_cert);
 
+/* An authority held open, for many certificates: reading a private key costs more than signing with it. */
+struct smq_ca_issuer;
+SMQ_MUST_USE smq_err smq_ca_issuer_new(smq_span cert_pem, smq_span key_pem, struct smq_ca_issuer **ret_issuer);
+void smq_ca_issuer_free(struct smq_ca_issuer *issuer);
+/* A new key and its certificate. */
+SMQ_MUST_USE smq_err smq_ca_issuer_make(const struct smq_ca_issuer *issuer, const struct smq_cert_template *t,
+					enum smq_curve curve, struct smq_pem *ret_key, struct smq_pem *ret_cert);
+
 struct smq_crl_entry {
 	uint8_t serial[SMQ_SERIAL_LEN];
 	int64_t when_ms;
