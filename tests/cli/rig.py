@@ -3,6 +3,7 @@
 A test is a function named test_*; it asserts, or raises Skip. main() runs those of the calling module.
 """
 import os
+import re
 import shutil
 import signal
 import socket
@@ -15,7 +16,7 @@ import traceback
 SEALMQ = os.environ.get('SEALMQ', 'sealmq')
 BROKER = shutil.which('mosquitto', path=os.environ.get('PATH', '') + ':/usr/sbin:/usr/local/sbin')
 CLIENTS = shutil.which('mosquitto_pub') and shutil.which('mosquitto_sub')
-LIMIT = 20  # seconds after which a run has failed
+LIMIT = 60  # seconds after which a run has failed
 
 
 class Skip(Exception):
@@ -36,6 +37,16 @@ def free_port():
         return s.getsockname()[1]
 
 
+def wait(condition, seconds=LIMIT):
+    """The condition's value once it holds, or at the end."""
+    until = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value or time.monotonic() > until:
+            return value
+        time.sleep(0.01)
+
+
 class Broker:
     """mosquitto on a loopback port of its own; with users: only they may in, and only on topics below open/."""
 
@@ -44,7 +55,7 @@ class Broker:
         os.chmod(self.dir, 0o755)
         self.port = port or free_port()
         lines = ['listener %d 127.0.0.1' % self.port, 'allow_anonymous %s' % ('false' if users else 'true'),
-                 'max_queued_messages 0', 'persistence false']
+                 'max_queued_messages 0', 'persistence false', 'log_type all']
         if os.getuid() == 0:
             lines.append('user root')
         if users:
@@ -66,13 +77,35 @@ class Broker:
     def start(self):
         with open(self.path('log'), 'ab') as log:
             self.process = subprocess.Popen([BROKER, '-c', self.path('conf')], stdout=log, stderr=log)
-        for _ in range(200):
-            try:
-                socket.create_connection(('127.0.0.1', self.port), 0.2).close()
-                return
-            except OSError:
-                time.sleep(0.02)
-        raise RuntimeError('the broker did not start: ' + open(self.path('log'), encoding='utf-8').read())
+        if not wait(self.answers):
+            raise RuntimeError('the broker did not start: ' + self.log())
+
+    def answers(self):
+        try:
+            socket.create_connection(('127.0.0.1', self.port), 0.2).close()
+            return True
+        except OSError:
+            return False
+
+    def log(self):
+        with open(self.path('log'), encoding='utf-8', errors='replace') as log:
+            return log.read()
+
+    def count(self, text):
+        return self.log().count(text)
+
+    def granted(self, topic):
+        """How often this filter was acknowledged so far."""
+        done = self.log().rpartition('Sending SUBACK')[0]
+        return len(re.findall(r'^\d+: \S+ \d %s$' % re.escape(topic), done, re.M))
+
+    def subscriber(self, start, topics):
+        """What start() returns, once the broker has acknowledged its filters."""
+        before = {topic: self.granted(topic) for topic in topics}
+        run = start()
+        process = getattr(run, 'process', run)
+        wait(lambda: process.poll() is not None or all(self.granted(topic) > count for topic, count in before.items()))
+        return run
 
     def stop(self, sig=signal.SIGTERM):
         if self.process:
@@ -112,6 +145,10 @@ class Run:
             out, err = self.process.communicate()
             raise AssertionError('still running after %d s: %r' % (limit, Result(-1, out, err))) from None
         return Result(self.process.returncode, out, err)
+
+
+def topics_of(args):
+    return [args[i + 1] for i, word in enumerate(args[:-1]) if word in ('-t', '--topic')]
 
 
 def run(args, stdin=None, **env):

@@ -32,10 +32,9 @@ def port(broker=None):
 
 
 def subscribe(tool, args):
-    """A subscriber, and time for it to be subscribed."""
-    sub = rig.Run(tool + port() + args)
-    time.sleep(0.3)
-    return sub
+    """A subscriber that is subscribed."""
+    brokers()
+    return OPEN.subscriber(lambda: rig.Run(tool + port() + args), rig.topics_of(args))
 
 
 def exchange(pub_tool, sub_tool, sub_args, messages):
@@ -123,9 +122,8 @@ def test_payload_that_is_no_json():
 
 def test_a_terminal_is_not_steered():
     brokers()
-    command = ' '.join(OURS_SUB + port() + ['-t', 'a', '-C', '1', '-W', '5', '-v'])
-    sub = rig.Run(['script', '-qec', command, '/dev/null'])
-    time.sleep(0.5)
+    command = ' '.join(OURS_SUB + port() + ['-t', 'a', '-C', '1', '-W', '20', '-v'])
+    sub = OPEN.subscriber(lambda: rig.Run(['script', '-qec', command, '/dev/null']), ['a'])
     rig.run(OURS_PUB + port() + ['-t', 'a', '-m', 'x\x1b[2Jy'])
     got = sub.end()
     assert b'x\\x1b[2Jy' in got.out and b'\x1b' not in got.out, got
@@ -171,8 +169,7 @@ def test_retained_messages():
         assert (got.code, got.out) == (27, b''), got
         got = rig.run(sub + port() + ['-t', 'r/#', '-T', 'r/2', '-C', '2', '-F', '%r %p'])
         assert got.out == b'1 kept r/1\n1 kept r/3\n', got
-        only = rig.Run(sub + port() + ['-t', 'r/#', '--retained-only', '-v'])
-        time.sleep(0.4)
+        only = subscribe(sub, ['-t', 'r/#', '--retained-only', '-v'])
         rig.run(pub + port() + ['-t', 'r/9', '-m', 'fresh'])
         got = only.end()
         assert (got.code, got.out) == (0, b'r/1 kept r/1\nr/2 kept r/2\nr/3 kept r/3\n'), got
@@ -301,8 +298,8 @@ def test_url():
     brokers()
     url = 'mqtt://127.0.0.1:%d/a/b' % OPEN.port
     for pub, sub in TOOLS:
-        reader = rig.Run(sub + ['-L', url, '-C', '1', '-v'])
-        time.sleep(0.3)
+        args = sub + ['-L', url, '-C', '1', '-v']
+        reader = OPEN.subscriber(lambda args=args: rig.Run(args), ['a/b'])
         assert rig.run(pub + ['-L', url, '-m', 'x']).code == 0
         assert reader.end().out == b'a/b x\n'
 
@@ -316,12 +313,11 @@ def test_ended_by_a_signal():
 
 def test_the_reader_goes_away():
     brokers()
-    sub = subprocess.Popen(OURS_SUB + port() + ['-t', 'a'], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                           env=rig.clean_environment())
-    time.sleep(0.3)
+    sub = OPEN.subscriber(lambda: subprocess.Popen(OURS_SUB + port() + ['-t', 'a'], stdout=subprocess.PIPE,
+                                                   stderr=subprocess.PIPE, env=rig.clean_environment()), ['a'])
     sub.stdout.close()
     rig.run(OURS_PUB + port() + ['-t', 'a', '-m', 'x'])
-    assert sub.wait(5) == 141
+    assert sub.wait(rig.LIMIT) == 141
     assert sub.stderr.read() == b''
     sub.stderr.close()
 
@@ -329,10 +325,10 @@ def test_the_reader_goes_away():
 def test_a_full_disk():
     brokers()
     with open('/dev/full', 'wb') as full:
-        sub = subprocess.Popen(OURS_SUB + port() + ['-t', 'a'], stdout=full, stderr=subprocess.PIPE, env=rig.clean_environment())
-        time.sleep(0.3)
+        sub = OPEN.subscriber(lambda: subprocess.Popen(OURS_SUB + port() + ['-t', 'a'], stdout=full,
+                                                       stderr=subprocess.PIPE, env=rig.clean_environment()), ['a'])
         rig.run(OURS_PUB + port() + ['-t', 'a', '-m', 'x'])
-        assert sub.wait(5) == 14
+        assert sub.wait(rig.LIMIT) == 14
         assert b'No space left' in sub.stderr.read()
         sub.stderr.close()
 
@@ -343,25 +339,28 @@ def test_the_broker_goes_away():
     broker = rig.Broker()
     try:
         at = ['-p', str(broker.port)]
-        sub = rig.Run(OURS_SUB + at + ['-t', 'a'])
+        sub = broker.subscriber(lambda: rig.Run(OURS_SUB + at + ['-t', 'a']), ['a'])
         lines = subprocess.Popen(OURS_PUB + at + ['-t', 'a', '-l', '-q', '1'], stdin=subprocess.PIPE, stderr=subprocess.PIPE,
                                  env=rig.clean_environment())
-        time.sleep(0.4)
         lines.stdin.write(b'before\n')
         lines.stdin.flush()
-        time.sleep(0.3)
+        rig.wait(lambda: broker.count('Sending PUBLISH to'))
+        rig.wait(lambda: broker.count('Sending PUBACK'))
+        time.sleep(0.3)  # and it reads it
         broker.stop()
         lines.stdin.write(b'meanwhile\n')
         lines.stdin.flush()
         time.sleep(0.3)
         broker.start()
-        time.sleep(2.5)  # both are back, with their back-off
+        rig.wait(lambda: broker.granted('a') > 1 and broker.count('Sending CONNACK') >= 4)  # both are back
+        sent = broker.count('Sending PUBLISH to')
         lines.stdin.write(b'after\n')
         lines.stdin.close()
         assert lines.wait(10) == 0
         err = lines.stderr.read().decode()
         lines.stderr.close()
         assert 'connection lost' in err and 'connected again' in err, err
+        rig.wait(lambda: broker.count('Sending PUBLISH to') > sent)
         time.sleep(0.3)
         got = sub.end(signal.SIGTERM)
         # what went out before the subscriber was back is its loss, but nothing comes twice or out of order
@@ -379,7 +378,8 @@ def test_one_message_and_the_broker_goes_away():
             # a broker that takes the message and then neither answers nor lives
             run = rig.Run(pub + ['-p', str(broker.port), '-t', 'a', '-m', 'x' * 200, '-q', '1', '--repeat', '2',
                                  '--repeat-delay', '2'])
-            time.sleep(0.5)
+            rig.wait(lambda: broker.count('Sending PUBACK') >= 2)  # noqa: B023
+            time.sleep(0.3)
             broker.stop(signal.SIGKILL)
             if pub is THEIR_PUB:
                 assert run.end().code == 7
