@@ -9,50 +9,20 @@
 #ifndef SMQ_CORE_GROUP_H
 #define SMQ_CORE_GROUP_H
 
+#include "core/group_lives.h"
 #include "core/keyschedule.h"
 #include "core/seal.h"
 #include "wire/group_file.h"
-
-/*
- * For every life ever heard, the counter below which everything is refused after a restart (its floor). save raises
- * it, never lowers it, and is durable when it returns SMQ_OK; load answers SMQ_ERR_NOT_FOUND for a life that is new.
- * settle lowers a floor that was written ahead to what was really heard, if it is still the one that we wrote.
- */
-struct smq_group_windows {
-	void *self;
-	smq_err (*load)(void *self, uint64_t sender_id, const uint8_t boot_id[SMQ_BOOT_ID_LEN], uint64_t *ret_floor);
-	smq_err (*save)(void *self, uint64_t sender_id, const uint8_t boot_id[SMQ_BOOT_ID_LEN], uint64_t floor);
-	smq_err (*settle)(void *self, uint64_t sender_id, const uint8_t boot_id[SMQ_BOOT_ID_LEN], uint64_t written,
-			  uint64_t floor);
-};
-
-/* A sender between two of its starts. */
-struct smq_group_life {
-	bool used;
-	uint64_t heard; /* larger is later */
-	uint64_t sender_id;
-	uint8_t boot_id[SMQ_BOOT_ID_LEN];
-	struct smq_opener opener;
-	uint64_t floor;   /* as saved */
-	uint64_t ahead;   /* how far beyond the highest counter the last floor was set */
-	int64_t saved_ms; /* mono */
-	uint32_t first;   /* of the table's index, not of this life: where the bucket of this place begins, from 1 */
-	uint32_t next;    /* life in the same bucket, from 1; 0: none */
-};
 
 enum { SMQ_GROUP_COVERED_MAX = 64 };
 
 struct smq_group {
 	const struct smq_crypto *crypto;
 	const struct smq_group_file *file;
-	const struct smq_group_windows *windows; /* NULL: not kept, for tests and inspection */
-	bool repeats; /* what was opened before opens again: the caller tells repeats apart, durably. Set after init */
 	struct smq_traffic_secret traffic;
 	bool may_seal;
 	struct smq_sealer sealer;
-	struct smq_group_life *lives;
-	size_t life_count;
-	uint64_t ticks;
+	struct smq_group_lives lives;
 	uint8_t covered[SMQ_GROUP_COVERED_MAX]; /* the topic that was last found to be covered */
 	size_t covered_len;
 };
@@ -61,7 +31,7 @@ struct smq_group_opened {
 	const char *sender; /* from the group's file */
 	size_t len;
 	uint64_t missing;               /* newly skipped */
-	bool repeated;                  /* opened before; only where the group repeats */
+	bool repeated;                  /* opened before; only where lives.repeats is set */
 	const struct smq_seal_key *key; /* that it was sealed under; until the next call */
 };
 

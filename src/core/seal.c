@@ -49,8 +49,8 @@ static void set_header(struct smq_sealed *h, const struct smq_seal_context *c)
 		memcpy(h->boot_id, c->boot_id, sizeof(h->boot_id));
 }
 
-static smq_err key_init(struct smq_seal_key *ret_key, const struct smq_crypto *crypto,
-			const struct smq_traffic_secret *secret, const struct smq_seal_context *context)
+smq_err smq_seal_key_init(struct smq_seal_key *ret_key, const struct smq_crypto *crypto,
+			  const struct smq_traffic_secret *secret, const struct smq_seal_context *context)
 {
 	struct smq_seal_key k = { .crypto = crypto };
 	uint8_t key[SMQ_AEAD_KEY_MAX];
@@ -76,7 +76,7 @@ out:
 	return err;
 }
 
-static void key_done(struct smq_seal_key *k)
+void smq_seal_key_done(struct smq_seal_key *k)
 {
 	if (k->crypto)
 		k->crypto->aead_free(k->aead);
@@ -219,7 +219,7 @@ smq_err smq_sealer_init(struct smq_sealer *s, const struct smq_crypto *crypto, c
 			const struct smq_seal_context *context)
 {
 	struct smq_seal_key key;
-	smq_err err = key_init(&key, crypto, secret, context);
+	smq_err err = smq_seal_key_init(&key, crypto, secret, context);
 	if (err != SMQ_OK)
 		return err;
 	*s = (struct smq_sealer){ .key = key, .counter_limit = SMQ_VARINT_MAX };
@@ -319,7 +319,7 @@ smq_err smq_seal_proven(struct smq_sealer *s, smq_span topic, int64_t stamp_ms, 
 
 void smq_sealer_done(struct smq_sealer *s)
 {
-	key_done(&s->key);
+	smq_seal_key_done(&s->key);
 	smq_wipe(s, sizeof(*s));
 }
 
@@ -329,7 +329,7 @@ smq_err smq_opener_init(struct smq_opener *o, const struct smq_crypto *crypto, c
 			const struct smq_seal_context *context)
 {
 	struct smq_seal_key key;
-	smq_err err = key_init(&key, crypto, secret, context);
+	smq_err err = smq_seal_key_init(&key, crypto, secret, context);
 	if (err != SMQ_OK)
 		return err;
 	*o = (struct smq_opener){ .key = key };
@@ -349,42 +349,48 @@ static smq_err check_header(const struct smq_sealed *ours, const struct smq_seal
 }
 
 /* The header is checked already. */
-static smq_err verify(const struct smq_opener *o, const struct smq_sealed *s, smq_span topic, smq_mspan room)
+static smq_err verify(const struct smq_seal_key *k, const struct smq_sealed *s, smq_span topic, smq_mspan room)
 {
 	uint8_t aad_room[AAD_MAX], nonce[SMQ_AEAD_NONCE_MAX];
 	smq_span aad, external;
-	size_t tag_len = o->key.header.alg->tag_len;
+	size_t tag_len = k->header.alg->tag_len;
 	if (s->ciphertext.len < tag_len)
 		return SMQ_ERR_MALFORMED;
 	if (room.len < s->ciphertext.len - tag_len)
 		return SMQ_ERR_NO_ROOM;
-	smq_err err = make_aad(&o->key, s, topic, aad_room, &aad, &external);
+	smq_err err = make_aad(k, s, topic, aad_room, &aad, &external);
 	if (err != SMQ_OK)
 		return err;
-	make_nonce(&o->key, s->counter, nonce);
-	return o->key.crypto->aead_open(o->key.aead, nonce, aad, s->ciphertext, room.p);
+	make_nonce(k, s->counter, nonce);
+	return k->crypto->aead_open(k->aead, nonce, aad, s->ciphertext, room.p);
+}
+
+smq_err smq_open_in_window(const struct smq_seal_key *key, struct smq_replay *window, const struct smq_sealed *sealed,
+			   smq_span topic, smq_mspan room, size_t *ret_len, uint64_t *ret_missing)
+{
+	smq_err err = check_header(&key->header, sealed);
+	if (err == SMQ_OK)
+		err = smq_replay_check(window, sealed->counter);
+	if (err == SMQ_OK)
+		err = verify(key, sealed, topic, room);
+	if (err != SMQ_OK)
+		return err;
+	uint64_t missing = smq_replay_commit(window, sealed->counter);
+	if (ret_missing)
+		*ret_missing = missing;
+	*ret_len = sealed->ciphertext.len - key->header.alg->tag_len;
+	return SMQ_OK;
 }
 
 smq_err smq_open(struct smq_opener *o, const struct smq_sealed *sealed, smq_span topic, smq_mspan room, size_t *ret_len,
 		 uint64_t *ret_missing)
 {
-	smq_err err = check_header(&o->key.header, sealed);
-	if (err == SMQ_OK)
-		err = smq_replay_check(&o->replay, sealed->counter);
-	if (err == SMQ_OK)
-		err = verify(o, sealed, topic, room);
-	if (err != SMQ_OK)
-		return err;
-	uint64_t missing = smq_replay_commit(&o->replay, sealed->counter);
-	if (ret_missing)
-		*ret_missing = missing;
-	*ret_len = sealed->ciphertext.len - o->key.header.alg->tag_len;
-	return SMQ_OK;
+	return smq_open_in_window(&o->key, &o->replay, sealed, topic, room, ret_len, ret_missing);
 }
 
 bool smq_opens_under(const struct smq_opener *o, const struct smq_sealed *sealed, smq_span topic, smq_mspan room)
 {
-	bool opens = check_header(&o->key.header, sealed) == SMQ_OK && verify(o, sealed, topic, room) == SMQ_OK;
+	bool opens = check_header(&o->key.header, sealed) == SMQ_OK && verify(&o->key, sealed, topic, room) == SMQ_OK;
 	if (opens)
 		smq_wipe(room.p, sealed->ciphertext.len - o->key.header.alg->tag_len);
 	return opens;
@@ -392,7 +398,7 @@ bool smq_opens_under(const struct smq_opener *o, const struct smq_sealed *sealed
 
 void smq_opener_done(struct smq_opener *o)
 {
-	key_done(&o->key);
+	smq_seal_key_done(&o->key);
 	smq_wipe(o, sizeof(*o));
 }
 

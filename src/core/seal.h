@@ -83,6 +83,11 @@ struct smq_opener {
 	struct smq_replay replay;
 };
 
+/* A key by itself, for smq_open_in_window. */
+SMQ_MUST_USE smq_err smq_seal_key_init(struct smq_seal_key *ret_key, const struct smq_crypto *crypto,
+				       const struct smq_traffic_secret *secret, const struct smq_seal_context *context);
+void smq_seal_key_done(struct smq_seal_key *key);
+
 SMQ_MUST_USE smq_err smq_sealer_init(struct smq_sealer *s, const struct smq_crypto *crypto,
 				     const struct smq_traffic_secret *secret, const struct smq_seal_context *context);
 /* stamp_ms: Unix time to carry, or a negative value for none. Room needed: smq_sealed_room(). plain may lie in room
@@ -105,6 +110,10 @@ SMQ_MUST_USE smq_err smq_opener_init(struct smq_opener *o, const struct smq_cryp
  */
 SMQ_MUST_USE smq_err smq_open(struct smq_opener *o, const struct smq_sealed *sealed, smq_span topic, smq_mspan room,
 			      size_t *ret_len, uint64_t *ret_missing);
+/* The same for those whose window outlives the key: the counters of a group's member go on over epochs and slots. */
+SMQ_MUST_USE smq_err smq_open_in_window(const struct smq_seal_key *key, struct smq_replay *window,
+					const struct smq_sealed *sealed, smq_span topic, smq_mspan room,
+					size_t *ret_len, uint64_t *ret_missing);
 /* Whether the tag verifies for this topic: diagnosis of a moved message; changes nothing, room is wiped. */
 bool smq_opens_under(const struct smq_opener *o, const struct smq_sealed *sealed, smq_span topic, smq_mspan room);
 void smq_opener_done(struct smq_opener *o);

@@ -81,7 +81,7 @@ static smq_err add_group(void *self, const char *path)
 		return err;
 	}
 	e->group.sealer.cose = g->cose;
-	e->group.repeats = g->options->repeats;
+	e->group.lives.repeats = g->options->repeats;
 	e->next = g->first;
 	g->first = e;
 	return SMQ_OK;
@@ -132,14 +132,14 @@ static smq_err load_all(struct groups *g, const char *realm_dir)
 static smq_err need_windows(struct groups *g, struct entry *e)
 {
 	struct smq_store *store;
-	if (e->with_windows || e->group.repeats)
+	if (e->with_windows || e->group.lives.repeats)
 		return SMQ_OK;
 	smq_err err = smq_realm_store(g->keeper, &store);
 	if (err == SMQ_OK)
 		err = smq_group_windows_init(&e->windows_store, store, smq_crypto_openssl(), &e->file, &e->windows);
 	if (err != SMQ_OK)
 		return err;
-	e->group.windows = &e->windows;
+	e->group.lives.windows = &e->windows;
 	e->with_windows = true;
 	return SMQ_OK;
 }

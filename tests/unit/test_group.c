@@ -65,7 +65,7 @@ static void process_stop(struct process *p) { smq_group_done(&p->group); }
 /* Ends without a word: only what is on disk survives. */
 static void process_kill(struct process *p)
 {
-	p->group.windows = NULL;
+	p->group.lives.windows = NULL;
 	smq_group_done(&p->group);
 }
 
@@ -252,7 +252,7 @@ static void writes_follow_the_pace_of_the_sender(void **state)
 	}
 	printf("# %zu writes for 60,000 messages in 60 s\n", disk.puts);
 	assert_in_range(disk.puts, 20, 100);
-	uint64_t next = b.lives[0].opener.replay.next;
+	uint64_t next = b.lives[0].replay.next;
 	assert_true(b.lives[0].floor - next < 4000);
 	process_stop(&b);
 	process_stop(&a);
