@@ -16,7 +16,7 @@
 
 #include <sealmq/member.h>
 
-#include "core/group.h"
+#include "core/group_lives.h"
 #include "core/ks_asker.h"
 #include "wire/ks_topics.h"
 
@@ -38,7 +38,11 @@ struct smq_group_member_config {
 	const char *keyserver;                     /* NULL: whoever has the role */
 	unsigned roles;                            /* SMQ_JOIN_* wanted */
 	int64_t lease_ms;                          /* how long we want to belong, from now; 0: as long as granted */
+	int method;                                /* EDHOC method; 0 */
+	const int *suites;                         /* EDHOC suites by preference; NULL: 2, 6, 0 */
+	size_t suite_count;
 	bool stamp, cose;
+	bool repeats;                            /* as struct smq_group_lives has it */
 	const struct smq_group_keep *keep;       /* NULL: nothing is kept */
 	const struct smq_group_windows *windows; /* NULL: not kept */
 	size_t lives_max;                        /* senders' lives at a time; 0: 1,024 */
@@ -98,7 +102,11 @@ smq_err smq_group_member_input(smq_group_member *m, const char *topic, smq_span 
 bool smq_group_member_next(smq_group_member *m, struct smq_now now, struct smq_group_action *ret_action);
 int64_t smq_group_member_wake_at(const smq_group_member *m); /* mono ms */
 
-/* Whether we may seal now. */
+/*
+ * Whether to seal now, or to wait: true also where sealing says why it never will. A member that has restarted seals
+ * under its old sender id once the key server has been silent for two seconds; smq_group_member_seal does at once,
+ * which is for wills.
+ */
 bool smq_group_member_ready(const smq_group_member *m, struct smq_now now);
 /* Whether the policy's filters cover the topic; false while there is no policy. */
 bool smq_group_member_covers(const smq_group_member *m, smq_span topic);
@@ -109,8 +117,12 @@ const char *smq_group_member_name(const smq_group_member *m); /* the group's */
  * SMQ_ERR_NOT_AUTHORIZED: not granted to publish; SMQ_ERR_TOPIC. */
 SMQ_MUST_USE smq_err smq_group_member_seal(smq_group_member *m, smq_span topic, struct smq_now now, smq_span plain,
 					   smq_mspan room, size_t *ret_len);
+SMQ_MUST_USE smq_err smq_group_member_seal_proven(smq_group_member *m, smq_span topic, struct smq_now now,
+						  smq_span plain, struct smq_seal_proof *proof, smq_mspan room,
+						  size_t *ret_len);
 struct smq_group_member_opened {
-	const char *sender; /* certified name, by the key server's card */
+	const char *sender;     /* certified name, by the key server's card; until the next call */
+	const uint8_t *boot_id; /* likewise */
 	size_t len;
 	uint64_t missing;
 	const struct smq_seal_key *key;
