@@ -28,7 +28,7 @@ ALLOWED_APP = ALLOWED | {
     'freelocale', 'newlocale', 'uselocale', 'localeconv', 'strtod', 'strtod_l', 'strtol', 'strtoll', 'strtoul', 'strtoull',
     '__isoc23_strtol', '__isoc23_strtoll', '__isoc23_strtoul', '__isoc23_strtoull', '__ctype_b_loc',
     '__tls_get_addr', 'strcat', '__strcat_chk', 'strcspn', 'strpbrk', 'strsep', 'strncat', 'strrchr', 'strspn', 'strstr', 'stpcpy', '__stpcpy_chk', 'strtok_r',
-    'bsearch', 'qsort', 'gmtime_r', 'timegm',
+    'bsearch', 'qsort', 'gmtime_r', 'timegm', 'strftime', 'memmem',
     'ceil', 'exp', 'fabs', 'floor', 'fmod', 'llround', 'log', 'lround', 'pow', 'round', 'sin', 'sqrt', 'trunc',
 }
 SANITIZERS = re.compile(r'__(asan|ubsan|sanitizer|sancov|gcov|llvm)_|__odr_asan|__start___san|__stop___san')

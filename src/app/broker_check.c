@@ -9,6 +9,8 @@
 
 #include <sealmq/text.h>
 
+#include "base/table.h"
+
 /* ---- lines ---- */
 
 static char *keep_copy(struct smq_conf_lines *l, const char *text)
@@ -144,6 +146,12 @@ const char *smq_conf_value(const struct smq_conf_lines *l, const char *key, cons
 }
 
 /* ---- findings ---- */
+
+const char *smq_severity_name(enum smq_severity severity)
+{
+	static const char *const names[] = { "none", "low", "medium", "high", "critical" };
+	return (size_t)severity < SMQ_COUNT(names) ? names[severity] : "none";
+}
 
 void smq_judge_find(const struct smq_judge *j, enum smq_severity severity, const char *rule,
 		    const struct smq_conf_line *at, const char *file, const char *write, const char *reason, ...)

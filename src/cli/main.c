@@ -17,6 +17,7 @@
 #include "cli/cmd_record.h"
 #include "cli/cmd_simulate.h"
 #include "cli/cmd_sub.h"
+#include "cli/cmd_watch.h"
 #include "cli/command.h"
 #include "cli/nearest.h"
 #include "cli/options.h"
@@ -30,6 +31,7 @@ const struct command commands[] = {
 	{ "ca", "Realm", "a realm's authority: issue, renew, revoke", cmd_ca },
 	{ "group", "Realm", "make the key of a static group", cmd_group },
 	{ "broker", "Realm", "make, run and check a hardened broker for the realm", cmd_broker },
+	{ "watch", "Realm", "find the abnormal in the broker's logs", cmd_watch },
 	{ "data", "Looking closer", "what is in a CSV file before it is sent", cmd_data },
 	{ "config", "Looking closer", "check and show sealmq.yaml", cmd_config },
 	{ "inspect", "Looking closer", "what a sealed payload says, and what is in it", cmd_inspect },

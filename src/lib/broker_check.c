@@ -42,12 +42,6 @@ struct checking {
 	int64_t now_ms;
 };
 
-const char *smq_severity_name(enum smq_severity severity)
-{
-	static const char *const names[] = { "none", "low", "medium", "high", "critical" };
-	return (size_t)severity < SMQ_COUNT(names) ? names[severity] : "none";
-}
-
 static void note(void *self, const struct smq_finding *finding)
 {
 	struct checking *c = self;
