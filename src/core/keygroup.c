@@ -30,6 +30,7 @@ struct smq_keygroup {
 	uint64_t next_sender_id;
 	uint64_t scan;
 	uint64_t pending_from, pending_to; /* the places that wait for a commit lie in between */
+	uint64_t changed_from, changed_to; /* likewise those that changed */
 	bool dirty;
 };
 
@@ -65,14 +66,10 @@ size_t smq_keygroup_size(const struct smq_keygroup_config *c)
 	       aligned(table_for(c->members_max) * sizeof(uint64_t)) + smq_keytree_size(height_for(c->members_max));
 }
 
-smq_err smq_keygroup_init(void *memory, size_t len, const struct smq_keygroup_config *config, smq_keygroup **ret_group)
+/* All but the tree, whose memory *ret_rest is. */
+static smq_keygroup *lay_out(void *memory, const struct smq_keygroup_config *config, void **ret_rest)
 {
-	size_t size = smq_keygroup_size(config);
 	uint8_t *at = memory;
-	if (size == 0)
-		return SMQ_ERR_USAGE;
-	if (len < size)
-		return SMQ_ERR_NO_ROOM;
 	smq_keygroup *g = (smq_keygroup *)memory;
 	memset(g, 0, sizeof(*g));
 	g->config = *config;
@@ -83,12 +80,75 @@ smq_err smq_keygroup_init(void *memory, size_t len, const struct smq_keygroup_co
 	g->table_len = table_for(config->members_max);
 	g->table = (uint64_t *)(void *)at;
 	memset(g->table, 0, g->table_len * sizeof(uint64_t));
-	at += aligned(g->table_len * sizeof(uint64_t));
+	*ret_rest = at + aligned(g->table_len * sizeof(uint64_t));
+	return g;
+}
+
+smq_err smq_keygroup_init(void *memory, size_t len, const struct smq_keygroup_config *config, smq_keygroup **ret_group)
+{
+	size_t size = smq_keygroup_size(config);
+	void *rest;
+	if (size == 0)
+		return SMQ_ERR_USAGE;
+	if (len < size)
+		return SMQ_ERR_NO_ROOM;
+	smq_keygroup *g = lay_out(memory, config, &rest);
 	unsigned height = height_for(config->members_max);
-	smq_err err = smq_keytree_init(at, smq_keytree_size(height), height, config->epoch, config->scope, &g->tree);
+	smq_err err = smq_keytree_init(rest, smq_keytree_size(height), height, config->epoch, config->scope, &g->tree);
 	if (err == SMQ_OK)
 		*ret_group = g;
 	return err;
+}
+
+/* The most that a tree of one level more has room for, so that each growth is exactly one level. */
+static bool grown_config(const smq_keygroup *g, struct smq_keygroup_config *ret_config)
+{
+	unsigned height = smq_keytree_height(g->tree) + 1;
+	if (height > SMQ_TREE_HEIGHT_MAX)
+		return false;
+	*ret_config = g->config;
+	ret_config->members_max = UINT64_C(1) << (2 * height);
+	ret_config->next_sender_id = g->next_sender_id;
+	return true;
+}
+
+size_t smq_keygroup_grown_size(const smq_keygroup *g)
+{
+	struct smq_keygroup_config config;
+	return grown_config(g, &config) ? smq_keygroup_size(&config) : 0;
+}
+
+static void enter(smq_keygroup *g, uint64_t place);
+
+smq_err smq_keygroup_grow(smq_keygroup *g, void *memory, size_t len, smq_keygroup **ret_group)
+{
+	struct smq_keygroup_config config;
+	void *rest;
+	if (!grown_config(g, &config))
+		return SMQ_ERR_FULL;
+	if (len < smq_keygroup_size(&config))
+		return SMQ_ERR_NO_ROOM;
+	smq_keygroup *n = lay_out(memory, &config, &rest);
+	smq_err err = smq_keytree_grow(g->tree, rest, smq_keytree_size(height_for(config.members_max)), &n->tree);
+	if (err != SMQ_OK)
+		return err;
+	memcpy(n->places, g->places, g->place_count * sizeof(struct place));
+	n->place_count = g->place_count;
+	n->free_hint = g->free_hint;
+	n->members = g->members;
+	n->pending_from = g->pending_from;
+	n->pending_to = g->pending_to;
+	n->changed_from = g->changed_from;
+	n->changed_to = g->changed_to;
+	n->dirty = true;
+	for (uint64_t p = 0; p < n->place_count; p++) {
+		if (n->places[p].member.name[0] && n->places[p].member.roles)
+			enter(n, p);
+	}
+	smq_wipe(g->places, g->place_count * sizeof(struct place));
+	smq_wipe(g, sizeof(*g));
+	*ret_group = n;
+	return SMQ_OK;
 }
 
 void smq_keygroup_done(smq_keygroup *g)
@@ -156,6 +216,19 @@ const struct smq_keygroup_member *smq_keygroup_find(const smq_keygroup *g, smq_s
 	return p ? &p->member : NULL;
 }
 
+uint64_t smq_keygroup_places(const smq_keygroup *g) { return g->place_count; }
+
+const struct smq_keygroup_member *smq_keygroup_at(const smq_keygroup *g, uint64_t place)
+{
+	const struct smq_keygroup_member *m = place < g->place_count ? &g->places[place].member : NULL;
+	return m && m->roles ? m : NULL;
+}
+
+void smq_keygroup_skip_sender_ids(smq_keygroup *g, uint64_t next)
+{
+	g->next_sender_id = next > g->next_sender_id ? next : g->next_sender_id;
+}
+
 smq_keytree *smq_keygroup_tree(smq_keygroup *g) { return g->tree; }
 uint64_t smq_keygroup_epoch(const smq_keygroup *g) { return smq_keytree_epoch(g->tree); }
 uint64_t smq_keygroup_member_count(const smq_keygroup *g) { return g->members; }
@@ -191,11 +264,17 @@ static uint64_t free_place(smq_keygroup *g)
 /* In update mode nobody reads what was sent before he came, so the epoch moves before the newcomer gets his place. */
 static bool joins_move(const smq_keygroup *g) { return g->config.mode == SMQ_MODE_UPDATE; }
 
-static void widen_pending(smq_keygroup *g, uint64_t place)
+static void widen(uint64_t *from, uint64_t *to, uint64_t place)
 {
-	bool none = g->pending_from == g->pending_to;
-	g->pending_from = none || place < g->pending_from ? place : g->pending_from;
-	g->pending_to = none || place >= g->pending_to ? place + 1 : g->pending_to;
+	bool none = *from == *to;
+	*from = none || place < *from ? place : *from;
+	*to = none || place >= *to ? place + 1 : *to;
+}
+
+static void note_change(smq_keygroup *g, struct place *p)
+{
+	p->member.changed = true;
+	widen(&g->changed_from, &g->changed_to, (uint64_t)(p - g->places));
 }
 
 static smq_err admit(smq_keygroup *g, const struct smq_join *j, struct place **ret_place)
@@ -212,8 +291,9 @@ static smq_err admit(smq_keygroup *g, const struct smq_join *j, struct place **r
 	memcpy(m->name, j->name.p, j->name.len);
 	m->leaf = leaf;
 	g->places[p].pending = joins_move(g);
+	m->joined = joins_move(g) ? 0 : smq_keytree_epoch(g->tree);
 	if (joins_move(g))
-		widen_pending(g, p);
+		widen(&g->pending_from, &g->pending_to, p);
 	g->dirty = g->dirty || joins_move(g);
 	g->members++;
 	enter(g, p);
@@ -239,7 +319,7 @@ smq_err smq_keygroup_join(smq_keygroup *g, const struct smq_join *j, bool *ret_p
 	p->member.roles = j->roles;
 	p->member.from_ms = j->from_ms;
 	p->member.until_ms = j->until_ms;
-	p->member.changed = true;
+	note_change(g, p);
 	*ret_pending = p->pending;
 	return SMQ_OK;
 }
@@ -261,7 +341,7 @@ smq_err smq_keygroup_leave(smq_keygroup *g, smq_span name, bool expelled, bool *
 		return err;
 	remove_entry(g, name);
 	p->member.roles = 0; /* the name stays until the store has heard of it */
-	p->member.changed = true;
+	note_change(g, p);
 	p->pending = false;
 	g->members--;
 	rebuild_when_due(g);
@@ -315,8 +395,10 @@ smq_err smq_keygroup_commit(smq_keygroup *g, uint64_t epoch, void *self,
 	if (err != SMQ_OK)
 		return err;
 	g->dirty = false;
-	for (uint64_t i = g->pending_from; i < g->pending_to; i++)
+	for (uint64_t i = g->pending_from; i < g->pending_to; i++) {
+		g->places[i].member.joined = g->places[i].pending ? epoch : g->places[i].member.joined;
 		g->places[i].pending = false;
+	}
 	g->pending_from = g->pending_to = 0;
 	return smq_keygroup_keys(g, ret_keys);
 }
@@ -348,7 +430,8 @@ smq_err smq_keygroup_grant(const smq_keygroup *g, smq_span name, struct smq_gran
 
 bool smq_keygroup_next_changed(smq_keygroup *g, struct smq_keygroup_member *ret_member)
 {
-	for (; g->scan < g->place_count; g->scan++) {
+	g->scan = g->scan < g->changed_from ? g->changed_from : g->scan;
+	for (; g->scan < g->changed_to; g->scan++) {
 		struct smq_keygroup_member *m = &g->places[g->scan].member;
 		if (!m->changed)
 			continue;
@@ -362,7 +445,7 @@ bool smq_keygroup_next_changed(smq_keygroup *g, struct smq_keygroup_member *ret_
 		g->scan++;
 		return true;
 	}
-	g->scan = 0;
+	g->scan = g->changed_from = g->changed_to = 0;
 	return false;
 }
 

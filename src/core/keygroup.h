@@ -22,7 +22,8 @@ struct smq_keygroup_member {
 	unsigned roles;            /* SMQ_JOIN_* */
 	int64_t from_ms, until_ms; /* Unix time */
 	uint8_t boot_id[SMQ_BOOT_ID_LEN];
-	bool changed; /* since smq_keygroup_next_changed last named it */
+	uint64_t joined; /* the epoch of its first join; 0 while that is still to come */
+	bool changed;    /* since smq_keygroup_next_changed last named it */
 };
 
 struct smq_keygroup_config {
@@ -46,6 +47,16 @@ uint64_t smq_keygroup_epoch(const smq_keygroup *g);
 uint64_t smq_keygroup_member_count(const smq_keygroup *g);
 uint64_t smq_keygroup_next_sender_id(const smq_keygroup *g);
 const struct smq_keygroup_member *smq_keygroup_find(const smq_keygroup *g, smq_span name);
+/* All members, by place: count up from 0 to below smq_keygroup_places. NULL: nobody has this place. */
+uint64_t smq_keygroup_places(const smq_keygroup *g);
+const struct smq_keygroup_member *smq_keygroup_at(const smq_keygroup *g, uint64_t place);
+
+/* Four times as many places (at most), and a tree one level higher, in new memory of this size; the old one is wiped.
+ * An epoch has to follow. 0: it is as large as it can be. */
+size_t smq_keygroup_grown_size(const smq_keygroup *g);
+SMQ_MUST_USE smq_err smq_keygroup_grow(smq_keygroup *g, void *memory, size_t len, smq_keygroup **ret_group);
+/* Sender ids below this one are not given out any more (after a restore). */
+void smq_keygroup_skip_sender_ids(smq_keygroup *g, uint64_t next);
 
 struct smq_join {
 	smq_span name;

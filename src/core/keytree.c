@@ -271,10 +271,10 @@ static smq_err advance_node(smq_keytree *t, unsigned height, uint64_t index, voi
 	return err;
 }
 
-/* The next node from here on that the batch touched; n where there is none. Most of a large tree is untouched. */
-static uint64_t next_touched(const uint8_t *flags, uint64_t i, uint64_t n)
+/* The next node from here on that has one of these flags; n where there is none. Most of a large tree has not. */
+static uint64_t next_with(uint8_t which, const uint8_t *flags, uint64_t i, uint64_t n)
 {
-	const uint64_t touched = UINT64_C(0x0101010101010101) * (DIRTY | JOINED);
+	const uint64_t touched = UINT64_C(0x0101010101010101) * which;
 	uint64_t eight;
 	while (i + sizeof(eight) <= n) {
 		memcpy(&eight, flags + i, sizeof(eight));
@@ -282,7 +282,7 @@ static uint64_t next_touched(const uint8_t *flags, uint64_t i, uint64_t n)
 			break;
 		i += sizeof(eight);
 	}
-	while (i < n && !(flags[i] & (DIRTY | JOINED)))
+	while (i < n && !(flags[i] & which))
 		i++;
 	return i;
 }
@@ -298,7 +298,9 @@ smq_err smq_keytree_advance(smq_keytree *t, uint64_t epoch, void *self,
 	t->rotate = false;
 	for (unsigned h = 0; h <= t->height; h++) {
 		uint64_t n = width(t->height, h);
-		for (uint64_t i = next_touched(t->flags[h], 0, n); i < n; i = next_touched(t->flags[h], i + 1, n)) {
+		const uint8_t *flags = t->flags[h];
+		const uint8_t touched = DIRTY | JOINED;
+		for (uint64_t i = next_with(touched, flags, 0, n); i < n; i = next_with(touched, flags, i + 1, n)) {
 			smq_err err = advance_node(t, h, i, self, emit);
 			if (err != SMQ_OK)
 				return err;
@@ -333,15 +335,15 @@ smq_err smq_keytree_load(smq_keytree *t, unsigned height, uint64_t index, const 
 bool smq_keytree_next_changed(smq_keytree *t, unsigned *height, uint64_t *index)
 {
 	for (; t->scan_height <= t->height; t->scan_height++, t->scan_index = 0) {
-		for (; t->scan_index < width(t->height, t->scan_height); t->scan_index++) {
-			uint8_t *flags = &t->flags[t->scan_height][t->scan_index];
-			if (!(*flags & CHANGED))
-				continue;
-			*flags &= (uint8_t)~CHANGED;
-			*height = t->scan_height;
-			*index = t->scan_index++;
-			return true;
-		}
+		uint64_t n = width(t->height, t->scan_height);
+		uint64_t i = next_with(CHANGED, t->flags[t->scan_height], t->scan_index, n);
+		if (i == n)
+			continue;
+		t->flags[t->scan_height][i] &= (uint8_t)~CHANGED;
+		*height = t->scan_height;
+		*index = i;
+		t->scan_index = i + 1;
+		return true;
 	}
 	t->scan_height = 0;
 	t->scan_index = 0;

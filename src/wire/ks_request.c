@@ -26,7 +26,10 @@ static size_t field_count(enum smq_ks_what what)
 	return 0;
 }
 
-static bool may_name_no_group(enum smq_ks_what what) { return what == SMQ_KS_LIST || what == SMQ_KS_EXPEL; }
+static bool may_name_no_group(enum smq_ks_what what)
+{
+	return what == SMQ_KS_LIST || what == SMQ_KS_EXPEL || what == SMQ_KS_POLICY;
+}
 
 static bool group_valid(enum smq_ks_what what, smq_span group)
 {

@@ -5,7 +5,8 @@
  *       join    roles, from_ms, until_ms / null, boot id : bstr .size 16
  *       leave   boot id : bstr .size 16
  *       fetch   [ * [ height, index ] ], [ * sender id ]
- *       policy  policy : bstr, admin : bstr          the signed document (6.5), ID_CRED_x of its signer by value
+ *       policy  policy : bstr, admin : bstr          the signed document (6.5), ID_CRED_x of its signer by value;
+ *                                                    group may be empty (a template's group is a pattern)
  *       list    offset                               group is empty
  *       show
  *       members offset
