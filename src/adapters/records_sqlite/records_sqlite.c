@@ -527,7 +527,7 @@ static smq_err migrate(struct records *r, bool writes)
 static smq_err set_up(struct records *r, bool writes)
 {
 	static const char *const steps[] = { "PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL",
-					     "PRAGMA wal_autocheckpoint = " CHECKPOINT_PAGES,
+					     ("PRAGMA wal_autocheckpoint = " CHECKPOINT_PAGES),
 					     "PRAGMA cache_size = -32768" };
 	smq_err err = told(r, sqlite3_busy_timeout(r->db, BUSY_MS));
 	for (size_t i = 0; i < SMQ_COUNT(steps) && writes && err == SMQ_OK; i++)
