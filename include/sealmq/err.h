@@ -68,6 +68,8 @@ typedef enum smq_err {
 	SMQ_ERR_CERT_USAGE = 33, /* key usage or extended key usage forbids this use */
 	SMQ_ERR_CERT_REVOKED = 34,
 	SMQ_ERR_CERT_INVALID = 35, /* any other violation of RFC 5280 */
+	SMQ_ERR_CERT_PATH = 37,    /* more authorities in the chain than one of them allows */
+	SMQ_ERR_CERT_LIMITS = 38,  /* a name outside of those that an authority in the chain may give (name constraints) */
 	SMQ_ERR_CERT_CRL = 36,     /* no current revocation list for an issuer, though lists are in use */
 
 	/* state */

@@ -42,6 +42,8 @@ static const struct row rows[] = {
 	{ SMQ_ERR_CERT_USAGE, SMQ_KIND_AUTH, 83, "cert-usage", "a certificate that is not for this use" },
 	{ SMQ_ERR_CERT_REVOKED, SMQ_KIND_AUTH, 83, "cert-revoked", "a revoked certificate" },
 	{ SMQ_ERR_CERT_INVALID, SMQ_KIND_AUTH, 83, "cert-invalid", "an invalid certificate" },
+	{ SMQ_ERR_CERT_PATH, SMQ_KIND_AUTH, 83, "cert-path", "a certificate with more authorities above it than they allow" },
+	{ SMQ_ERR_CERT_LIMITS, SMQ_KIND_AUTH, 83, "cert-limits", "a certificate with a name that its authority may not give" },
 	{ SMQ_ERR_CERT_CRL, SMQ_KIND_AUTH, 83, "cert-crl", "no current revocation list for a certificate's issuer" },
 
 	{ SMQ_ERR_STATE, SMQ_KIND_STATE, 86, "state", "not expected at this moment" },

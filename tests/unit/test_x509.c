@@ -213,7 +213,7 @@ static const struct refusal refusals[] = {
 	{ .what = "good, by an issuer in between", .want = SMQ_OK, .issuer = &middle, .with_issuer = true },
 	{ .what = "issuer not carried", .want = SMQ_ERR_CERT_CHAIN, .issuer = &middle },
 	{ .what = "an authority too many",
-	  .want = SMQ_ERR_CERT_INVALID,
+	  .want = SMQ_ERR_CERT_PATH,
 	  .issuer = &deep,
 	  .with_issuer = true,
 	  .above = &middle },
@@ -306,6 +306,142 @@ static void each_refusal_says_why(void **state)
 			print_error("row %zu, %s: %s\n", i, r->what, smq_err_name(err));
 		assert_int_equal(err, r->want);
 	}
+}
+
+/* ---- each of them once more, by name ---- */
+
+static smq_err by_root(const struct smq_cert_template *t, const struct party *issuer, int64_t now_ms)
+{
+	return verdict(t, SMQ_P256, issuer, issuer == &root ? NULL : &issuer->cert, NULL, now_ms);
+}
+
+static void refused_expired(void **state)
+{
+	(void)state;
+	struct smq_cert_template t = good();
+	assert_int_equal(by_root(&t, &root, NOW), SMQ_OK);
+	assert_int_equal(by_root(&t, &root, NOW + 91 * DAY), SMQ_ERR_CERT_EXPIRED);
+}
+
+static void refused_not_yet_valid(void **state)
+{
+	(void)state;
+	struct smq_cert_template t = good();
+	assert_int_equal(by_root(&t, &root, NOW - 2 * DAY), SMQ_ERR_CERT_NOT_YET);
+}
+
+static void refused_revoked(void **state)
+{
+	(void)state;
+	const struct smq_crl_entry entry = { .serial = { 2, 2 }, .when_ms = NOW - DAY, .reason = 1 };
+	struct smq_pem crl;
+	struct smq_credential c;
+	uint8_t id[SMQ_ID_CRED_MAX];
+	size_t len = id_cred(id, sizeof(id), &member.cert, NULL, NULL);
+	assert_int_equal(
+	    smq_ca_make_crl(pem_span(&root.cert), pem_span(&root.key), &entry, 1, 1, NOW - DAY, NOW + DAY, &crl),
+	    SMQ_OK);
+	struct smq_x509 *x = judge(NULL, 0, pem_span(&crl));
+	assert_int_equal(resolve(x, id, len, NOW, &c), SMQ_ERR_CERT_REVOKED);
+	smq_x509_free(x);
+	smq_pem_free(&crl);
+}
+
+static void refused_wrong_authority(void **state)
+{
+	(void)state;
+	struct smq_cert_template t = good();
+	assert_int_equal(by_root(&t, &root2, NOW), SMQ_ERR_CERT_CHAIN);
+}
+
+/* The authority's name is ours too, and so is the member's: the key decides. */
+static void refused_same_common_name_from_another_authority(void **state)
+{
+	(void)state;
+	struct smq_cert_template t = good();
+	assert_int_equal(by_root(&t, &other_root, NOW), SMQ_ERR_CERT_CHAIN);
+	assert_int_equal(verdict(&t, SMQ_P256, &other_root, NULL, NULL, NOW), SMQ_ERR_CERT_CHAIN);
+}
+
+static void refused_wrong_usage(void **state)
+{
+	(void)state;
+	struct smq_cert_template t = good();
+	t.usages[0] = SMQ_OID_SERVER_AUTH;
+	t.usages[1] = NULL;
+	assert_int_equal(by_root(&t, &root, NOW), SMQ_ERR_CERT_USAGE);
+}
+
+static void refused_path_length_exceeded(void **state)
+{
+	(void)state;
+	struct smq_cert_template t = good();
+	assert_int_equal(by_root(&t, &middle, NOW), SMQ_OK);
+	assert_int_equal(verdict(&t, SMQ_P256, &deep, &deep.cert, &middle.cert, NOW), SMQ_ERR_CERT_PATH);
+}
+
+static void refused_name_constraint_broken(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *limits, *dns;
+		smq_err want;
+	} rows[] = {
+		{ "permitted;DNS:plant.example", "a.plant.example", SMQ_OK },
+		{ "permitted;DNS:plant.example", "a.mill.example", SMQ_ERR_CERT_LIMITS },
+		{ "excluded;DNS:plant.example", "a.plant.example", SMQ_ERR_CERT_LIMITS },
+		{ "excluded;DNS:plant.example", "a.mill.example", SMQ_OK },
+		{ "permitted;URI:.plant.example", NULL, SMQ_ERR_CERT_LIMITS }, /* ours has no host to be within */
+	};
+	for (size_t i = 0; i < SMQ_COUNT(rows); i++) {
+		struct party limited = { { NULL, 0 }, { NULL, 0 } };
+		struct smq_cert_template a = authority("plant limited issuer", 0);
+		struct smq_cert_template t = good();
+		a.limits = rows[i].limits;
+		t.dns[0] = rows[i].dns;
+		make(&limited, SMQ_P256, &a, &root);
+		assert_int_equal(by_root(&t, &limited, NOW), rows[i].want);
+		drop(&limited);
+	}
+}
+
+static void refused_name_unlike_the_senders(void **state)
+{
+	(void)state;
+	struct smq_cert_template t = good();
+	t.uri = "sealmq:plant/desk"; /* common name fridge-07 */
+	assert_int_equal(by_root(&t, &root, NOW), SMQ_ERR_CERT_NAME);
+	t = good();
+	t.uri = "sealmq:mill/fridge-07"; /* another realm's */
+	assert_int_equal(by_root(&t, &root, NOW), SMQ_ERR_CERT_NAME);
+}
+
+/* A list altered anywhere is not a list, or not a signed one: never one that lets the revoked pass. */
+static void lists_altered_anywhere_judge_nobody(void **state)
+{
+	(void)state;
+	const struct smq_crl_entry entry = { .serial = { 2, 2 }, .when_ms = NOW - DAY, .reason = 1 };
+	struct smq_pem crl;
+	struct smq_credential c;
+	uint8_t id[SMQ_ID_CRED_MAX];
+	size_t len = id_cred(id, sizeof(id), &member.cert, NULL, NULL);
+	assert_int_equal(
+	    smq_ca_make_crl(pem_span(&root.cert), pem_span(&root.key), &entry, 1, 1, NOW - DAY, NOW + DAY, &crl),
+	    SMQ_OK);
+	for (size_t at = 0; at < crl.len; at++) {
+		uint8_t was = crl.p[at];
+		struct smq_x509 *x = judge(NULL, 0, smq_span_of(NULL, 0));
+		crl.p[at] = was == 'A' ? 'B' : 'A';
+		/* not taken, or it is: then nobody is judged good by it */
+		if (smq_x509_set_crl(x, pem_span(&crl)) == SMQ_OK)
+			assert_int_not_equal(resolve(x, id, len, NOW, &c), SMQ_OK);
+		crl.p[at] = was;
+		/* cut short; the newline at the end may be missing */
+		if (at > 0 && at < crl.len - 1)
+			assert_int_equal(smq_x509_set_crl(x, smq_span_of(crl.p, at)), SMQ_ERR_MALFORMED);
+		smq_x509_free(x);
+	}
+	smq_pem_free(&crl);
 }
 
 static void revoked_and_stale_lists(void **state)
@@ -621,6 +757,16 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_member_is_accepted_with_all_its_fields),
 		cmocka_unit_test(each_refusal_says_why),
+		cmocka_unit_test(refused_expired),
+		cmocka_unit_test(refused_not_yet_valid),
+		cmocka_unit_test(refused_revoked),
+		cmocka_unit_test(refused_wrong_authority),
+		cmocka_unit_test(refused_same_common_name_from_another_authority),
+		cmocka_unit_test(refused_wrong_usage),
+		cmocka_unit_test(refused_path_length_exceeded),
+		cmocka_unit_test(refused_name_constraint_broken),
+		cmocka_unit_test(refused_name_unlike_the_senders),
+		cmocka_unit_test(lists_altered_anywhere_judge_nobody),
 		cmocka_unit_test(revoked_and_stale_lists),
 		cmocka_unit_test(hashes_resolve_only_what_was_accepted),
 		cmocka_unit_test(what_was_accepted_survives_in_the_store_and_is_bounded),

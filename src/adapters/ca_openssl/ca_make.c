@@ -153,6 +153,18 @@ static bool add_identifiers(X509 *cert, X509 *issuer)
 	return true;
 }
 
+static bool add_limits(X509 *cert, const char *limits)
+{
+	X509V3_CTX ctx;
+	if (!limits)
+		return true;
+	X509V3_set_ctx(&ctx, NULL, cert, NULL, NULL, 0);
+	X509_EXTENSION *ext = X509V3_EXT_nconf_nid(NULL, &ctx, NID_name_constraints, limits);
+	bool ok = ext && X509_add_ext(cert, ext, -1) == 1;
+	X509_EXTENSION_free(ext);
+	return ok;
+}
+
 /* ---- certificates ---- */
 
 static bool add_name(X509 *cert, const char *name)
@@ -182,7 +194,7 @@ static smq_err build(const struct smq_cert_template *t, EVP_PKEY *key, X509 *iss
 	if (!cert || !bio || !fill_body(cert, t, key, issuer) || !add_basic(cert, t) ||
 	    !add_key_usage(cert, t->key_usage) || !add_identifiers(cert, issuer ? issuer : cert))
 		goto out;
-	if (!add_usages(cert, t) || !add_alt_names(cert, t)) {
+	if (!add_usages(cert, t) || !add_alt_names(cert, t) || !add_limits(cert, t->limits)) {
 		err = SMQ_ERR_USAGE;
 		goto out;
 	}

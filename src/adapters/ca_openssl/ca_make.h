@@ -27,6 +27,8 @@ struct smq_cert_template {
 	int64_t not_before_ms, not_after_ms;
 	bool authority;
 	int path_len; /* of an authority; -1: without limit */
+	const char
+	    *limits; /* of an authority: name constraints, "permitted;dirName:..." as OpenSSL writes them; or NULL */
 	unsigned key_usage;
 	const char *usages[SMQ_USAGES_MAX];   /* extended key usage: dotted object identifiers, up to the first NULL */
 	const char *uri;                      /* alternative names; NULL for none */
