@@ -334,7 +334,8 @@ static struct smq_ks_group_line line_of(const struct ks_group *g)
 					   .policy_number = g->policy.mark.number,
 					   .activate_at_ms = g->activate_at_ms,
 					   .expires_ms = g->chain.expires_ms,
-					   .policy = ks_span(&g->policy.signed_bytes) };
+					   .policy = ks_span(&g->policy.signed_bytes),
+					   .admin = ks_span(&g->policy.admin) };
 }
 
 static smq_err ask_list(struct asking *a)

@@ -5,7 +5,7 @@
 #include "base/text.h"
 #include "wire/fields.h"
 
-enum { CLAIM_FIELDS = 6, CLAIM_MAX = 256, FRESH_MS = 30 * 1000, ANSWER_GAP_MS = 1000 };
+enum { CLAIM_FIELDS = 7, CLAIM_MAX = 256 + SMQ_ID_CRED_MAX, FRESH_MS = 30 * 1000, ANSWER_GAP_MS = 1000 };
 
 static const char kind[] = "sealmq1 keyserver";
 static const char manifest_kind[] = "sealmq1 manifest";
@@ -14,6 +14,7 @@ struct claim {
 	smq_span realm, name;
 	uint8_t instance[16];
 	int64_t started_ms, now_ms;
+	smq_span signer; /* ID_CRED_x by value: a rival's certificate is not known here */
 };
 
 void ks_claim(struct smq_keyserver *ks, struct smq_now now)
@@ -28,6 +29,7 @@ void ks_claim(struct smq_keyserver *ks, struct smq_now now)
 	smq_cbor_put_bytes(&w, smq_span_of(ks->instance, sizeof(ks->instance)));
 	smq_put_time(&w, ks->started_ms);
 	smq_put_time(&w, now.unix_ms);
+	smq_cbor_put_bytes(&w, ks->config.own->id_cred_full);
 	smq_err err = smq_writer_end(&w, &len);
 	if (err == SMQ_OK)
 		err = smq_sign1_encode_document(ks->config.own, kind, smq_span_of(document, len),
@@ -47,19 +49,21 @@ static smq_err decode_claim(smq_span document, struct claim *ret_claim)
 	smq_get_fixed(&r, smq_mspan_of(c.instance, sizeof(c.instance)));
 	c.started_ms = smq_get_time(&r);
 	c.now_ms = smq_get_time(&r);
+	c.signer = smq_cbor_get_bytes(&r);
 	*ret_claim = c;
 	return smq_reader_end(&r);
 }
 
-/* A document of this kind by a key server of the realm. */
-static smq_err verified(struct smq_keyserver *ks, smq_span bytes, const char *document_kind, struct smq_now now,
-			struct smq_sign1 *ret_sign1)
+/* A document of this kind by a key server of the realm; signer: who that is, or empty where the document says. */
+static smq_err verified(struct smq_keyserver *ks, smq_span bytes, smq_span signer, const char *document_kind,
+			struct smq_now now, struct smq_sign1 *ret_sign1)
 {
 	const struct smq_credentials *credentials = ks->config.credentials;
 	struct smq_sign1 s;
 	smq_err err = smq_sign1_decode(bytes, &s);
 	if (err == SMQ_OK)
-		err = credentials->resolve(credentials->self, smq_span_of(s.id_cred, s.id_cred_len), now.unix_ms,
+		err = credentials->resolve(credentials->self,
+					   signer.len > 0 ? signer : smq_span_of(s.id_cred, s.id_cred_len), now.unix_ms,
 					   &ks->signer);
 	if (err == SMQ_OK)
 		err = smq_sign1_verify_document(&s, ks->config.crypto, &ks->signer, SMQ_ROLE_KEYSERVER, document_kind);
@@ -89,7 +93,7 @@ void ks_claim_input(struct smq_keyserver *ks, smq_span payload, bool retained, s
 	    memcmp(c.instance, ks->instance, sizeof(c.instance)) == 0)
 		return;
 	if (!smq_span_equal(c.realm, smq_span_str(ks->realm)) || !is_fresh(ks, &c, now) ||
-	    verified(ks, payload, kind, now, &s) != SMQ_OK)
+	    verified(ks, payload, c.signer, kind, now, &s) != SMQ_OK)
 		return;
 	if (!was_first(ks, &c)) { /* the newcomer is to hear of us at once */
 		if (now.mono_ms >= ks->answered_claim_at)
@@ -152,7 +156,7 @@ void ks_manifest_input(struct smq_keyserver *ks, smq_span group, smq_span payloa
 	    smq_manifest_hash(ks->config.crypto, s.payload, hash) != SMQ_OK)
 		return;
 	if ((g && (g->broken || g->fresh || !is_ahead(g, m.epoch, hash))) ||
-	    verified(ks, payload, manifest_kind, now, &s) != SMQ_OK)
+	    verified(ks, payload, smq_span_of(NULL, 0), manifest_kind, now, &s) != SMQ_OK)
 		return;
 	if (!retained) {
 		if (now.mono_ms >= ks->answered_claim_at)

@@ -71,7 +71,7 @@ static const struct row rows[] = {
 	{ SMQ_ERR_CONNECTION_REFUSED, SMQ_KIND_IO, 5, "connection-refused", "connection refused" },
 	{ SMQ_ERR_CONNECTION_LOST, SMQ_KIND_IO, 7, "connection-lost", "connection lost" },
 	{ SMQ_ERR_TLS, SMQ_KIND_IO, 8, "tls", "TLS failed" },
-	{ SMQ_ERR_NOT_AUTHORIZED, SMQ_KIND_IO, 135, "not-authorized", "the broker does not authorize this" },
+	{ SMQ_ERR_NOT_AUTHORIZED, SMQ_KIND_IO, 135, "not-authorized", "not authorized" },
 	{ SMQ_ERR_TIMEOUT, SMQ_KIND_IO, 27, "timeout", "timed out" },
 	{ SMQ_ERR_PROTOCOL, SMQ_KIND_IO, 2, "protocol", "the broker broke the MQTT protocol" },
 	{ SMQ_ERR_STORE, SMQ_KIND_IO, 14, "store", "the database refused" },

@@ -199,10 +199,9 @@ static smq_err load_certificate(smq_realm *r)
 	if (err == SMQ_ERR_MALFORMED)
 		err = file_says(r, name, SMQ_ERR_CERT_INVALID, "not a certificate in PEM");
 	else if (err == SMQ_ERR_CERT_NAME)
-		err =
-		    smq_because(err, why, sizeof(why),
-				"%s/%s: names no member of realm %s (sealmq:%s/NAME, and NAME as common name)",
-				r->dir, name, r->settings.realm, r->settings.realm);
+		err = smq_because(err, why, sizeof(why),
+				  "%s/%s: names no member of realm %s (sealmq:%s/NAME, and NAME as common name)",
+				  r->dir, name, r->settings.realm, r->settings.realm);
 	else if (err != SMQ_OK)
 		err = file_says(r, name, err, smq_err_text(err));
 	smq_file_bytes_free(&pem);
@@ -223,8 +222,7 @@ static smq_err load_key(smq_realm *r)
 	err = smq_openssl_signer_from_pem(smq_span_of(pem.p, pem.len), c->dh_curve != 0, &r->own.signer);
 	smq_file_bytes_free(&pem);
 	if (err != SMQ_OK)
-		return file_says(r, name, err,
-				 "not an unencrypted P-256, Ed25519 or X25519 private key in PEM");
+		return file_says(r, name, err, "not an unencrypted P-256, Ed25519 or X25519 private key in PEM");
 	err = smq_openssl_signer_public(&r->own.signer, key, &len);
 	if (err == SMQ_OK && (len != c->public_key_len || !smq_equal_ct(key, c->public_key, len)))
 		err = file_says(r, name, SMQ_ERR_CERT_INVALID, "not the key of member.crt beside it");
@@ -241,6 +239,14 @@ static void fill_own(smq_realm *r)
 }
 
 /* ---- the API ---- */
+
+/* What we sign names us by the hash of our certificate; we read it too, in another life or another process. */
+static void know_own(const smq_realm *r)
+{
+	struct smq_credential c;
+	/* If it is not accepted (a renewed CRL, say), then neither is what it signed. */
+	(void)!r->credentials.resolve(r->credentials.self, r->own.id_cred_full, now_ms(), &c);
+}
 
 smq_err smq_realm_open(const char *dir, smq_realm **ret_realm, const char **ret_why)
 {
@@ -271,6 +277,7 @@ smq_err smq_realm_open(const char *dir, smq_realm **ret_realm, const char **ret_
 		return err;
 	}
 	fill_own(r);
+	know_own(r);
 	*ret_realm = r;
 	return SMQ_OK;
 }
@@ -334,9 +341,9 @@ bool smq_realm_takes_stale_crl(const smq_realm *realm)
 struct smq_crl_stretch smq_realm_crl_stretch(const smq_realm *realm)
 {
 	struct smq_crl_times t = smq_x509_crl_times(realm->x509);
-	return (struct smq_crl_stretch){
-		.from_ms = t.this_update_ms, .until_ms = t.next_update_ms, .generation = realm->crl_generation
-	};
+	return (struct smq_crl_stretch){ .from_ms = t.this_update_ms,
+					 .until_ms = t.next_update_ms,
+					 .generation = realm->crl_generation };
 }
 
 bool smq_realm_crl_changed(const smq_realm *realm)

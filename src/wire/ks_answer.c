@@ -3,7 +3,7 @@
 
 #include "base/wipe.h"
 
-enum { VERSION = 1, GRANT_FIELDS = 13, FETCHED_FIELDS = 5, SHOW_FIELDS = 9, ROLES_ALL = 3 };
+enum { VERSION = 1, GRANT_FIELDS = 13, FETCHED_FIELDS = 5, SHOW_FIELDS = 10, ROLES_ALL = 3 };
 
 /* ---- the answer around its body ---- */
 
@@ -308,6 +308,7 @@ smq_err smq_ks_show_encode(const struct smq_ks_group_line *g, smq_mspan room, si
 	smq_put_time(&w, g->activate_at_ms);
 	smq_put_time(&w, g->expires_ms);
 	smq_cbor_put_bytes(&w, g->policy);
+	smq_cbor_put_bytes(&w, g->admin);
 	return smq_writer_end(&w, ret_len);
 }
 
@@ -323,6 +324,7 @@ smq_err smq_ks_show_decode(smq_span body, struct smq_ks_group_line *ret_line)
 	g.activate_at_ms = smq_get_time(&r);
 	g.expires_ms = smq_get_time(&r);
 	g.policy = smq_cbor_get_bytes(&r);
+	g.admin = smq_cbor_get_bytes(&r);
 	smq_err err = smq_reader_end(&r);
 	if (err == SMQ_OK)
 		*ret_line = g;

@@ -8,7 +8,8 @@
  *                [ * [ tree, seeds ] ], [ * [ epoch, secret : bstr .size 32, manifest hash : bstr .size 32 ] ] ]
  *     fetch    [ manifest : bstr, policy : bstr, admin : bstr, [ * node : bstr ], [ * card : bstr ] ]
  *     list     [ next / null, [ * [ group, mode, epoch, members ] ] ]
- *     show     [ group, mode, epoch, members, height, policy number, activate_at_ms, expires_ms, policy : bstr ]
+ *     show     [ group, mode, epoch, members, height, policy number, activate_at_ms, expires_ms, policy : bstr,
+ *                admin : bstr ]
  *     members  [ next / null, [ * [ name, sender id, roles, from_ms, until_ms / null ] ] ]
  *     others   null
  *
@@ -93,6 +94,7 @@ struct smq_ks_group_line {
 	uint64_t policy_number;
 	int64_t activate_at_ms, expires_ms;
 	smq_span policy; /* signed */
+	smq_span admin;  /* ID_CRED_x of its signer, by value */
 };
 struct smq_ks_member_line {
 	smq_span name;

@@ -98,11 +98,23 @@ static smq_err encode_end(const struct smq_ks_audit *a, int64_t now_ms, smq_mspa
 	return smq_writer_end(&w, ret_len);
 }
 
+static smq_err put_meta(sqlite3 *db, const char *name, smq_span value)
+{
+	sqlite3_stmt *s;
+	int rc = sqlite3_prepare_v2(db, "INSERT OR REPLACE INTO meta (name, value) VALUES (?1, ?2)", -1, &s, NULL);
+	if (rc != SQLITE_OK)
+		return smq_sqlite_err(db, rc);
+	sqlite3_bind_text(s, 1, name, -1, SQLITE_STATIC);
+	sqlite3_bind_blob(s, 2, value.p, (int)value.len, SQLITE_STATIC);
+	smq_err err = smq_sqlite_err(db, sqlite3_step(s));
+	sqlite3_finalize(s);
+	return err;
+}
+
 smq_err smq_ks_audit_seal(struct smq_ks_audit *a, const struct smq_own_credential *own, int64_t now_ms)
 {
 	uint8_t end[END_MAX], signed_end[END_MAX + SMQ_SIGN1_OVERHEAD_MAX];
 	size_t len = 0;
-	sqlite3_stmt *s;
 	if (!a->moved)
 		return SMQ_OK;
 	smq_err err = encode_end(a, now_ms, smq_mspan_of(end, sizeof(end)), &len);
@@ -111,13 +123,9 @@ smq_err smq_ks_audit_seal(struct smq_ks_audit *a, const struct smq_own_credentia
 						smq_mspan_of(signed_end, sizeof(signed_end)), &len);
 	if (err != SMQ_OK)
 		return err;
-	int rc =
-	    sqlite3_prepare_v2(a->db, "INSERT OR REPLACE INTO meta (name, value) VALUES ('audit', ?1)", -1, &s, NULL);
-	if (rc != SQLITE_OK)
-		return smq_sqlite_err(a->db, rc);
-	sqlite3_bind_blob(s, 1, signed_end, (int)len, SQLITE_STATIC);
-	err = smq_sqlite_err(a->db, sqlite3_step(s));
-	sqlite3_finalize(s);
+	err = put_meta(a->db, "audit", smq_span_of(signed_end, len));
+	if (err == SMQ_OK)
+		err = put_meta(a->db, "signer", own->id_cred_full);
 	if (err == SMQ_OK)
 		a->moved = false;
 	return err;
@@ -174,15 +182,15 @@ static smq_err read_lines(sqlite3 *db, const struct smq_crypto *crypto, void *se
 	return err;
 }
 
-static smq_err check_end(smq_span bytes, const struct smq_crypto *crypto, const struct smq_credentials *credentials,
-			 int64_t now_ms, struct smq_ks_audit_end *end)
+static smq_err check_end(smq_span bytes, smq_span signer, const struct smq_crypto *crypto,
+			 const struct smq_credentials *credentials, int64_t now_ms, struct smq_ks_audit_end *end)
 {
 	struct smq_sign1 s;
 	struct smq_credential c;
 	uint8_t hash[SMQ_HASH_LEN] = { 0 };
 	smq_err err = smq_sign1_decode(bytes, &s);
 	if (err == SMQ_OK)
-		err = credentials->resolve(credentials->self, smq_span_of(s.id_cred, s.id_cred_len), now_ms, &c);
+		err = credentials->resolve(credentials->self, signer, now_ms, &c);
 	if (err == SMQ_OK)
 		err = smq_sign1_verify_document(&s, crypto, &c, SMQ_ROLE_KEYSERVER, SMQ_KS_AUDIT_KIND);
 	if (err != SMQ_OK)
@@ -205,7 +213,10 @@ static smq_err read_end(sqlite3 *db, const struct smq_crypto *crypto, const stru
 			int64_t now_ms, struct smq_ks_audit_end *end)
 {
 	sqlite3_stmt *s;
-	int rc = sqlite3_prepare_v2(db, "SELECT value FROM meta WHERE name = 'audit'", -1, &s, NULL);
+	int rc = sqlite3_prepare_v2(db,
+				    "SELECT a.value, s.value FROM meta a, meta s"
+				    " WHERE a.name = 'audit' AND s.name = 'signer'",
+				    -1, &s, NULL);
 	if (rc != SQLITE_OK)
 		return smq_sqlite_err(db, rc);
 	rc = sqlite3_step(s);
@@ -213,7 +224,8 @@ static smq_err read_end(sqlite3 *db, const struct smq_crypto *crypto, const stru
 	if (rc == SQLITE_DONE)
 		err = end->lines > 0 ? SMQ_ERR_SIGNATURE : SMQ_OK;
 	else if (rc == SQLITE_ROW)
-		err = check_end(smq_span_of(sqlite3_column_blob(s, 0), (size_t)sqlite3_column_bytes(s, 0)), crypto,
+		err = check_end(smq_span_of(sqlite3_column_blob(s, 0), (size_t)sqlite3_column_bytes(s, 0)),
+				smq_span_of(sqlite3_column_blob(s, 1), (size_t)sqlite3_column_bytes(s, 1)), crypto,
 				credentials, now_ms, end);
 	sqlite3_finalize(s);
 	return err;
