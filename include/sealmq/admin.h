@@ -1,0 +1,96 @@
+/*
+ * What an admin asks of the key server (PROTOCOL.md 7.3): groups and their policies, members, rotation, expulsion.
+ *
+ *     smq_admin_new(&broker_options, NULL, &admin, &why);      the realm's certificate has the role admin
+ *     struct smq_group_policy p = { .group = "telemetry", .filters = f, .filter_count = 1, .publishers = ... };
+ *     smq_admin_set_policy(admin, &p, &why);
+ *
+ * Each call asks and waits for the answer, at most timeout_ms. *ret_why (may be NULL) says what is wrong, in the key
+ * server's words where it refused; valid until the next call in this thread.
+ */
+#ifndef SEALMQ_ADMIN_H
+#define SEALMQ_ADMIN_H
+
+#include <stdbool.h>
+
+#include <sealmq/client.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct smq_admin smq_admin;
+
+/* broker: how to get to the broker, and the open realm; both outlive it. keyserver: its name; NULL: whoever has the
+ * role. Connects with the first question. */
+SMQ_MUST_USE smq_err smq_admin_new(const struct smq_client_options *broker, const char *keyserver, int timeout_ms,
+				   smq_admin **ret_admin, const char **ret_why);
+void smq_admin_free(smq_admin *a);
+
+/* A policy (PROTOCOL.md 6.5). Zeroes and NULLs take the defaults named here. */
+struct smq_group_policy {
+	const char *group; /* of a template: a pattern of names */
+	uint64_t number;   /* 0: one more than the one in force */
+	bool is_template;
+	const char *const *filters; /* topic filters, 1 to 16 */
+	size_t filter_count;
+	const char *mode;                 /* "static" (default), "update", "slotted" */
+	uint64_t rotate_s;                /* 0: by hand */
+	uint64_t slot_ms;                 /* 10,000 */
+	unsigned slot_levels;             /* 16 */
+	const char *algorithm;            /* A128GCM */
+	const char *proof;                /* "none" (default), "every", "checkpoint" */
+	uint64_t proof_messages, proof_s; /* 32 and 2 */
+	const char *const *publishers;    /* patterns of names, "role:PATTERN" for another role than member */
+	size_t publisher_count;
+	const char *const *subscribers;
+	size_t subscriber_count;
+	uint64_t batch_ms;      /* 100 */
+	uint64_t activation_ms; /* 200 */
+	uint64_t grace_ms;      /* 10,000 */
+	uint64_t validity_s;    /* 86,400 */
+	uint64_t lease_s;       /* 0: until the certificate expires */
+	const char *history;    /* "none" (default), "join", or a number of epochs */
+	uint64_t members_max;   /* 100,000 */
+};
+
+/* Signs the policy with the realm's key and hands it to the key server, which makes the group if there is none.
+ * *ret_number (may be NULL): the number it has now. */
+SMQ_MUST_USE smq_err smq_admin_set_policy(smq_admin *a, const struct smq_group_policy *policy, uint64_t *ret_number,
+					  const char **ret_why);
+
+struct smq_group_info {
+	const char *group;
+	const char *mode;
+	uint64_t epoch, members;
+	/* of smq_admin_group alone */
+	unsigned height; /* of the key tree */
+	uint64_t policy_number;
+	int64_t activate_at_ms, expires_ms; /* of the manifest; Unix time */
+	struct smq_group_policy policy;     /* checked: an admin of this realm has signed it */
+};
+/* Valid until the next call. SMQ_ERR_NOT_FOUND. */
+SMQ_MUST_USE smq_err smq_admin_group(smq_admin *a, const char *group, struct smq_group_info *ret_info,
+				     const char **ret_why);
+SMQ_MUST_USE smq_err smq_admin_groups(smq_admin *a, void *self,
+				      void (*take)(void *self, const struct smq_group_info *info),
+				      const char **ret_why);
+
+struct smq_group_member_info {
+	const char *name;
+	uint64_t sender_id;
+	bool publishes, subscribes;
+	int64_t from_ms, until_ms; /* Unix time; INT64_MAX: no end */
+};
+SMQ_MUST_USE smq_err smq_admin_members(smq_admin *a, const char *group, void *self,
+				       void (*take)(void *self, const struct smq_group_member_info *member),
+				       const char **ret_why);
+
+SMQ_MUST_USE smq_err smq_admin_rotate(smq_admin *a, const char *group, const char **ret_why);
+/* group NULL: from every group. */
+SMQ_MUST_USE smq_err smq_admin_expel(smq_admin *a, const char *group, const char *name, const char **ret_why);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,447 @@
+/* The key server as a service: database, broker and use case put together. */
+#include <sealmq/keyserver.h>
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "adapters/crypto_openssl/password.h"
+#include "adapters/keyserver_sqlite/keyserver_sqlite.h"
+#include "app/keyserver.h"
+#include "base/text.h"
+#include "lib/files.h"
+#include "lib/line.h"
+#include "lib/realm_internal.h"
+
+enum { GOODBYE_MS = 2000 };
+
+static _Thread_local char why_text[SMQ_WHY_MAX];
+
+#define because(err, ...) smq_because(err, why_text, sizeof(why_text), __VA_ARGS__)
+
+static smq_err answer(smq_err err, const char **ret_why)
+{
+	if (err != SMQ_OK && ret_why)
+		*ret_why = why_text;
+	return err;
+}
+
+/* ---- the database ---- */
+
+static const char credential[] = "sealmq-keyserver";
+
+static smq_err read_passphrase(const struct smq_keyserver_options *o, struct smq_file_bytes *ret_passphrase)
+{
+	char path[SMQ_PATH_MAX];
+	const char *dir = getenv("CREDENTIALS_DIRECTORY");
+	if (o->passphrase_file)
+		return smq_passphrase_read(o->passphrase_file, ret_passphrase, why_text, sizeof(why_text));
+	if (!dir)
+		return because(SMQ_ERR_USAGE,
+			       "no passphrase for the database: --passphrase-file FILE, or the systemd credential %s",
+			       credential);
+	smq_err err = smq_path_join(dir, credential, path);
+	return err == SMQ_OK ? smq_passphrase_read(path, ret_passphrase, why_text, sizeof(why_text))
+			     : because(err, "the path of the credentials is too long");
+}
+
+static smq_err derive(void *self, const uint8_t salt[SMQ_KS_SALT_LEN], uint8_t ret_key[SMQ_KS_MASTER_KEY_LEN])
+{
+	const struct smq_file_bytes *passphrase = self;
+	return smq_openssl_scrypt(smq_span_of(passphrase->p, passphrase->len), smq_span_of(salt, SMQ_KS_SALT_LEN),
+				  smq_mspan_of(ret_key, SMQ_KS_MASTER_KEY_LEN));
+}
+
+static int64_t unix_ms(void) { return smq_line_clock.now().unix_ms; }
+
+static smq_err say_store(smq_err err, const char *path)
+{
+	switch (err) {
+	case SMQ_OK:
+		return err;
+	case SMQ_ERR_OPEN:
+		return because(err, "%s: another passphrase than the one it was made with", path);
+	case SMQ_ERR_LOCKED:
+		return because(err, "%s: a key server is running on it", path);
+	case SMQ_ERR_NOT_FOUND:
+		return because(err, "%s: not there; `sealmq keyserver init` makes it", path);
+	case SMQ_ERR_EXISTS:
+		return because(err, "%s: there already, and not replaced", path);
+	case SMQ_ERR_UNSAFE_FILE:
+		return because(err, "%s: others may read it, or it is a symlink: chmod 600, owned by the key server",
+			       path);
+	default:
+		return because(err, "%s: %s", path, smq_err_text(err));
+	}
+}
+
+static smq_err check_role(const struct smq_keyserver_options *o)
+{
+	const struct smq_credential *own = smq_realm_own_certificate(o->realm);
+	if (own->roles & SMQ_ROLE_KEYSERVER)
+		return SMQ_OK;
+	return because(SMQ_ERR_CERT_USAGE,
+		       "%s is no key server by its certificate: `sealmq ca issue NAME --role keyserver` makes one",
+		       own->name);
+}
+
+static smq_err open_database(const struct smq_keyserver_options *o, bool create, bool only_read,
+			     struct smq_ks_store *ret_store)
+{
+	struct smq_file_bytes passphrase = { NULL, 0 };
+	struct smq_keyserver_sqlite_config c = { .path = o->database,
+						 .create = create,
+						 .only_read = only_read,
+						 .crypto = smq_crypto_openssl(),
+						 .random = smq_random_system(),
+						 .own = smq_realm_own(o->realm),
+						 .self = &passphrase,
+						 .derive = derive,
+						 .unix_ms = unix_ms };
+	if (!o->database)
+		return because(SMQ_ERR_USAGE, "no database: --db FILE");
+	smq_err err = check_role(o);
+	if (err == SMQ_OK)
+		err = read_passphrase(o, &passphrase);
+	if (err == SMQ_OK)
+		err = say_store(smq_keyserver_sqlite_open(&c, ret_store), o->database);
+	smq_file_bytes_free(&passphrase);
+	return err;
+}
+
+smq_err smq_keyserver_init(const struct smq_keyserver_options *o, const char **ret_why)
+{
+	struct smq_ks_store store;
+	smq_err err = open_database(o, true, false, &store);
+	if (err == SMQ_OK)
+		err = say_store(store.begin(store.self), o->database);
+	if (err == SMQ_OK) {
+		err = store.audit(store.self, "init", smq_realm_member(o->realm), NULL, NULL, SMQ_OK);
+		err = say_store(err == SMQ_OK ? store.commit(store.self) : err, o->database);
+		store.free(store.self);
+	}
+	return answer(err, ret_why);
+}
+
+/* ---- backup, restore, check ---- */
+
+smq_err smq_keyserver_backup(const char *database, const char *to, const char **ret_why)
+{
+	smq_err err = smq_keyserver_sqlite_backup(database, to);
+	return answer(say_store(err, err == SMQ_ERR_EXISTS ? to : database), ret_why);
+}
+
+smq_err smq_keyserver_restore(const struct smq_keyserver_options *o, const char *backup, const char **ret_why)
+{
+	struct smq_ks_store store;
+	uint8_t mark[1] = { 1 };
+	smq_err err = smq_keyserver_sqlite_backup(backup, o->database);
+	if (err != SMQ_OK)
+		return answer(say_store(err, err == SMQ_ERR_EXISTS ? o->database : backup), ret_why);
+	err = open_database(o, false, false, &store);
+	if (err == SMQ_OK) {
+		err = store.begin(store.self);
+		if (err == SMQ_OK)
+			err = store.put(store.self, SMQ_KS_ITEM_SERVER, "", 1, 0, smq_span_of(mark, sizeof(mark)));
+		if (err == SMQ_OK)
+			err = store.audit(store.self, "restore", smq_realm_member(o->realm), NULL, NULL, SMQ_OK);
+		err = say_store(err == SMQ_OK ? store.commit(store.self) : err, o->database);
+		store.free(store.self);
+	}
+	if (err != SMQ_OK)
+		unlink(o->database); /* unmarked it would issue things twice */
+	return answer(err, ret_why);
+}
+
+static smq_err count_item(void *context, const char *group, uint64_t a, uint64_t b, smq_span value)
+{
+	uint64_t *count = context;
+	(void)group;
+	(void)a;
+	(void)b;
+	(void)value;
+	++*count;
+	return SMQ_OK;
+}
+
+smq_err smq_keyserver_check(const struct smq_keyserver_options *o, struct smq_keyserver_contents *ret_contents,
+			    const char **ret_why)
+{
+	struct smq_ks_store store;
+	struct smq_keyserver_contents c = { 0 };
+	uint64_t others = 0;
+	smq_err err = say_store(smq_keyserver_sqlite_check(o->database ? o->database : ""), o->database);
+	if (err == SMQ_OK)
+		err = open_database(o, false, true, &store);
+	if (err != SMQ_OK)
+		return answer(err, ret_why);
+	for (int kind = SMQ_KS_ITEM_SERVER; err == SMQ_OK && kind <= SMQ_KS_ITEM_KEY; kind++) {
+		uint64_t *count = kind == SMQ_KS_ITEM_GROUP    ? &c.groups
+				  : kind == SMQ_KS_ITEM_MEMBER ? &c.members
+				  : kind == SMQ_KS_ITEM_NODE   ? &c.nodes
+				  : kind == SMQ_KS_ITEM_EPOCH  ? &c.epochs
+				  : kind == SMQ_KS_ITEM_OUT    ? &c.waiting
+							       : &others;
+		err = store.each(store.self, (enum smq_ks_item)kind, NULL, count, count_item);
+	}
+	store.free(store.self);
+	if (err == SMQ_OK)
+		*ret_contents = c;
+	return answer(say_store(err, o->database), ret_why);
+}
+
+/* ---- the audit log ---- */
+
+struct audit_reader {
+	void *self;
+	void (*take)(void *self, const struct smq_audit_line *line);
+};
+
+static void take_line(void *self, const struct smq_ks_audit_line *l)
+{
+	const struct audit_reader *r = self;
+	struct smq_audit_line line = { l->number, l->time_ms, l->what, l->who, l->group, l->whom, l->outcome };
+	r->take(r->self, &line);
+}
+
+smq_err smq_keyserver_audit(const smq_realm *realm, const char *database, void *self,
+			    void (*take)(void *self, const struct smq_audit_line *line), struct smq_audit_end *ret_end,
+			    const char **ret_why)
+{
+	struct smq_ks_audit_end end = { .lines = 0 };
+	struct audit_reader reader = { self, take };
+	smq_err err = access(database, F_OK) == 0 ? SMQ_OK : SMQ_ERR_NOT_FOUND;
+	if (err == SMQ_OK)
+		err = smq_keyserver_sqlite_audit(database, smq_crypto_openssl(), smq_realm_credentials(realm),
+						 unix_ms(), &reader, take ? take_line : NULL, &end);
+	ret_end->lines = end.lines;
+	ret_end->signed_ms = end.time_ms;
+	snprintf(ret_end->signer, sizeof(ret_end->signer), "%s", end.signer);
+	if (smq_hex_encode(smq_span_of(end.hash, sizeof(end.hash)), ret_end->hash, sizeof(ret_end->hash)) != SMQ_OK)
+		return SMQ_ERR_BUG;
+	unsigned long long lines = end.lines;
+	if (err == SMQ_ERR_CORRUPT)
+		because(err, "%s: the log was altered after line %llu", database, lines);
+	else if (err == SMQ_ERR_TRUNCATED)
+		because(err, "%s: the log was cut off after line %llu", database, lines);
+	else if (err == SMQ_ERR_NOT_FOUND)
+		because(err, "%s: not there", database);
+	else if (err != SMQ_OK)
+		because(err, "%s: the end of the log is not a key server's of this realm: %s", database,
+			smq_err_text(err));
+	return answer(err, ret_why);
+}
+
+/* ---- the service ---- */
+
+struct smq_keyserver_service {
+	struct smq_keyserver_options options;
+	struct smq_line line;
+	struct smq_keyserver *server;
+	bool rival;
+	bool over; /* for smq_line_run */
+};
+
+static void tell(const struct smq_keyserver_service *s, const struct smq_keyserver_happening *what)
+{
+	if (s->options.on_event)
+		s->options.on_event(s->options.self, what);
+}
+
+static void on_server_event(void *self, const struct smq_keyserver_event *e)
+{
+	static const int kinds[] = { SMQ_HAPPENED_ASKED, SMQ_HAPPENED_EPOCH, SMQ_HAPPENED_DROPPED, SMQ_HAPPENED_RIVAL,
+				     SMQ_HAPPENED_JUMPED };
+	struct smq_keyserver_service *s = self;
+	struct smq_keyserver_happening h = { .who = e->who ? e->who : "",
+					     .what = e->what ? e->what : "",
+					     .group = e->group ? e->group : "",
+					     .whom = e->whom ? e->whom : "",
+					     .epoch = e->epoch,
+					     .members = e->members,
+					     .messages = e->messages,
+					     .bytes = e->bytes,
+					     .err = e->err };
+	memcpy(&h.kind, &kinds[e->kind], sizeof(h.kind));
+	if (e->kind == SMQ_KEYSERVER_RIVAL)
+		s->rival = s->over = true;
+	tell(s, &h);
+}
+
+static smq_err publish(void *self, const char *topic, smq_span payload, bool retain, uint64_t *ret_id)
+{
+	struct smq_keyserver_service *s = self;
+	struct smq_mqtt_message m = { .topic = topic, .payload = payload, .qos = 1, .retain = retain };
+	int id = 0;
+	smq_err err = s->line.transport->ops->publish(s->line.transport, &m, &id);
+	if (err == SMQ_OK)
+		*ret_id = (uint64_t)id;
+	return err;
+}
+
+static void on_connected(void *self, int reason, bool session_present)
+{
+	struct smq_keyserver_service *s = self;
+	struct smq_keyserver_happening h = {
+		.kind = SMQ_HAPPENED_CONNECTED, .who = "", .what = "", .group = "", .whom = ""
+	};
+	int id;
+	(void)session_present;
+	if (reason != 0)
+		return; /* `disconnected` follows */
+	for (size_t i = 0; smq_keyserver_filter(s->server, i); i++)
+		(void)!s->line.transport->ops->subscribe(s->line.transport, smq_keyserver_filter(s->server, i), 1, NULL,
+							 0, &id);
+	tell(s, &h);
+	smq_keyserver_online(s->server);
+}
+
+static void on_disconnected(void *self, smq_err err, int reason)
+{
+	struct smq_keyserver_service *s = self;
+	struct smq_keyserver_happening h = {
+		.kind = SMQ_HAPPENED_DISCONNECTED, .who = "", .what = "", .group = "", .whom = "", .err = err
+	};
+	(void)reason;
+	smq_keyserver_offline(s->server);
+	tell(s, &h);
+}
+
+static void on_message(void *self, const struct smq_mqtt_message *m)
+{
+	struct smq_keyserver_service *s = self;
+	smq_keyserver_input(s->server, m->topic, m->payload, m->retain);
+}
+
+static void on_published(void *self, int id, int reason)
+{
+	struct smq_keyserver_service *s = self;
+	smq_err err = reason == SMQ_PUBLISHED_NEVER ? SMQ_ERR_CONNECTION_LOST
+		      : reason >= 128               ? SMQ_ERR_NOT_AUTHORIZED
+						    : SMQ_OK;
+	smq_keyserver_published(s->server, (uint64_t)id, err);
+}
+
+static void on_subscribed(void *self, int id, const int *reasons, size_t count)
+{
+	struct smq_keyserver_service *s = self;
+	struct smq_keyserver_happening h = { .kind = SMQ_HAPPENED_DROPPED,
+					     .who = "broker",
+					     .what = "subscription",
+					     .group = "",
+					     .whom = "",
+					     .err = SMQ_ERR_NOT_AUTHORIZED };
+	(void)id;
+	if (count > 0 && reasons[0] >= 128)
+		tell(s, &h);
+}
+
+static void on_unsubscribed(void *self, int id)
+{
+	(void)self;
+	(void)id;
+}
+
+static void on_log(void *self, int level, const char *line)
+{
+	(void)self;
+	(void)level;
+	(void)line;
+}
+
+static void tick(void *self)
+{
+	struct smq_keyserver_service *s = self;
+	smq_keyserver_tick(s->server);
+}
+
+static int64_t wake_at(void *self)
+{
+	const struct smq_keyserver_service *s = self;
+	return smq_keyserver_wake_at(s->server);
+}
+
+static smq_err make_server(struct smq_keyserver_service *s)
+{
+	const struct smq_keyserver_options *o = &s->options;
+	struct smq_keyserver_config c = { .crypto = smq_crypto_openssl(),
+					  .random = smq_random_system(),
+					  .credentials = smq_realm_credentials(o->realm),
+					  .own = smq_realm_own(o->realm),
+					  .realm = smq_realm_name(o->realm),
+					  .name = smq_realm_member(o->realm),
+					  .prefix = smq_realm_control_prefix(o->realm),
+					  .clock = smq_line_clock,
+					  .self = s,
+					  .publish = publish,
+					  .on_event = on_server_event,
+					  .requests_per_min = o->requests_per_min };
+	const char *why = "";
+	smq_err err = open_database(o, false, false, &c.store);
+	if (err != SMQ_OK)
+		return err;
+	err = smq_keyserver_new(&c, &s->server, &why);
+	return err == SMQ_OK ? err : because(err, "%s: %s", o->database, why && *why ? why : smq_err_text(err));
+}
+
+static smq_err connect_line(struct smq_keyserver_service *s)
+{
+	const struct smq_transport_events events = { .self = s,
+						     .connected = on_connected,
+						     .disconnected = on_disconnected,
+						     .message = on_message,
+						     .published = on_published,
+						     .subscribed = on_subscribed,
+						     .unsubscribed = on_unsubscribed,
+						     .log = on_log };
+	const char *why = "";
+	s->line.self = s;
+	s->line.tick = tick;
+	s->line.wake_at = wake_at;
+	smq_err err = smq_line_open(&s->line, s->options.broker, &events, &why);
+	return err == SMQ_OK ? err : because(err, "%s", why && *why ? why : smq_err_text(err));
+}
+
+smq_err smq_keyserver_service_new(const struct smq_keyserver_options *options, smq_keyserver_service **ret_service,
+				  const char **ret_why)
+{
+	struct smq_keyserver_service *s = calloc(1, sizeof(*s));
+	if (!s)
+		return answer(because(SMQ_ERR_NO_MEMORY, "out of memory"), ret_why);
+	s->options = *options;
+	smq_err err = make_server(s);
+	if (err == SMQ_OK)
+		err = connect_line(s);
+	if (err != SMQ_OK) {
+		smq_keyserver_service_free(s);
+		return answer(err, ret_why);
+	}
+	*ret_service = s;
+	return SMQ_OK;
+}
+
+smq_err smq_keyserver_service_run(smq_keyserver_service *s, int timeout_ms)
+{
+	if (!s->over)
+		smq_line_run(&s->line, &s->over, timeout_ms);
+	return s->rival ? SMQ_ERR_EXISTS : SMQ_OK;
+}
+
+void smq_keyserver_service_stop(smq_keyserver_service *s) { smq_line_stop(&s->line); }
+
+void smq_keyserver_service_free(smq_keyserver_service *s)
+{
+	if (!s)
+		return;
+	if (s->line.transport && s->line.transport->ops->connected(s->line.transport) &&
+	    s->line.transport->ops->disconnect(s->line.transport, 0, NULL, 0) == SMQ_OK) {
+		bool gone = false;
+		smq_line_run(&s->line, &gone, 50);
+	}
+	smq_line_close(&s->line);
+	if (s->server)
+		smq_keyserver_free(s->server);
+	free(s);
+}

@@ -1,0 +1,34 @@
+/*
+ * A transport, and the loop that services it: for those who talk MQTT without being a member's client.
+ *
+ * tick is called after each turn, wake_at says when the next one is due at the latest.
+ */
+#ifndef SMQ_LIB_LINE_H
+#define SMQ_LIB_LINE_H
+
+#include "app/clock.h"
+#include "app/transport.h"
+#include "lib/wakeup.h"
+
+struct smq_line {
+	struct smq_client_options options; /* of the broker, with the realm's TLS files filled in */
+	struct smq_transport *transport;
+	struct smq_wakeup wakeup;
+	char tls_files[3][4096];
+	bool stopped;
+	void *self;
+	void (*tick)(void *self);
+	int64_t (*wake_at)(void *self); /* mono ms */
+};
+
+extern const struct smq_clock smq_line_clock;
+
+/* Starts connecting. events.self and line->self are the caller's. */
+SMQ_MUST_USE smq_err smq_line_open(struct smq_line *line, const struct smq_client_options *options,
+				   const struct smq_transport_events *events, const char **ret_why);
+/* Until *done (may be NULL), the timeout (-1: never) or smq_line_stop. */
+void smq_line_run(struct smq_line *line, const bool *done, int timeout_ms);
+void smq_line_stop(struct smq_line *line); /* safe in a signal handler */
+void smq_line_close(struct smq_line *line);
+
+#endif
