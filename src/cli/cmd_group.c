@@ -1,106 +1,460 @@
-/* sealmq group: makes the key files of static groups. */
+/* sealmq group: groups, their policies and their members, asked of the key server. */
 #include "cli/cmd_group.h"
 
-#include <getopt.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
-#include <sealmq/group.h>
+#include <sealmq/admin.h>
+#include <sealmq/json.h>
 
-static const char usage[] = "usage: sealmq group create NAME --realm DIR --members A,B,... [options]\n"
-			    "       sealmq group next NAME --realm DIR --members A,B,... [options]\n"
-			    "\n"
-			    "Makes DIR/groups/NAME.key, the key of a static group; copy it to the groups/\n"
-			    "directory of every other member, over a channel that keeps secrets. Whoever\n"
-			    "holds it reads the group's messages and can seal as any of its members.\n"
-			    "`next` replaces it by one of the next epoch, with a new secret: the way to\n"
-			    "expel a member is to give the next key to the others only.\n"
-			    "\n"
-			    "  --realm DIR        the realm directory (default: $SEALMQ_REALM)\n"
-			    "  --members A,B,...  the members' names, at most 256; their order is kept\n"
-			    "  --filter FILTER    a topic filter that the group is for; may be repeated\n"
-			    "  --algorithm NAME   A128GCM (default), A256GCM or ChaCha20-Poly1305\n"
-			    "  --help             this text\n";
+#include "cli/cmd_group_file.h"
+#include "cli/own_options.h"
+#include "cli/print.h"
+#include "cli/tool.h"
 
-static int wrong_use(const char *why)
+static const char usage[] =
+    "sealmq group - make and keep groups: policies, members, rotation, expulsion\n\n"
+    "usage: sealmq group create  NAME --filter FILTER --publish PATTERN --subscribe PATTERN [options]\n"
+    "       sealmq group policy  NAME [--filter ... options: replaces the policy; without: shows it]\n"
+    "       sealmq group list | show NAME | members NAME | rotate NAME\n"
+    "       sealmq group expel   NAME MEMBER | expel --everywhere MEMBER\n"
+    "       sealmq group create|next NAME --realm DIR --members A,B,...   without a key server: a key file\n\n"
+    "  sealmq group create telemetry --realm plant/members/ops --tls --mode update \\\n"
+    "         --filter 'plant/#' --publish 'fridge-*' --subscribe '*'\n"
+    "  sealmq group expel telemetry fridge-07 --realm plant/members/ops --tls\n\n"
+    "The policy is signed with the realm's certificate, which has the role admin; the key server acts within it\n"
+    "and cannot widen it. Members check the signature themselves.\n\n"
+    "Policy:\n"
+    "  --filter FILTER       topics that the group's keys are for; repeatable\n"
+    "  --mode MODE           static: one key until rotated; update: a new one at every join and leave; slotted: a\n"
+    "                        key for each time slot. Default static\n"
+    "  --publish PATTERN     names that may publish, with * and ?; repeatable; ROLE:PATTERN for another role than\n"
+    "                        member (keyserver, admin, any). Without one nobody may\n"
+    "  --subscribe PATTERN   names that may subscribe, likewise\n"
+    "  --rotate SECONDS      a new key this often (default: by hand)\n"
+    "  --slot-ms MS          length of a slot (10000); --slot-levels N: 2^N slots make a tree (16)\n"
+    "  --algorithm NAME      A128GCM (default), A256GCM, ChaCha20-Poly1305\n"
+    "  --proof KIND          none (default), every, checkpoint; --proof-messages N (32), --proof-seconds S (2)\n"
+    "  --batch-ms MS         joins and leaves within it become one epoch (100)\n"
+    "  --activation-ms MS    from publishing an epoch to its use (200)\n"
+    "  --grace-ms MS         for which a passed epoch still opens (10000)\n"
+    "  --validity SECONDS    how long members go on without hearing from a key server (86400)\n"
+    "  --lease SECONDS       the longest stay that a join is granted (default: until the certificate expires)\n"
+    "  --history WHAT        none (default): newcomers read nothing older; join: from their first join on;\n"
+    "                        N: the last N epochs too\n"
+    "  --members-max N       (100000)\n"
+    "  --template            NAME is a pattern: groups of such names come into being at their first join;\n"
+    "                        a level {group} in a filter stands for the name\n"
+    "  --number N            the policy's number (default: one more than the one in force)\n\n"
+    "Static groups without a key server (create, next):\n"
+    "  --members A,B,...     makes DIR/groups/NAME.key: copy it to the groups/ directories of the others over a\n"
+    "                        channel that keeps secrets. Whoever holds it reads the group's messages and can seal\n"
+    "                        as any of its members. `next` replaces it by one of the next epoch: the way to expel\n"
+    "                        a member is to give the next key to the others only\n\n"
+    "Other:\n"
+    "  --keyserver NAME      the key server's certified name (default: whoever has the role)\n"
+    "  --wait SECONDS        for its answer (10)\n"
+    "  --json                results as JSON\n"
+    "  --help                this text\n\n"
+    "Options of `sealmq sub` that say where the broker is, how to get in, and --realm mean the same here.\n";
+
+struct group {
+	struct tool tool;
+	smq_admin *admin;
+	struct smq_group_policy p;
+	struct list filters, publishers, subscribers;
+	uint64_t levels, wait_s;
+	const char *keyserver;
+	bool everywhere, json, help;
+	const char *words[2];
+	size_t word_count;
+	bool first; /* of a JSON list */
+};
+
+static int failed(const struct group *g, smq_err err, const char *why)
 {
-	fprintf(stderr, "sealmq group: %s; `sealmq group --help` tells more\n", why);
+	report_line(&g->tool.report, "%s", why && *why ? report_shown(why) : smq_err_text(err));
+	return smq_err_exit(err);
+}
+
+static int wrong_use(const struct group *g, const char *why)
+{
+	report_line(&g->tool.report, "%s; `sealmq group --help` tells more", why);
 	return smq_err_exit(SMQ_ERR_USAGE);
 }
 
-/* Cuts the list at its commas, in place. */
-static size_t split(char *list, const char **ret_words, size_t room)
+static void time_text(int64_t ms, char text[32])
 {
-	size_t count = 0;
-	for (char *at = list; at; count++) {
-		char *comma = strchr(at, ',');
-		if (comma)
-			*comma++ = 0;
-		if (count < room)
-			ret_words[count] = at;
-		at = comma;
-	}
-	return count;
+	time_t seconds = (time_t)(ms / 1000);
+	struct tm tm;
+	if (ms == INT64_MAX || !gmtime_r(&seconds, &tm) || strftime(text, 32, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
+		snprintf(text, 32, "-");
 }
 
-static int create(const struct smq_group_create_options *o)
+/* ---- JSON ---- */
+
+static void json_text(struct smq_json *j, const char *key, const char *text)
 {
-	const char *path = "", *why = "";
-	smq_err err = smq_group_create(o, &path, &why);
-	if (err != SMQ_OK) {
-		fprintf(stderr, "sealmq group: %s%s\n", why,
-			err == SMQ_ERR_EXISTS ? "; `sealmq group next` makes the next epoch's" : "");
-		return smq_err_exit(err);
+	smq_json_key(j, key);
+	smq_json_str(j, text);
+}
+
+static void json_number(struct smq_json *j, const char *key, uint64_t value)
+{
+	smq_json_key(j, key);
+	smq_json_uint(j, value);
+}
+
+static void json_list(struct smq_json *j, const char *key, const char *const *items, size_t count)
+{
+	smq_json_key(j, key);
+	smq_json_array(j);
+	for (size_t i = 0; i < count; i++)
+		smq_json_str(j, items[i]);
+	smq_json_end(j);
+}
+
+static void json_policy(struct smq_json *j, const struct smq_group_policy *p)
+{
+	smq_json_object(j);
+	json_number(j, "number", p->number);
+	json_list(j, "filters", p->filters, p->filter_count);
+	json_text(j, "mode", p->mode);
+	json_number(j, "rotate_s", p->rotate_s);
+	if (p->slot_ms) {
+		json_number(j, "slot_ms", p->slot_ms);
+		json_number(j, "slot_levels", p->slot_levels);
 	}
-	printf("%s\n", path);
+	json_text(j, "algorithm", p->algorithm);
+	json_text(j, "proof", p->proof);
+	json_list(j, "publishers", p->publishers, p->publisher_count);
+	json_list(j, "subscribers", p->subscribers, p->subscriber_count);
+	json_number(j, "batch_ms", p->batch_ms);
+	json_number(j, "activation_ms", p->activation_ms);
+	json_number(j, "grace_ms", p->grace_ms);
+	json_number(j, "validity_s", p->validity_s);
+	json_number(j, "lease_s", p->lease_s);
+	json_text(j, "history", p->history);
+	json_number(j, "members_max", p->members_max);
+	smq_json_end(j);
+}
+
+static void write_group(struct smq_json *j, const void *of)
+{
+	const struct smq_group_info *i = of;
+	char when[32];
+	smq_json_object(j);
+	json_text(j, "group", i->group);
+	json_text(j, "mode", i->mode);
+	json_number(j, "epoch", i->epoch);
+	json_number(j, "members", i->members);
+	if (i->policy.group) {
+		json_number(j, "tree_height", i->height);
+		time_text(i->activate_at_ms, when);
+		json_text(j, "activated", when);
+		time_text(i->expires_ms, when);
+		json_text(j, "expires", when);
+		smq_json_key(j, "policy");
+		json_policy(j, &i->policy);
+	}
+	smq_json_end(j);
+}
+
+static void write_member(struct smq_json *j, const void *of)
+{
+	const struct smq_group_member_info *m = of;
+	char when[32];
+	smq_json_object(j);
+	json_text(j, "name", m->name);
+	json_number(j, "sender_id", m->sender_id);
+	smq_json_key(j, "publishes");
+	smq_json_bool(j, m->publishes);
+	smq_json_key(j, "subscribes");
+	smq_json_bool(j, m->subscribes);
+	time_text(m->from_ms, when);
+	json_text(j, "from", when);
+	time_text(m->until_ms, when);
+	json_text(j, "until", when);
+	smq_json_end(j);
+}
+
+/* ---- for people ---- */
+
+static void print_list(const char *what, const char *const *items, size_t count)
+{
+	printf("%-12s", what);
+	for (size_t i = 0; i < count; i++)
+		printf("%s%s", i ? ", " : "", report_shown(items[i]));
+	puts(count ? "" : "nobody");
+}
+
+static void print_policy(const struct smq_group_policy *p)
+{
+	printf("%-12s%" PRIu64 ", %s, proof %s\n", "policy", p->number, p->algorithm, p->proof);
+	print_list("topics", p->filters, p->filter_count);
+	print_list("publish", p->publishers, p->publisher_count);
+	print_list("subscribe", p->subscribers, p->subscriber_count);
+	printf("%-12s", "rotation");
+	if (p->rotate_s)
+		printf("every %" PRIu64 " s", p->rotate_s);
+	else
+		printf("by hand");
+	if (p->slot_ms)
+		printf(", slots of %" PRIu64 " ms", p->slot_ms);
+	printf("; batch %" PRIu64 " ms, activation %" PRIu64 " ms, grace %" PRIu64 " ms\n", p->batch_ms,
+	       p->activation_ms, p->grace_ms);
+	printf("%-12s", "stay");
+	if (p->lease_s)
+		printf("at most %" PRIu64 " s", p->lease_s);
+	else
+		printf("until the certificate expires");
+	printf("; history %s; at most %" PRIu64 " members; valid %" PRIu64 " s without a key server\n", p->history,
+	       p->members_max, p->validity_s);
+}
+
+static void print_group(const struct smq_group_info *i)
+{
+	char from[32], until[32];
+	time_text(i->activate_at_ms, from);
+	time_text(i->expires_ms, until);
+	printf("%-12s%s, %s\n", "group", report_shown(i->group), i->mode);
+	printf("%-12s%" PRIu64 " for %" PRIu64 " members, in use from %s, until %s at the latest\n", "epoch", i->epoch,
+	       i->members, from, until);
+	print_policy(&i->policy);
+}
+
+static void take_group(void *self, const struct smq_group_info *i)
+{
+	struct group *g = self;
+	if (g->json) {
+		(void)!print_json(stdout, write_group, i);
+		return;
+	}
+	if (g->first)
+		printf("%-24s %-8s %12s %10s\n", "GROUP", "MODE", "EPOCH", "MEMBERS");
+	g->first = false;
+	print_cell(stdout, i->group, 24, 64);
+	printf(" %-8s %12" PRIu64 " %10" PRIu64 "\n", i->mode, i->epoch, i->members);
+}
+
+static void take_member(void *self, const struct smq_group_member_info *m)
+{
+	struct group *g = self;
+	char until[32];
+	if (g->json) {
+		(void)!print_json(stdout, write_member, m);
+		return;
+	}
+	time_text(m->until_ms, until);
+	if (g->first)
+		printf("%-24s %10s %-10s %s\n", "MEMBER", "SENDER", "ROLES", "UNTIL");
+	g->first = false;
+	print_cell(stdout, m->name, 24, 64);
+	printf(" %10" PRIu64 " %-10s %s\n", m->sender_id,
+	       m->publishes && m->subscribes ? "both"
+	       : m->publishes                ? "publish"
+					     : "subscribe",
+	       until);
+}
+
+/* ---- commands ---- */
+
+static bool has_policy(const struct group *g) { return g->filters.count > 0; }
+
+static int set_policy(struct group *g)
+{
+	const char *why = NULL;
+	uint64_t number = 0;
+	g->p.group = g->words[0];
+	g->p.slot_levels = (unsigned)g->levels;
+	g->p.filters = g->filters.items;
+	g->p.filter_count = g->filters.count;
+	g->p.publishers = g->publishers.items;
+	g->p.publisher_count = g->publishers.count;
+	g->p.subscribers = g->subscribers.items;
+	g->p.subscriber_count = g->subscribers.count;
+	smq_err err = smq_admin_set_policy(g->admin, &g->p, &number, &why);
+	if (err != SMQ_OK)
+		return failed(g, err, why);
+	if (g->json)
+		printf("{\"group\":\"%s\",\"policy\":%" PRIu64 "}\n", g->words[0], number);
+	else
+		printf("%s: policy %" PRIu64 " is in force\n", report_shown(g->words[0]), number);
 	return 0;
+}
+
+static int show(struct group *g)
+{
+	const char *why = NULL;
+	struct smq_group_info info;
+	smq_err err = smq_admin_group(g->admin, g->words[0], &info, &why);
+	if (err != SMQ_OK)
+		return failed(g, err, why);
+	if (g->json)
+		return print_json(stdout, write_group, &info) == SMQ_OK ? 0 : smq_err_exit(SMQ_ERR_BUG);
+	print_group(&info);
+	return 0;
+}
+
+static int create(struct group *g)
+{
+	const char *why = NULL;
+	struct smq_group_info info;
+	if (!has_policy(g))
+		return wrong_use(g, "a group needs --filter FILTER (or, without a key server, --members A,B,...)");
+	if (g->publishers.count == 0 || g->subscribers.count == 0)
+		return wrong_use(g, "nobody could use it: --publish PATTERN and --subscribe PATTERN");
+	smq_err err = g->p.is_template ? SMQ_ERR_NOT_FOUND : smq_admin_group(g->admin, g->words[0], &info, &why);
+	if (err == SMQ_OK)
+		return failed(g, SMQ_ERR_EXISTS, "there is such a group; `sealmq group policy` changes its policy");
+	return err == SMQ_ERR_NOT_FOUND ? set_policy(g) : failed(g, err, why);
+}
+
+static int policy(struct group *g) { return has_policy(g) ? set_policy(g) : show(g); }
+
+static int list(struct group *g)
+{
+	const char *why = NULL;
+	smq_err err = smq_admin_groups(g->admin, g, take_group, &why);
+	return err == SMQ_OK ? 0 : failed(g, err, why);
+}
+
+static int members(struct group *g)
+{
+	const char *why = NULL;
+	smq_err err = smq_admin_members(g->admin, g->words[0], g, take_member, &why);
+	return err == SMQ_OK ? 0 : failed(g, err, why);
+}
+
+static int done(const struct group *g, smq_err err, const char *why)
+{
+	if (err != SMQ_OK)
+		return failed(g, err, why);
+	if (g->json)
+		puts("{\"done\":true}");
+	return 0;
+}
+
+static int rotate(struct group *g)
+{
+	const char *why = NULL;
+	smq_err err = smq_admin_rotate(g->admin, g->words[0], &why);
+	return done(g, err, why);
+}
+
+static int expel(struct group *g)
+{
+	const char *why = NULL;
+	if (g->word_count != (g->everywhere ? 1u : 2u))
+		return wrong_use(g, "expel NAME MEMBER, or expel --everywhere MEMBER");
+	const char *member = g->words[g->word_count - 1];
+	smq_err err = smq_admin_expel(g->admin, g->everywhere ? NULL : g->words[0], member, &why);
+	return done(g, err, why);
+}
+
+static const struct {
+	const char *name;
+	int (*run)(struct group *g);
+	size_t words; /* at least */
+} verbs[] = { { "create", create, 1 },   { "policy", policy, 1 }, { "list", list, 0 },  { "show", show, 1 },
+	      { "members", members, 1 }, { "rotate", rotate, 1 }, { "expel", expel, 1 } };
+
+enum { VERBS = sizeof verbs / sizeof verbs[0] };
+
+static bool take_options(struct group *g, int *argc, char **argv)
+{
+	struct smq_group_policy *p = &g->p;
+	const struct own_option own[] = {
+		{ "--filter", OWN_LIST, &g->filters, 0 },
+		{ "--publish", OWN_LIST, &g->publishers, 0 },
+		{ "--subscribe", OWN_LIST, &g->subscribers, 0 },
+		{ "--mode", OWN_TEXT, &p->mode, 0 },
+		{ "--rotate", OWN_NUMBER, &p->rotate_s, 0 },
+		{ "--slot-ms", OWN_NUMBER, &p->slot_ms, 0 },
+		{ "--slot-levels", OWN_NUMBER, &g->levels, 20 },
+		{ "--algorithm", OWN_TEXT, &p->algorithm, 0 },
+		{ "--proof", OWN_TEXT, &p->proof, 0 },
+		{ "--proof-messages", OWN_NUMBER, &p->proof_messages, 0 },
+		{ "--proof-seconds", OWN_NUMBER, &p->proof_s, 0 },
+		{ "--batch-ms", OWN_NUMBER, &p->batch_ms, 0 },
+		{ "--activation-ms", OWN_NUMBER, &p->activation_ms, 0 },
+		{ "--grace-ms", OWN_NUMBER, &p->grace_ms, 0 },
+		{ "--validity", OWN_NUMBER, &p->validity_s, 0 },
+		{ "--lease", OWN_NUMBER, &p->lease_s, 0 },
+		{ "--history", OWN_TEXT, &p->history, 0 },
+		{ "--members-max", OWN_NUMBER, &p->members_max, 0 },
+		{ "--template", OWN_FLAG, &p->is_template, 0 },
+		{ "--number", OWN_NUMBER, &p->number, 0 },
+		{ "--keyserver", OWN_TEXT, &g->keyserver, 0 },
+		{ "--wait", OWN_NUMBER, &g->wait_s, 3600 },
+		{ "--everywhere", OWN_FLAG, &g->everywhere, 0 },
+		{ "--json", OWN_FLAG, &g->json, 0 },
+		{ "--help", OWN_FLAG, &g->help, 0 },
+	};
+	return own_options_take("sealmq group", own, sizeof own / sizeof own[0], argc, argv) &&
+	       own_words_take("sealmq group", g->words, 2, &g->word_count, argc, argv);
+}
+
+static int ask(struct group *g, size_t which)
+{
+	const char *why = NULL;
+	smq_err err = smq_admin_new(&g->tool.options, g->keyserver, (int)g->wait_s * 1000, &g->admin, &why);
+	if (err != SMQ_OK)
+		return failed(g, err, why);
+	int status = verbs[which].run(g);
+	smq_admin_free(g->admin);
+	return status;
+}
+
+static int start(struct group *g, size_t which, int argc, char **argv)
+{
+	g->tool.report.tool = "sealmq group";
+	g->first = true;
+	if (!take_options(g, &argc, argv))
+		return smq_err_exit(SMQ_ERR_USAGE);
+	if (g->help) {
+		fputs(usage, stdout);
+		return 0;
+	}
+	if (g->word_count < verbs[which].words)
+		return wrong_use(g, "that takes the group's name");
+	if (tool_start_apart(&g->tool, "sealmq group", argc, argv))
+		tool_end(&g->tool, g->tool.realm ? ask(g, which) : wrong_use(g, "--realm DIR says who asks"));
+	int status = tool_finish(&g->tool);
+	free(g->filters.items);
+	free(g->publishers.items);
+	free(g->subscribers.items);
+	return status;
+}
+
+/* --members: no key server is asked. */
+static bool is_about_a_file(int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++) {
+		if (strncmp(argv[i], "--members", 9) == 0 && (argv[i][9] == 0 || argv[i][9] == '='))
+			return true;
+	}
+	return false;
 }
 
 int cmd_group(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "realm", required_argument, NULL, 'r' },  { "members", required_argument, NULL, 'm' },
-		{ "filter", required_argument, NULL, 'f' }, { "algorithm", required_argument, NULL, 'a' },
-		{ "help", no_argument, NULL, 'h' },         { NULL, 0, NULL, 0 },
-	};
-	const char *members[SMQ_GROUP_MEMBERS_LIMIT + 1], *filters[SMQ_GROUP_FILTERS_LIMIT + 1];
-	struct smq_group_create_options o = { .realm_dir = getenv("SEALMQ_REALM"),
-					      .members = members,
-					      .filters = filters };
-	int c;
-	optind = 1;
-	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		switch (c) {
-		case 'r':
-			o.realm_dir = optarg;
-			break;
-		case 'm':
-			o.member_count = split(optarg, members, SMQ_GROUP_MEMBERS_LIMIT);
-			break;
-		case 'a':
-			o.algorithm = optarg;
-			break;
-		case 'h':
-			fputs(usage, stdout);
-			return 0;
-		case 'f':
-			if (o.filter_count <= SMQ_GROUP_FILTERS_LIMIT)
-				filters[o.filter_count++] = optarg;
-			break;
-		default:
-			return wrong_use("that option is not one of its own");
-		}
+	static struct group g;
+	size_t which = 0;
+	if (argc < 2 || strcmp(argv[1], "--help") == 0) {
+		fputs(usage, argc < 2 ? stderr : stdout);
+		return argc < 2 ? smq_err_exit(SMQ_ERR_USAGE) : 0;
 	}
-	if (optind + 2 != argc)
-		return wrong_use("`create` or `next`, and a name are needed");
-	o.next_epoch = strcmp(argv[optind], "next") == 0;
-	if (!o.next_epoch && strcmp(argv[optind], "create") != 0)
-		return wrong_use("it is `create` or `next`");
-	o.name = argv[optind + 1];
-	if (!o.realm_dir)
-		return wrong_use("--realm is needed");
-	if (o.member_count == 0)
-		return wrong_use("--members is needed");
-	return create(&o);
+	if (is_about_a_file(argc, argv))
+		return cmd_group_file(argc, argv);
+	while (which < VERBS && strcmp(verbs[which].name, argv[1]) != 0)
+		which++;
+	if (which == VERBS) {
+		g.tool.report.tool = "sealmq group";
+		return wrong_use(&g, "no such command: create, policy, list, show, members, rotate or expel");
+	}
+	return start(&g, which, argc - 1, argv + 1);
 }

@@ -12,6 +12,7 @@
 #include "cli/cmd_data.h"
 #include "cli/cmd_group.h"
 #include "cli/cmd_inspect.h"
+#include "cli/cmd_keyserver.h"
 #include "cli/cmd_pub.h"
 #include "cli/cmd_query.h"
 #include "cli/cmd_record.h"
@@ -29,7 +30,8 @@ const struct command commands[] = {
 	{ "record", "Messages", "store what opens and is as declared, the rest in quarantine", cmd_record },
 	{ "query", "Messages", "ask a store of records: latest, range, counts, plots", cmd_query },
 	{ "ca", "Realm", "a realm's authority: issue, renew, revoke", cmd_ca },
-	{ "group", "Realm", "make the key of a static group", cmd_group },
+	{ "keyserver", "Realm", "run the key server of the realm's groups", cmd_keyserver },
+	{ "group", "Realm", "make and keep groups: policies, members, rotation, expulsion", cmd_group },
 	{ "broker", "Realm", "make, run and check a hardened broker for the realm", cmd_broker },
 	{ "watch", "Realm", "find the abnormal in the broker's logs", cmd_watch },
 	{ "data", "Looking closer", "what is in a CSV file before it is sent", cmd_data },

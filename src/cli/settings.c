@@ -292,7 +292,7 @@ static bool filters_valid(const struct list *list)
 static bool check_sub(const struct settings *s, const char **ret_why)
 {
 	const struct rule rules[] = {
-		{ s->topics.count == 0, "no topic: -t FILTER" },
+		{ s->topics.count == 0 && !s->topicless, "no topic: -t FILTER" },
 		{ !filters_valid(&s->topics), "-t: not a topic filter ('+' stands for a whole level, '#' comes last)" },
 		{ !filters_valid(&s->filter_out),
 		  "-T: not a topic filter ('+' stands for a whole level, '#' comes last)" },

@@ -177,16 +177,12 @@ static bool open_realm(struct tool *t)
 	return true;
 }
 
-bool tool_start(struct tool *t, bool publishing, int argc, char **argv)
-{
-	return tool_start_as(t, publishing ? "sealmq pub" : "sealmq sub", publishing, argc, argv);
-}
-
-bool tool_start_as(struct tool *t, const char *name, bool publishing, int argc, char **argv)
+static bool start(struct tool *t, const char *name, bool publishing, bool apart, int argc, char **argv)
 {
 	const char *why = "";
 	*t = (struct tool){ .publishing = publishing, .report = { .tool = name } };
 	settings_init(&t->s);
+	t->s.topicless = apart;
 	bool ok = read_settings(t, argc, argv, &why);
 	if (ok && (t->s.help || t->s.version)) {
 		if (t->s.help)
@@ -210,6 +206,21 @@ bool tool_start_as(struct tool *t, const char *name, bool publishing, int argc, 
 	config_complete(t->config, publishing, &t->options);
 	t->options.self = t;
 	return open_realm(t);
+}
+
+bool tool_start_as(struct tool *t, const char *name, bool publishing, int argc, char **argv)
+{
+	return start(t, name, publishing, false, argc, argv);
+}
+
+bool tool_start_apart(struct tool *t, const char *name, int argc, char **argv)
+{
+	return start(t, name, false, true, argc, argv);
+}
+
+bool tool_start(struct tool *t, bool publishing, int argc, char **argv)
+{
+	return tool_start_as(t, publishing ? "sealmq pub" : "sealmq sub", publishing, argc, argv);
 }
 
 /* ---- connecting ---- */

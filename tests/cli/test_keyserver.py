@@ -1,0 +1,192 @@
+#!/usr/bin/env python3
+"""A realm's key server by the tool: made, run, asked, backed up, restored, killed and checked.
+
+usage: test_keyserver.py SEALMQ ROOT
+"""
+import json
+import os
+import signal
+import sqlite3
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from sealed_rig import SEALMQ, Process, ok, play, run, wait  # noqa: E402
+
+POLICY = ('--mode', 'update', '--filter', 'plant/#', '--publish', 'fridge-*', '--subscribe', '*')
+
+
+class Keys:
+    """A key server's identity and database on a stage, and what is done with them."""
+
+    def __init__(self, stage, db='keys.db'):
+        self.stage, self.db = stage, stage.path(db)
+        self.passphrase = stage.path('pass')
+        if not os.path.exists(stage.member('keys')):
+            stage.issue('keys', '--role', 'keyserver')
+            stage.issue('ops', '--role', 'admin')
+        with open(self.passphrase, 'w', encoding='ascii', opener=lambda p, f: os.open(p, f, 0o600)) as file:
+            file.write('a passphrase of several words\n')
+
+    def own(self, realm='keys'):
+        return ('--realm', self.stage.member(realm), '--db', self.db, '--passphrase-file', self.passphrase)
+
+    def do(self, what, *more, realm='keys'):
+        return run(SEALMQ, 'keyserver', what, *more, *self.own(realm))
+
+    def start(self, *more):
+        process = Process([SEALMQ, 'keyserver', 'run', *self.own(), *self.stage.tls('keys'), *more])
+        wait(lambda: any('connected' in line for line in process.lines) or process.child.poll() is not None)
+        return process
+
+    def ask(self, *words, realm='ops'):
+        return run(SEALMQ, 'group', *words, '--realm', self.stage.member(realm), *self.stage.tls(realm))
+
+
+def wrong_use(stage):
+    keys = Keys(stage)
+    status, _, err = run(SEALMQ, 'keyserver', 'serve')
+    ok(status != 0 and 'init, run' in err, 'an unknown command names the known ones', err)
+    status, _, err = run(SEALMQ, 'keyserver', 'init', '--realm', stage.member('keys'))
+    ok(status != 0 and '--db' in err, 'without a database it says what is missing', err)
+    status, _, err = keys.do('check')
+    ok(status != 0 and 'keyserver init' in err, 'a database that is not there: how to make it', err)
+    status, _, err = keys.do('init', realm='desk')
+    ok(status != 0 and '--role keyserver' in err, 'a member is no key server', err)
+    status, _, err = run(SEALMQ, 'keyserver', 'init', '--realm', stage.member('keys'), '--db', keys.db)
+    ok(status != 0 and '--passphrase-file' in err, 'no passphrase: where it may come from', err)
+    os.chmod(keys.passphrase, 0o644)
+    status, _, err = keys.do('init')
+    ok(status != 0 and 'pass' in err and not os.path.exists(keys.db), 'a passphrase that others can read is refused', err)
+    os.chmod(keys.passphrase, 0o600)
+    status, out, err = keys.do('init')
+    ok(status == 0, 'init', err)
+    ok(os.stat(keys.db).st_mode & 0o077 == 0, 'the database is for its owner alone')
+    status, _, err = keys.do('init')
+    ok(status != 0 and 'not replaced' in err, 'a second init replaces nothing', err)
+    os.unlink(keys.db)
+
+
+def groups_by_an_admin(stage):
+    keys = Keys(stage)
+    keys.do('init')
+    status, _, err = keys.ask('list', '--wait', '2')
+    ok(status == 27 or 'does not answer' in err, 'no key server: it says that nobody answers', (status, err))
+    server = keys.start()
+    status, out, err = keys.ask('create', 'telemetry', *POLICY)
+    ok(status == 0 and 'policy 1' in out, 'create', err)
+    status, _, err = keys.ask('create', 'telemetry', *POLICY)
+    ok(status != 0 and 'group policy' in err, 'create again: it is there', err)
+    status, out, _ = keys.ask('show', 'telemetry', '--json')
+    shown = json.loads(out)
+    ok(shown['mode'] == 'update' and shown['policy']['publishers'] == ['fridge-*'] and shown['policy']['number'] == 1,
+       'show gives the policy back', shown)
+    epoch = shown['epoch']
+    status, _, err = keys.ask('rotate', 'telemetry')
+    status, out, _ = keys.ask('show', 'telemetry', '--json')
+    ok(json.loads(out)['epoch'] > epoch, 'rotate moves the epoch')
+    status, out, err = keys.ask('policy', 'telemetry', *POLICY, '--rotate', '3600')
+    ok(status == 0 and 'policy 2' in out, 'another policy takes the next number', err)
+    status, _, err = keys.ask('policy', 'telemetry', *POLICY, '--number', '1')
+    ok(status != 0, 'an older number is refused', err)
+    status, _, err = keys.ask('expel', 'telemetry', 'nobody')
+    ok(status != 0 and 'no such member' in err, 'expel of somebody who is not in it', err)
+    status, _, err = keys.ask('show', 'other')
+    ok(status != 0 and 'no such group' in err, 'show of a group that is not there', err)
+    status, _, err = keys.ask('list', realm='desk')
+    ok(status != 0 and 'admins only' in err, 'a member is not served as an admin', err)
+    status, _, err = keys.ask('create', 'mine', *POLICY, realm='desk')
+    ok(status != 0, 'a member makes no group', err)
+    status, _, err = keys.ask('create', 'bad', '--filter', 'plant/#', '--publish', '*', '--subscribe', '*', '--mode', 'live')
+    ok(status != 0 and 'static, update or slotted' in err, 'an unknown mode is named', err)
+    status, out, _ = keys.ask('list')
+    ok('telemetry' in out and 'mine' not in out and 'bad' not in out, 'list', out)
+    status, _, err = keys.do('check')
+    ok(status == 0, 'check, beside the running server', err)
+    ok(server.stop() == 0, 'SIGTERM ends it with status 0')
+
+
+def a_second_one_stops(stage):
+    keys = Keys(stage)
+    first = keys.start()
+    status, _, err = run(SEALMQ, 'keyserver', 'run', *keys.own(), *stage.tls('keys'))
+    ok(status != 0 and 'is running on it' in err, 'a second one on the same database', err)
+    copy = Keys(stage, 'copy.db')
+    ok(run(SEALMQ, 'keyserver', 'backup', copy.db, '--db', keys.db)[0] == 0, 'backup of a running one')
+    second = copy.start()
+    status = second.end(20)
+    ok(status not in (0, None), 'a second one on a copy stops', (status, second.lines, second.said))
+    ok(any('another key server' in line for line in second.lines), 'and says why', second.lines)
+    ok(first.child.poll() is None, 'the first one goes on')
+    ok(keys.ask('list')[0] == 0, 'and answers')
+    first.stop()
+
+
+def killed_and_restored(stage):
+    keys = Keys(stage)
+    server = keys.start()
+    epochs = [json.loads(keys.ask('show', 'telemetry', '--json')[1])['epoch']]
+    backup = stage.path('backup.db')
+    ok(run(SEALMQ, 'keyserver', 'backup', backup, '--db', keys.db)[0] == 0, 'backup')
+    for _ in range(5):
+        keys.ask('rotate', 'telemetry')
+        server.stop(signal.SIGKILL)
+        server = keys.start()
+        epochs.append(json.loads(keys.ask('show', 'telemetry', '--json')[1])['epoch'])
+    ok(all(a < b for a, b in zip(epochs, epochs[1:])), 'killed after each rotation, no epoch is lost or repeated', epochs)
+    server.stop(signal.SIGKILL)
+    status, _, err = keys.do('restore', backup)
+    ok(status != 0 and 'not replaced' in err, 'restore does not replace a database', err)
+    os.unlink(keys.db)
+    for end in ('-wal', '-shm'):
+        if os.path.exists(keys.db + end):
+            os.unlink(keys.db + end)
+    status, _, err = keys.do('restore', backup)
+    ok(status == 0, 'restore', err)
+    server = keys.start()
+    wait(lambda: any('restored' in line for line in server.lines))
+    now = json.loads(keys.ask('show', 'telemetry', '--json')[1])['epoch']
+    ok(now > epochs[-1], 'what was restored begins beyond every epoch that was', (now, epochs))
+    server.stop()
+
+
+def the_log(stage):
+    keys = Keys(stage)
+    status, out, err = keys.do('audit', '--json')
+    lines = [json.loads(line) for line in out.splitlines()]
+    ok(status == 0, 'audit', err)
+    acts = {(line['who'], line['what'], line['outcome']) for line in lines[:-1]}
+    ok(('ops', 'policy', 'ok') in acts and ('desk', 'list', 'not-authorized') in acts and
+       ('keys', 'restore', 'ok') in acts, 'it tells of admins, of refusals and of restores', sorted(acts))
+    status, out, _ = run(SEALMQ, 'keyserver', 'audit', 'verify', '--realm', stage.member('desk'), '--db', keys.db)
+    ok(status == 0 and 'signed by keys' in out, 'a member verifies it without the passphrase', out)
+    copy = stage.path('altered.db')
+    run(SEALMQ, 'keyserver', 'backup', copy, '--db', keys.db)
+    for change, name in (("UPDATE audit SET outcome = 0 WHERE who = 'desk'", 'an altered line'),
+                         ('DELETE FROM audit WHERE number = (SELECT max(number) FROM audit)', 'a line cut off')):
+        with sqlite3.connect(copy) as db:
+            db.execute(change)
+        db.close()
+        status, _, err = run(SEALMQ, 'keyserver', 'audit', 'verify', '--realm', stage.member('desk'), '--db', copy)
+        ok(status != 0 and ('altered' in err or 'cut off' in err), name + ' is noticed', err)
+        os.unlink(copy)
+        run(SEALMQ, 'keyserver', 'backup', copy, '--db', keys.db)
+
+
+def no_secret_is_shown(stage):
+    keys = Keys(stage)
+    with open(keys.passphrase, 'rb') as file:
+        word = file.read().strip()
+    seen = b''
+    for name in os.listdir(stage.dir):
+        path = stage.path(name)
+        if os.path.isfile(path) and name != 'pass':
+            with open(path, 'rb') as file:
+                seen += file.read()
+    ok(word not in seen and b'PRIVATE KEY' not in seen, 'the passphrase is in no file')
+    status, _, err = run(SEALMQ, 'keyserver', 'check', '--realm', stage.member('keys'), '--db', keys.db,
+                         '--passphrase-file', stage.member('keys', 'member.key'))
+    ok(status != 0 and 'another passphrase' in err, 'another passphrase opens nothing', err)
+
+
+if __name__ == '__main__':
+    play([wrong_use, groups_by_an_admin, a_second_one_stops, killed_and_restored, the_log, no_secret_is_shown])
