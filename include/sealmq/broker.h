@@ -93,6 +93,7 @@ struct smq_broker_run_options {
 	int port, password_port; /* instead of the configured ones; 0: as configured */
 	bool free_ports;         /* free ones on loopback for all that were not given */
 	int health_every_s;      /* 0: 30 */
+	int http_port;           /* /metrics and /healthz on 127.0.0.1; 0: none */
 	int stop_fd;             /* it ends once this is readable; -1: never */
 	void *self;
 	void (*on_event)(void *self, const struct smq_broker_event *event); /* may be NULL */

@@ -53,6 +53,7 @@ struct smq_watch_options {
 	bool once;            /* to the end of the files, and return */
 	bool from_start;      /* files without a known position are read from their start, not from their end */
 	int stop_fd;          /* it ends once this is readable; -1: never */
+	int http_port;        /* /metrics and /healthz on 127.0.0.1; 0: none */
 	void *self;
 	void (*on_alarm)(void *self, const struct smq_watch_alarm *alarm);
 	/* About every second, and at the end; may be NULL. */

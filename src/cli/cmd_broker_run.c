@@ -30,9 +30,10 @@ static const char help_run[] =
     "  --free-ports          take free ports for all that are not given; the line \"ready\" names them\n"
     "  --realm DIR           follow the revocation list of this authority (default: DIR/certs/crl.pem as it is)\n"
     "  --health-every S      seconds between two looks at their health (default: 30)\n"
+    "  --metrics-port N      /metrics for Prometheus and /healthz, over HTTP on 127.0.0.1\n"
     "  --json                the lines as JSON\n";
 
-enum { O_HELP = 1, O_JSON, O_PORT, O_PASSWORD_PORT, O_FREE_PORTS, O_REALM, O_HEALTH_EVERY };
+enum { O_HELP = 1, O_JSON, O_PORT, O_PASSWORD_PORT, O_FREE_PORTS, O_REALM, O_HEALTH_EVERY, O_METRICS_PORT };
 
 static const struct option options_run[] = {
 	{ "help", no_argument, NULL, O_HELP },
@@ -43,6 +44,7 @@ static const struct option options_run[] = {
 	{ "realm", required_argument, NULL, O_REALM },
 	{ "ca", required_argument, NULL, O_REALM },
 	{ "health-every", required_argument, NULL, O_HEALTH_EVERY },
+	{ "metrics-port", required_argument, NULL, O_METRICS_PORT },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -156,6 +158,7 @@ static int take(struct run_args *a, int option, const char *text)
 	int *number = option == O_PORT            ? &a->o.port
 		      : option == O_PASSWORD_PORT ? &a->o.password_port
 		      : option == O_HEALTH_EVERY  ? &a->o.health_every_s
+		      : option == O_METRICS_PORT  ? &a->o.http_port
 						  : NULL;
 	if (number && !broker_number(text, 1, 65535, number))
 		return broker_misuse("a number from 1 to 65535 is wanted, not", text);

@@ -30,9 +30,10 @@ static const char help_watch[] =
     "critical\n"
     "  --from-start        read files that are new to it from their start (default with --once), not from their end\n"
     "  --metrics FILE      write counters in Prometheus' text format, for node_exporter's textfile collector\n"
+    "  --metrics-port N    the same as /metrics over HTTP on 127.0.0.1, and /healthz\n"
     "  --json              alarms as JSON, one a line; for example into `sealmq pub -l`, which seals them\n";
 
-enum { O_HELP = 1, O_JSON, O_FILE, O_RULES, O_RULES_LIST, O_POSITION, O_ONCE, O_FROM_START, O_METRICS };
+enum { O_HELP = 1, O_JSON, O_FILE, O_RULES, O_RULES_LIST, O_POSITION, O_ONCE, O_FROM_START, O_METRICS, O_METRICS_PORT };
 
 static const struct option options_watch[] = {
 	{ "help", no_argument, NULL, O_HELP },
@@ -44,6 +45,7 @@ static const struct option options_watch[] = {
 	{ "once", no_argument, NULL, O_ONCE },
 	{ "from-start", no_argument, NULL, O_FROM_START },
 	{ "metrics", required_argument, NULL, O_METRICS },
+	{ "metrics-port", required_argument, NULL, O_METRICS_PORT },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -137,6 +139,10 @@ static int take(struct watch_args *a, int option, const char *text)
 		break;
 	case O_POSITION:
 		a->o.position = text;
+		break;
+	case O_METRICS_PORT:
+		if (!broker_number(text, 1, 65535, &a->o.http_port))
+			return misuse("a number from 1 to 65535 is wanted, not", text);
 		break;
 	case O_METRICS:
 		a->metrics = text;

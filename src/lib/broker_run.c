@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pwd.h>
@@ -15,7 +16,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "adapters/ca_openssl/ca_make.h"
 #include "adapters/ca_openssl/crl_read.h"
+#include "adapters/http_microhttpd/http.h"
 #include "adapters/probe_openssl/probe.h"
 #include "app/broker_ports.h"
 #include "base/table.h"
@@ -54,6 +57,10 @@ struct running {
 	struct mark conf, certs, crl, ca_crl;
 	size_t revoked;
 	int unwell;
+	bool answered;                            /* the last probe was */
+	uint64_t starts[2], revocations, reloads; /* starts: Mosquitto's, NGINX's */
+	int64_t cert_until_s, crl_until_s;        /* 0: unknown, none */
+	struct smq_http *http;                    /* NULL: none */
 	int64_t look_ms, health_ms;
 };
 
@@ -249,6 +256,27 @@ static size_t revoked_now(const struct running *r)
 	return sum.revoked;
 }
 
+static void read_ends(struct running *r)
+{
+	char path[SMQ_PATH_MAX];
+	char said[SMQ_WHY_MAX];
+	struct smq_file_bytes bytes = { NULL, 0 };
+	struct smq_crl_summary sum;
+	int64_t from = 0;
+	int64_t until = 0;
+	if (in_dir(r, "certs/server.crt", path) == SMQ_OK &&
+	    smq_file_read(path, false, &bytes, said, sizeof(said)) == SMQ_OK &&
+	    smq_ca_validity(smq_span_of(bytes.p, bytes.len), &from, &until) == SMQ_OK)
+		r->cert_until_s = until / 1000;
+	smq_file_bytes_free(&bytes);
+	bytes = (struct smq_file_bytes){ NULL, 0 };
+	if (in_dir(r, "certs/crl.pem", path) == SMQ_OK && access(path, R_OK) == 0 &&
+	    smq_file_read_most(path, false, SMQ_CRL_FILE_MAX, &bytes, said, sizeof(said)) == SMQ_OK &&
+	    smq_crl_summarize(smq_span_of(bytes.p, bytes.len), &sum) == SMQ_OK)
+		r->crl_until_s = sum.next_update_ms / 1000;
+	smq_file_bytes_free(&bytes);
+}
+
 /* The authority's list takes the place of ours, whole; one that is no list does not. */
 static void fetch_crl(const struct running *r)
 {
@@ -280,6 +308,7 @@ static void fetch_crl(const struct running *r)
 /* Mosquitto judges certificates when clients come. Those that are there already are judged by coming again. */
 static void start_anew(struct running *r)
 {
+	r->revocations++;
 	tell_of(r, SMQ_BROKER_REVOKED, &r->mosquitto);
 	smq_child_stop(&r->mosquitto, PATIENCE_MS);
 	r->mosquitto.due_ms = 0;
@@ -304,6 +333,8 @@ static void look_for_changes(struct running *r)
 	if (conf)
 		smq_child_signal(&r->proxy, SIGHUP);
 	r->revoked = revoked;
+	r->reloads++;
+	read_ends(r);
 	tell_of(r, SMQ_BROKER_RELOADED, NULL);
 }
 
@@ -335,7 +366,8 @@ static void check_health(struct running *r, int64_t now)
 	if (now < r->health_ms || r->mosquitto.pid == 0 || (r->nginx && r->proxy.pid == 0))
 		return;
 	r->health_ms = now + (int64_t)every * 1000;
-	if (answers(&r->front)) {
+	r->answered = answers(&r->front);
+	if (r->answered) {
 		r->unwell = 0;
 	} else if (++r->unwell >= UNWELL_MOST) {
 		bool behind = !r->nginx || !answers(&r->back);
@@ -346,19 +378,78 @@ static void check_health(struct running *r, int64_t now)
 	}
 }
 
+/* ---- telling how it is ---- */
+
+static smq_err status_metrics(void *self, smq_mspan room, size_t *ret_len)
+{
+	const struct running *r = self;
+	int len =
+	    snprintf((char *)room.p, room.len,
+		     "# HELP sealmq_broker_up Whether the program runs.\n# TYPE sealmq_broker_up gauge\n"
+		     "sealmq_broker_up{program=\"mosquitto\"} %d\nsealmq_broker_up{program=\"nginx\"} %d\n"
+		     "# HELP sealmq_broker_answers Whether the last TLS handshake was answered.\n"
+		     "# TYPE sealmq_broker_answers gauge\nsealmq_broker_answers %d\n"
+		     "# HELP sealmq_broker_starts_total Starts of the program.\n"
+		     "# TYPE sealmq_broker_starts_total counter\n"
+		     "sealmq_broker_starts_total{program=\"mosquitto\"} %" PRIu64 "\n"
+		     "sealmq_broker_starts_total{program=\"nginx\"} %" PRIu64 "\n"
+		     "# HELP sealmq_broker_reloads_total Exchanges of conf/, certs/ or the revocation list.\n"
+		     "# TYPE sealmq_broker_reloads_total counter\nsealmq_broker_reloads_total %" PRIu64 "\n"
+		     "# HELP sealmq_broker_revocations_total Starts because of new revocations.\n"
+		     "# TYPE sealmq_broker_revocations_total counter\nsealmq_broker_revocations_total %" PRIu64 "\n"
+		     "# HELP sealmq_broker_certificate_end_seconds When the certificate ends, Unix time.\n"
+		     "# TYPE sealmq_broker_certificate_end_seconds gauge\n"
+		     "sealmq_broker_certificate_end_seconds %" PRId64 "\n"
+		     "# HELP sealmq_broker_crl_end_seconds When the revocation list ends, Unix time; 0: none.\n"
+		     "# TYPE sealmq_broker_crl_end_seconds gauge\nsealmq_broker_crl_end_seconds %" PRId64 "\n",
+		     r->mosquitto.pid != 0, r->proxy.pid != 0, r->answered, r->starts[0], r->starts[1], r->reloads,
+		     r->revocations, r->cert_until_s, r->crl_until_s);
+	if (len < 0 || (size_t)len >= room.len)
+		return SMQ_ERR_NO_ROOM;
+	*ret_len = (size_t)len;
+	return SMQ_OK;
+}
+
+static bool status_healthy(void *self, char *ret_why, size_t room)
+{
+	const struct running *r = self;
+	const char *why_not = r->mosquitto.pid == 0           ? "mosquitto does not run"
+			      : r->nginx && r->proxy.pid == 0 ? "nginx does not run"
+			      : !r->answered                  ? "it runs and does not answer"
+							      : NULL;
+	if (why_not)
+		(void)snprintf(ret_why, room, "%s", why_not);
+	return !why_not;
+}
+
+static smq_err serve(struct running *r)
+{
+	struct smq_status_source source = { r, status_metrics, status_healthy };
+	if (r->o->http_port == 0)
+		return SMQ_OK;
+	smq_err err = smq_http_new(&source, (uint16_t)r->o->http_port, &r->http);
+	return err == SMQ_OK ? err : because(err, "/metrics", "the port is taken, or there is no memory");
+}
+
 /* ---- starting, and going on ---- */
 
 static bool stop_asked(const struct running *r, int timeout_ms)
 {
-	struct pollfd p = { .fd = r->o->stop_fd, .events = POLLIN };
-	return poll(&p, 1, timeout_ms) > 0;
+	struct pollfd p[2] = { { .fd = r->o->stop_fd, .events = POLLIN },
+			       { .fd = r->http ? smq_http_fd(r->http) : -1, .events = POLLIN } };
+	(void)poll(p, 2, timeout_ms);
+	if (r->http)
+		smq_http_run(r->http);
+	return p[0].revents != 0;
 }
 
 static smq_err start(struct running *r, struct smq_child *c, int64_t now)
 {
 	smq_err err = smq_child_start(c, now);
-	if (err == SMQ_OK)
+	if (err == SMQ_OK) {
+		r->starts[c == &r->proxy]++;
 		tell_of(r, SMQ_BROKER_STARTED, c);
+	}
 	return err;
 }
 
@@ -436,7 +527,8 @@ static smq_err run(struct running *r)
 {
 	bool stopped = false;
 	smq_err err = come_up_somewhere(r, &stopped);
-	if (err == SMQ_OK && !stopped) {
+	r->answered = err == SMQ_OK && !stopped;
+	if (r->answered) {
 		int64_t now = smq_child_mono_ms();
 		tell(r, &(struct smq_broker_event){ .kind = SMQ_BROKER_READY,
 						    .program = "",
@@ -512,6 +604,7 @@ static smq_err prepare(struct running *r, const char *dir)
 	r->certs = mark_of(r, r->dir, "certs");
 	r->crl = mark_of(r, r->dir, "certs/crl.pem");
 	r->revoked = revoked_now(r);
+	read_ends(r);
 	return err;
 }
 
@@ -527,7 +620,10 @@ smq_err smq_broker_run(const char *dir, const struct smq_broker_run_options *opt
 	r->lock = -1;
 	smq_err err = prepare(r, dir);
 	if (err == SMQ_OK)
+		err = serve(r);
+	if (err == SMQ_OK)
 		err = run(r);
+	smq_http_free(r->http);
 	if (err != SMQ_OK && !why[0])
 		(void)because(err, smq_err_text(err), "");
 	if (r->lock >= 0)

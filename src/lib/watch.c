@@ -17,6 +17,7 @@
 #include "adapters/ca_openssl/ca_make.h"
 #include "adapters/ca_openssl/crl_read.h"
 #include "adapters/config_yaml/watch_yaml.h"
+#include "adapters/http_microhttpd/http.h"
 #include "app/watch.h"
 #include "base/table.h"
 #include "lib/watch_log.h"
@@ -38,6 +39,7 @@ struct watching {
 	size_t log_count;
 	char position[SMQ_PATH_MAX]; /* "": none is kept */
 	int lock;
+	struct smq_http *http; /* NULL: none */
 	int64_t now_s, saved_s, certs_s, told_s;
 };
 
@@ -195,6 +197,35 @@ static void look_at_certs(struct watching *w, const struct smq_watch_settings *s
 	smq_file_bytes_free(&bytes);
 }
 
+/* ---- telling how it is ---- */
+
+static smq_err status_metrics(void *self, smq_mspan room, size_t *ret_len)
+{
+	struct watching *w = self;
+	return smq_watch_metrics(smq_watch_totals(w->watch), room, ret_len);
+}
+
+/* It is well while it has something to read. */
+static bool status_healthy(void *self, char *ret_why, size_t room)
+{
+	struct watching *w = self;
+	for (size_t i = 0; i < w->log_count; i++) {
+		if (w->logs[i].fd >= 0)
+			return true;
+	}
+	(void)snprintf(ret_why, room, "no log can be read");
+	return false;
+}
+
+static smq_err serve(struct watching *w)
+{
+	struct smq_status_source source = { w, status_metrics, status_healthy };
+	if (w->o->http_port == 0)
+		return SMQ_OK;
+	smq_err err = smq_http_new(&source, (uint16_t)w->o->http_port, &w->http);
+	return err == SMQ_OK ? err : because(err, "/metrics", "the port is taken, or there is no memory");
+}
+
 /* ---- going on ---- */
 
 static void take_line(void *self, struct smq_watch_clock *clock, smq_span line)
@@ -205,8 +236,12 @@ static void take_line(void *self, struct smq_watch_clock *clock, smq_span line)
 
 static bool stop_asked(const struct watching *w, int timeout_ms)
 {
-	struct pollfd p = { .fd = w->o->stop_fd, .events = POLLIN };
-	return poll(&p, 1, timeout_ms) > 0;
+	struct pollfd p[2] = { { .fd = w->o->stop_fd, .events = POLLIN },
+			       { .fd = w->http ? smq_http_fd(w->http) : -1, .events = POLLIN } };
+	(void)poll(p, 2, timeout_ms);
+	if (w->http)
+		smq_http_run(w->http);
+	return p[0].revents != 0;
 }
 
 /* Whether there may be more right now. A file that was rotated away is read to its end before the next one. */
@@ -308,9 +343,10 @@ static smq_err start(struct watching *w, struct smq_watch_settings *settings)
 	w->watch = smq_watch_new(settings, seed, w->o->self, w->o->on_alarm);
 	if (!w->watch)
 		return SMQ_ERR_NO_MEMORY;
-	for (size_t i = 0; i < w->log_count; i++)
+	err = serve(w);
+	for (size_t i = 0; i < w->log_count && err == SMQ_OK; i++)
 		smq_watch_log_open(&w->logs[i], w->o->once || w->o->from_start);
-	return SMQ_OK;
+	return err;
 }
 
 smq_err smq_watch_run(const struct smq_watch_options *options, struct smq_watch_totals *ret_totals,
@@ -338,6 +374,7 @@ smq_err smq_watch_run(const struct smq_watch_options *options, struct smq_watch_
 		(void)because(err, "watch", smq_err_text(err));
 	for (size_t i = 0; i < w->log_count; i++)
 		smq_watch_log_done(&w->logs[i]);
+	smq_http_free(w->http);
 	smq_watch_free(w->watch);
 	if (w->lock >= 0)
 		(void)close(w->lock);
