@@ -9,9 +9,11 @@
 #include <sealmq/client.h>
 
 #include "adapters/crypto_openssl/signer.h"
+#include "base/table.h"
 #include "base/text.h"
 #include "core/policy.h"
 #include "wire/cbor.h"
+#include "wire/sender_card.h"
 
 struct smq_now rig_time;
 
@@ -99,6 +101,8 @@ static smq_err store_commit(void *self)
 	assert_true(s->open);
 	s->open = false;
 	bool lives = alive(s);
+	if (s->commit_call_count < SMQ_COUNT(s->commit_calls))
+		s->commit_calls[s->commit_call_count++] = s->calls;
 	if (s->fail_commit != SMQ_OK || (!lives && !(s->dies_after_commit && s->calls == s->die_at)))
 		return s->fail_commit != SMQ_OK ? s->fail_commit : SMQ_ERR_STORE;
 	drop_items(&s->durable);
@@ -257,7 +261,7 @@ static smq_err resolve(void *self, smq_span id_cred, int64_t now_ms, struct smq_
 {
 	const struct rig *r = self;
 	(void)now_ms;
-	for (int i = 0; i < RIG_PEERS; i++) {
+	for (int i = 0; i < r->peer_count; i++) {
 		const struct rig_peer *p = &r->peers[i];
 		if (!smq_span_equal(id_cred, p->own.id_cred_full))
 			continue;
@@ -273,7 +277,7 @@ static smq_err holds(void *self, const uint8_t id[SMQ_HASH_LEN], int64_t now_ms)
 {
 	const struct rig *r = self;
 	(void)now_ms;
-	for (int i = 0; i < RIG_PEERS; i++) {
+	for (int i = 0; i < r->peer_count; i++) {
 		if (memcmp(r->peers[i].credential.id, id, SMQ_HASH_LEN) == 0)
 			return r->peers[i].revoked ? SMQ_ERR_CERT_REVOKED : SMQ_OK;
 	}
@@ -301,7 +305,8 @@ static void drop(struct rig_message *m)
 static void enqueue(struct rig *r, const char *topic, smq_span payload, int from, bool retain, uint64_t id)
 {
 	if (r->first + r->count == r->room) {
-		memmove(r->queue, r->queue + r->first, r->count * sizeof(*r->queue));
+		if (r->count > 0)
+			memmove(r->queue, r->queue + r->first, r->count * sizeof(*r->queue));
 		r->first = 0;
 		if (r->count * 2 > r->room || r->room == 0) {
 			r->room = 2 * r->room + 256;
@@ -338,6 +343,50 @@ static void retain(struct rig *r, const struct rig_message *m)
 		r->retained_count++;
 	}
 	fill(&r->retained[i], m->topic, smq_span_of(m->bytes, m->len));
+}
+
+/* ---- what must never be said twice in two ways ---- */
+
+static void never_otherwise(struct rig *r, uint64_t a, uint64_t b, uint64_t c, smq_span content)
+{
+	uint8_t hash[SMQ_HASH_LEN];
+	assert_int_equal(smq_crypto_openssl()->sha256(&content, 1, hash), SMQ_OK);
+	for (size_t i = 0; i < r->fact_count; i++) {
+		const struct rig_fact *f = &r->facts[i];
+		if (f->a == a && f->b == b && f->c == c && memcmp(f->hash, hash, sizeof(hash)) != 0)
+			fail_msg("published twice in two ways: %llu %llu %llu", (unsigned long long)a,
+				 (unsigned long long)b, (unsigned long long)c);
+		if (f->a == a && f->b == b && f->c == c)
+			return;
+	}
+	if (r->fact_count == r->fact_room) {
+		r->fact_room = 2 * r->fact_room + 64;
+		r->facts = realloc(r->facts, r->fact_room * sizeof(*r->facts));
+		assert_non_null(r->facts);
+	}
+	struct rig_fact *f = &r->facts[r->fact_count++];
+	*f = (struct rig_fact){ .a = a, .b = b, .c = c };
+	memcpy(f->hash, hash, sizeof(hash));
+}
+
+/* An epoch has one manifest and one message of a node, a sender id one life. */
+static void check_published(struct rig *r, const struct smq_ks_topic *t, smq_span payload)
+{
+	struct smq_sign1 s;
+	struct smq_manifest m;
+	struct smq_tree_node_message n;
+	struct smq_sender_card card;
+	uint64_t group = 0;
+	for (size_t i = 0; i < t->name.len; i++)
+		group = (group + t->name.p[i]) * 256; /* short names only */
+	if (t->kind == SMQ_KS_TOPIC_MANIFEST && smq_sign1_decode(payload, &s) == SMQ_OK &&
+	    smq_manifest_decode(s.payload, &m) == SMQ_OK)
+		never_otherwise(r, group | 1, m.epoch, 0, s.payload);
+	if (t->kind == SMQ_KS_TOPIC_NODE && smq_tree_node_decode(payload, &n) == SMQ_OK)
+		never_otherwise(r, group | 2, n.epoch, t->height << 32 | t->number, payload);
+	if (t->kind == SMQ_KS_TOPIC_SENDER && smq_sign1_decode(payload, &s) == SMQ_OK &&
+	    smq_sender_card_decode(s.payload, &card) == SMQ_OK)
+		never_otherwise(r, group | 3, card.sender_id, 0, smq_span_of(card.boot_id, sizeof(card.boot_id)));
 }
 
 static bool subscribed(const struct rig_server *s, const char *topic)
@@ -418,6 +467,7 @@ static void deliver(struct rig *r, const struct rig_message *m)
 	struct smq_ks_topic t = smq_ks_topic_read(prefix, m->topic);
 	if (m->retain)
 		retain(r, m);
+	check_published(r, &t, smq_span_of(m->bytes, m->len));
 	for (int i = 0; i < RIG_SERVERS; i++) {
 		struct rig_server *s = &r->servers[i];
 		if (s->up && subscribed(s, m->topic))
@@ -425,7 +475,7 @@ static void deliver(struct rig *r, const struct rig_message *m)
 		if (s->up && m->from == i)
 			smq_keyserver_published(s->ks, m->id, SMQ_OK);
 	}
-	for (int i = 0; t.kind == SMQ_KS_TOPIC_ANSWER && i < RIG_PEERS; i++) {
+	for (int i = 0; t.kind == SMQ_KS_TOPIC_ANSWER && i < r->peer_count; i++) {
 		if (smq_span_equal(t.name, smq_span_str(r->peers[i].name)))
 			asker_input(r, &r->peers[i], smq_span_of(m->bytes, m->len));
 	}
@@ -467,16 +517,17 @@ void rig_pass(struct rig *r, int64_t ms, int64_t step_ms)
 
 /* ---- life ---- */
 
-struct rig *rig_new(void)
+struct rig *rig_new(int peers)
 {
 	struct rig *r = calloc(1, sizeof(*r));
 	assert_non_null(r);
-	r->peers = calloc(RIG_PEERS, sizeof(*r->peers));
+	r->peer_count = peers;
+	r->peers = calloc((size_t)peers, sizeof(*r->peers));
 	assert_non_null(r->peers);
 	rig_time = (struct smq_now){ 1000, INT64_C(1790000000000) };
 	r->credentials = (struct smq_credentials){ r, resolve, holds };
 	r->rate = 100000;
-	for (int i = 0; i < RIG_PEERS; i++)
+	for (int i = 0; i < r->peer_count; i++)
 		make_peer(r, i);
 	return r;
 }
@@ -539,6 +590,35 @@ void rig_restart(struct rig *r, int server)
 	assert_true(rig_start(r, server));
 }
 
+void rig_forget_retained(struct rig *r)
+{
+	for (size_t i = 0; i < r->retained_count; i++)
+		drop(&r->retained[i]);
+	r->retained_count = 0;
+}
+
+void rig_backup(struct rig *r, struct rig_items *ret_items)
+{
+	memset(ret_items, 0, sizeof(*ret_items));
+	copy_items(ret_items, &r->stores[0].durable);
+}
+
+void rig_restore(struct rig *r, const struct rig_items *items, bool restored)
+{
+	struct rig_store *s = &r->stores[0];
+	rig_stop(r, 0);
+	copy_items(&s->durable, items);
+	if (!restored)
+		return;
+	s->dead = false;
+	s->die_at = 0;
+	assert_int_equal(store_begin(s), SMQ_OK);
+	assert_int_equal(store_put(s, SMQ_KS_ITEM_SERVER, "", 1, 0, smq_span_str("\xf5")), SMQ_OK);
+	assert_int_equal(store_commit(s), SMQ_OK);
+}
+
+void rig_items_done(struct rig_items *items) { drop_items(items); }
+
 void rig_free(struct rig *r)
 {
 	for (int i = 0; i < RIG_SERVERS; i++) {
@@ -546,7 +626,7 @@ void rig_free(struct rig *r)
 		drop_items(&r->stores[i].durable);
 		drop_items(&r->stores[i].working);
 	}
-	for (int i = 0; i < RIG_PEERS; i++) {
+	for (int i = 0; i < r->peer_count; i++) {
 		smq_ks_asker_done(&r->peers[i].asker);
 		smq_openssl_signer_free(&r->peers[i].own.signer);
 		free(r->peers[i].body);
@@ -556,6 +636,7 @@ void rig_free(struct rig *r)
 	for (size_t i = 0; i < r->retained_count; i++)
 		drop(&r->retained[i]);
 	free(r->queue);
+	free(r->facts);
 	free(r->retained);
 	free(r->peers);
 	free(r);

@@ -33,7 +33,9 @@ struct rig_items {
 struct rig_store {
 	struct rig_items durable, working;
 	bool open, dead;
-	uint64_t calls, die_at;  /* the n-th call from now on kills it; 0: none */
+	uint64_t calls, die_at;    /* the n-th call from now on kills it; 0: none */
+	uint64_t commit_calls[32]; /* which calls were commits */
+	size_t commit_call_count;
 	bool dies_after_commit;  /* what it is killed in has become durable nevertheless */
 	smq_err fail_commit;     /* commits fail, and nothing has changed */
 	unsigned commits, lines; /* of the audit log */
@@ -84,8 +86,17 @@ struct rig_server {
 	uint64_t last_messages, last_bytes;
 };
 
+/* Something that may never be published with another content. */
+struct rig_fact {
+	uint64_t a, b, c;
+	uint8_t hash[SMQ_HASH_LEN];
+};
+
 struct rig {
-	struct rig_peer *peers; /* RIG_PEERS */
+	struct rig_peer *peers;
+	int peer_count;
+	struct rig_fact *facts;
+	size_t fact_count, fact_room;
 	struct smq_credentials credentials;
 	struct rig_store stores[RIG_SERVERS];
 	struct rig_server servers[RIG_SERVERS];
@@ -101,11 +112,17 @@ struct rig {
 
 extern struct smq_now rig_time;
 
-struct rig *rig_new(void);
+/* peers: RIG_PEERS at most. */
+struct rig *rig_new(int peers);
+/* The store as it is now, and back to that, as from a backup; restored: with the mark of a restore. */
+void rig_backup(struct rig *r, struct rig_items *ret_items);
+void rig_restore(struct rig *r, const struct rig_items *items, bool restored);
+void rig_items_done(struct rig_items *items);
 void rig_free(struct rig *r);
 bool rig_start(struct rig *r, int server);
 void rig_stop(struct rig *r, int server); /* as a kill does */
 void rig_restart(struct rig *r, int server);
+void rig_forget_retained(struct rig *r); /* the broker's memory is gone */
 /* Delivers all that is under way, and does what is due now. */
 void rig_settle(struct rig *r);
 void rig_pass(struct rig *r, int64_t ms, int64_t step_ms);

@@ -18,7 +18,7 @@ static struct rig *r;
 static int start(void **state)
 {
 	(void)state;
-	r = rig_new();
+	r = rig_new(RIG_PEERS);
 	assert_true(rig_start(r, 0));
 	return 0;
 }
@@ -604,11 +604,7 @@ static void a_broker_that_forgot_is_told_everything(void **state)
 	joined(A);
 	joined(B);
 	assert_int_equal(rig_leave(r, B, "g"), SMQ_OK);
-	while (r->retained_count > 0) {
-		r->retained_count--;
-		free(r->retained[r->retained_count].topic);
-		free(r->retained[r->retained_count].bytes);
-	}
+	rig_forget_retained(r);
 	smq_keyserver_offline(r->servers[0].ks);
 	smq_keyserver_online(r->servers[0].ks);
 	rig_pass(r, 5000, 100);

@@ -1,0 +1,428 @@
+/* app/keyserver: killed anywhere, restored from a backup, or there twice (PROTOCOL.md 7.7). */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cmocka_all.h"
+
+#include <sealmq/client.h>
+
+#include "base/table.h"
+#include "keyserver_rig.h"
+
+enum { A = RIG_FIRST, B, C, D, PEERS, JUMP = 65536, CALLS_MAX = 400 };
+
+static struct rig *r;
+
+static void begin(void)
+{
+	r = rig_new(PEERS);
+	assert_true(rig_start(r, 0));
+}
+
+static int start(void **state)
+{
+	(void)state;
+	begin();
+	return 0;
+}
+
+static int stop(void **state)
+{
+	(void)state;
+	rig_free(r);
+	return 0;
+}
+
+static void make(enum smq_policy_mode mode)
+{
+	struct smq_policy p = rig_policy("g", mode);
+	assert_int_equal(rig_set_policy(r, &p), SMQ_OK);
+}
+
+/* ---- killed at every call ---- */
+
+enum deed { JOIN, LEAVE, ROTATE, EXPEL, NEW_LIFE, POLICY };
+
+static void ask(enum deed deed)
+{
+	static uint8_t policy[SMQ_POLICY_MAX + SMQ_SIGN1_OVERHEAD_MAX];
+	struct smq_policy p = rig_policy("g", SMQ_MODE_STATIC);
+	struct smq_ks_request q = rig_join_request(r, C, "g");
+	int who = RIG_ADMIN;
+	switch (deed) {
+	case JOIN:
+		who = C;
+		break;
+	case NEW_LIFE:
+		r->peers[B].boot_id[4] = 99;
+		q = rig_join_request(r, B, "g");
+		who = B;
+		break;
+	case LEAVE:
+		q = rig_request(SMQ_KS_LEAVE, "g");
+		memcpy(q.boot_id, r->peers[B].boot_id, sizeof(q.boot_id));
+		who = B;
+		break;
+	case ROTATE:
+		q = rig_request(SMQ_KS_ROTATE, "g");
+		break;
+	case EXPEL:
+		q = rig_request(SMQ_KS_EXPEL, "g");
+		q.name = smq_span_str(r->peers[B].name);
+		break;
+	case POLICY:
+		p.number = 2;
+		q = rig_request(SMQ_KS_POLICY, "g");
+		q.policy = smq_span_of(policy, rig_sign_policy(r, &p, RIG_ADMIN, smq_mspan_of(policy, sizeof(policy))));
+		q.admin = r->peers[RIG_ADMIN].own.id_cred_full;
+		break;
+	}
+	rig_ask(r, who, &q);
+	rig_pass(r, 1200, 50); /* beyond the batch, and what the broker acknowledged is forgotten */
+}
+
+/* After whatever happened: those who belong to it have the same keys, those who do not have none. */
+static void check(enum deed deed, enum smq_policy_mode mode)
+{
+	bool gone = deed == LEAVE || deed == EXPEL;
+	ask(deed); /* whoever got no answer asks again */
+	assert_int_equal(rig_join(r, D, "g"), SMQ_OK);
+	assert_true(rig_same_keys(r, A, D, "g"));
+	if (deed == JOIN)
+		assert_int_equal(rig_join(r, C, "g"), SMQ_OK);
+	if (deed == JOIN)
+		assert_true(rig_same_keys(r, A, C, "g"));
+	if (deed == EXPEL || (gone && mode == SMQ_MODE_UPDATE))
+		assert_int_not_equal(rig_follow(r, B, "g"), SMQ_OK);
+	if (gone && mode != SMQ_MODE_UPDATE) {
+		/* what it knew is refreshed with the next epoch, over all restarts */
+		ask(ROTATE);
+		assert_int_not_equal(rig_follow(r, B, "g"), SMQ_OK);
+		assert_int_equal(rig_follow(r, A, "g"), SMQ_OK);
+	}
+	if (!gone)
+		assert_int_equal(rig_join(r, B, "g"), SMQ_OK);
+	if (!gone)
+		assert_true(rig_same_keys(r, A, B, "g"));
+}
+
+/* false: the deed was done before the call was reached. */
+static bool killed_at(enum deed deed, enum smq_policy_mode mode, uint64_t call, bool after_commit, bool *is_commit)
+{
+	begin();
+	make(mode);
+	assert_int_equal(rig_join(r, A, "g"), SMQ_OK);
+	assert_int_equal(rig_join(r, B, "g"), SMQ_OK);
+	rig_pass(r, 1200, 50);
+	struct rig_store *s = &r->stores[0];
+	s->calls = 0;
+	s->commit_call_count = 0;
+	s->die_at = call;
+	s->dies_after_commit = after_commit;
+	ask(deed);
+	bool died = s->dead;
+	*is_commit = s->commit_call_count > 0 && s->commit_calls[s->commit_call_count - 1] == call;
+	uint64_t epoch = rig_epoch(r, "g");
+	rig_restart(r, 0);
+	assert_true(rig_epoch(r, "g") >= epoch);
+	check(deed, mode);
+	rig_free(r);
+	return died;
+}
+
+static void killed_at_every_call(enum deed deed, enum smq_policy_mode mode)
+{
+	uint64_t call = 1;
+	bool is_commit = false, died = true;
+	unsigned commits = 0;
+	for (; died && call < CALLS_MAX; call++) {
+		died = killed_at(deed, mode, call, false, &is_commit);
+		if (died && is_commit) {
+			commits++;
+			assert_true(killed_at(deed, mode, call, true, &is_commit));
+		}
+	}
+	assert_false(died);
+	assert_true(commits >= 1);
+	print_message("# killed at %u calls\n", (unsigned)call - 2);
+}
+
+static void killed_in_a_join(void **state)
+{
+	(void)state;
+	killed_at_every_call(JOIN, SMQ_MODE_STATIC);
+	killed_at_every_call(JOIN, SMQ_MODE_UPDATE);
+	killed_at_every_call(JOIN, SMQ_MODE_SLOTTED);
+}
+
+static void killed_in_a_leave(void **state)
+{
+	(void)state;
+	killed_at_every_call(LEAVE, SMQ_MODE_STATIC);
+	killed_at_every_call(LEAVE, SMQ_MODE_UPDATE);
+}
+
+static void killed_in_a_rotation(void **state)
+{
+	(void)state;
+	killed_at_every_call(ROTATE, SMQ_MODE_STATIC);
+}
+
+static void killed_in_an_expulsion(void **state)
+{
+	(void)state;
+	killed_at_every_call(EXPEL, SMQ_MODE_UPDATE);
+	killed_at_every_call(EXPEL, SMQ_MODE_SLOTTED);
+}
+
+static void killed_when_a_member_restarts(void **state)
+{
+	(void)state;
+	killed_at_every_call(NEW_LIFE, SMQ_MODE_UPDATE);
+}
+
+static void killed_in_a_change_of_policy(void **state)
+{
+	(void)state;
+	killed_at_every_call(POLICY, SMQ_MODE_STATIC);
+}
+
+/* ---- the disk says no, and lives on ---- */
+
+static void a_full_disk_changes_nothing(void **state)
+{
+	(void)state;
+	make(SMQ_MODE_UPDATE);
+	assert_int_equal(rig_join(r, A, "g"), SMQ_OK);
+	uint64_t epoch = rig_epoch(r, "g");
+	r->stores[0].fail_commit = SMQ_ERR_DISK_FULL;
+	assert_int_equal(rig_join(r, B, "g"), SMQ_ERR_DISK_FULL);
+	assert_int_equal(rig_leave(r, A, "g"), SMQ_ERR_DISK_FULL);
+	struct smq_policy p = rig_policy("h", SMQ_MODE_STATIC);
+	assert_int_equal(rig_set_policy(r, &p), SMQ_ERR_DISK_FULL);
+	rig_pass(r, 3000, 100);
+	assert_int_equal(rig_epoch(r, "g"), epoch);
+	assert_int_equal(rig_epoch(r, "h"), 0);
+	r->stores[0].fail_commit = SMQ_OK;
+	rig_pass(r, 1000, 100);
+	assert_int_equal(rig_join(r, B, "g"), SMQ_OK);
+	assert_true(rig_same_keys(r, A, B, "g"));
+	assert_int_equal(rig_set_policy(r, &p), SMQ_OK);
+	assert_int_equal(rig_epoch(r, "h"), 1);
+}
+
+static void what_the_broker_did_not_get_comes_after_the_restart(void **state)
+{
+	(void)state;
+	make(SMQ_MODE_UPDATE);
+	assert_int_equal(rig_join(r, A, "g"), SMQ_OK);
+	assert_int_equal(rig_join(r, B, "g"), SMQ_OK);
+	struct smq_ks_request q = rig_request(SMQ_KS_EXPEL, "g");
+	q.name = smq_span_str(r->peers[B].name);
+	struct rig_store *s = &r->stores[0];
+	uint64_t epoch = rig_epoch(r, "g");
+	/* killed between the commit and the first message */
+	unsigned commits = s->commits;
+	for (uint64_t call = 1; s->commits == commits; call++) {
+		rig_restart(r, 0);
+		rig_pass(r, 2000, 100);
+		commits = s->commits;
+		s->calls = 0;
+		s->dies_after_commit = true;
+		s->die_at = call;
+		rig_ask(r, RIG_ADMIN, &q);
+		rig_settle(r);
+		assert_true(s->dead);
+	}
+	assert_int_equal(rig_epoch(r, "g"), epoch);
+	rig_restart(r, 0);
+	rig_pass(r, 1000, 100);
+	assert_int_equal(rig_epoch(r, "g"), epoch + 1);
+	assert_int_equal(rig_follow(r, A, "g"), SMQ_OK);
+	assert_int_not_equal(rig_follow(r, B, "g"), SMQ_OK);
+}
+
+/* ---- restored ---- */
+
+static void goes_on_above(bool announced)
+{
+	struct rig_items backup;
+	begin();
+	make(SMQ_MODE_UPDATE);
+	assert_int_equal(rig_join(r, A, "g"), SMQ_OK);
+	assert_int_equal(rig_join(r, B, "g"), SMQ_OK);
+	rig_backup(r, &backup);
+	assert_int_equal(rig_join(r, C, "g"), SMQ_OK);
+	uint64_t sender = r->peers[C].grant.sender_id;
+	assert_int_equal(rig_leave(r, B, "g"), SMQ_OK);
+	assert_int_equal(rig_follow(r, A, "g"), SMQ_OK);
+	uint64_t epoch = rig_epoch(r, "g");
+	rig_restore(r, &backup, announced);
+	assert_true(rig_start(r, 0));
+	rig_pass(r, 4000, 100);
+	assert_int_equal(r->servers[0].jumps, 1);
+	assert_true(rig_epoch(r, "g") > epoch + JUMP);
+	assert_int_equal(rig_join(r, D, "g"), SMQ_OK);
+	assert_true(r->peers[D].grant.sender_id > sender + JUMP / 2);
+	/* those who followed past the backup take what comes now as its continuation */
+	struct rig_peer *a = &r->peers[A];
+	struct smq_manifest_chain chain = a->chain;
+	assert_int_equal(rig_join(r, A, "g"), SMQ_OK);
+	struct smq_manifest_step step;
+	assert_int_equal(smq_manifest_chain_input(&chain, smq_crypto_openssl(), a->grant.manifest,
+						  &r->peers[RIG_KEYSERVER].credential, smq_span_str("world"),
+						  smq_span_str("g"), rig_time.unix_ms, &step),
+			 SMQ_OK);
+	assert_true(smq_manifest_is_accepted(step.verdict));
+	assert_true(rig_same_keys(r, A, D, "g"));
+	/* once */
+	epoch = rig_epoch(r, "g");
+	rig_restart(r, 0);
+	rig_pass(r, 4000, 100);
+	assert_int_equal(rig_epoch(r, "g"), epoch);
+	rig_items_done(&backup);
+	rig_free(r);
+}
+
+static void a_restore_jumps_ahead(void **state)
+{
+	(void)state;
+	goes_on_above(true);
+}
+static void a_rollback_that_nobody_announced_is_noticed(void **state)
+{
+	(void)state;
+	goes_on_above(false);
+}
+
+static void a_lost_database_goes_on_above_what_the_broker_has(void **state)
+{
+	(void)state;
+	struct rig_items nothing = { NULL, 0, 0 };
+	make(SMQ_MODE_UPDATE);
+	assert_int_equal(rig_join(r, A, "g"), SMQ_OK);
+	uint64_t epoch = rig_epoch(r, "g");
+	struct smq_manifest_chain chain = r->peers[A].chain;
+	rig_restore(r, &nothing, false);
+	assert_true(rig_start(r, 0));
+	make(SMQ_MODE_UPDATE);
+	assert_true(rig_epoch(r, "g") > epoch + JUMP);
+	r->peers[A].boot_id[3]++;
+	assert_int_equal(rig_join(r, A, "g"), SMQ_OK);
+	r->peers[A].chain = chain;
+	r->peers[B].chain = chain;
+	assert_int_equal(rig_join(r, B, "g"), SMQ_OK);
+	assert_true(rig_same_keys(r, A, B, "g"));
+}
+
+/* The mark of the restore is gone only when every group has jumped. */
+static void killed_in_a_restore(void **state)
+{
+	(void)state;
+	bool died = true;
+	for (uint64_t call = 1; died && call < CALLS_MAX; call++) {
+		struct rig_items backup;
+		begin();
+		make(SMQ_MODE_STATIC);
+		assert_int_equal(rig_join(r, A, "g"), SMQ_OK);
+		rig_backup(r, &backup);
+		rig_restore(r, &backup, true);
+		uint64_t epoch = rig_epoch(r, "g");
+		rig_forget_retained(r);
+		r->stores[0].calls = 0;
+		const uint64_t die_at = call;
+		/* rig_start revives the store, so the killing begins behind it */
+		assert_true(rig_start(r, 0));
+		r->stores[0].calls = 0;
+		r->stores[0].die_at = die_at;
+		rig_pass(r, 4000, 100);
+		died = r->stores[0].dead;
+		rig_restart(r, 0);
+		rig_pass(r, 4000, 100);
+		assert_true(rig_epoch(r, "g") > epoch + JUMP);
+		assert_int_equal(rig_join(r, B, "g"), SMQ_OK);
+		assert_true(r->peers[B].grant.sender_id > JUMP);
+		rig_items_done(&backup);
+		rig_free(r);
+	}
+	assert_false(died);
+}
+
+static void another_realms_database_is_refused(void **state)
+{
+	(void)state;
+	struct rig_item *i = r->stores[0].durable.items;
+	assert_int_equal(i->kind, SMQ_KS_ITEM_SERVER);
+	rig_stop(r, 0);
+	i->bytes[i->len - 1] ^= 1;
+	assert_false(rig_start(r, 0));
+	assert_int_equal(r->last_refusal, SMQ_ERR_REALM);
+}
+
+static void a_damaged_database_is_refused(void **state)
+{
+	(void)state;
+	make(SMQ_MODE_STATIC);
+	assert_int_equal(rig_join(r, A, "g"), SMQ_OK);
+	rig_stop(r, 0);
+	struct rig_items *items = &r->stores[0].durable;
+	for (size_t n = 0; n < items->count; n++) {
+		struct rig_item *i = &items->items[n];
+		if (i->kind != SMQ_KS_ITEM_GROUP && i->kind != SMQ_KS_ITEM_MEMBER && i->kind != SMQ_KS_ITEM_NODE &&
+		    i->kind != SMQ_KS_ITEM_MANIFEST)
+			continue;
+		size_t len = i->len;
+		i->len = len / 2;
+		assert_false(rig_start(r, 0));
+		assert_int_equal(r->last_refusal, SMQ_ERR_CORRUPT);
+		i->len = len;
+	}
+	assert_true(rig_start(r, 0));
+}
+
+/* ---- two of them ---- */
+
+static void the_second_key_server_stops(void **state)
+{
+	(void)state;
+	make(SMQ_MODE_UPDATE);
+	assert_int_equal(rig_join(r, A, "g"), SMQ_OK);
+	rig_pass(r, 2000, 100);
+	assert_true(rig_start(r, 1));
+	rig_pass(r, 6000, 100);
+	assert_int_equal(r->servers[1].rivals, 1);
+	assert_int_equal(r->servers[0].rivals, 0);
+	assert_int_equal(rig_join(r, B, "g"), SMQ_OK);
+	assert_true(rig_same_keys(r, A, B, "g"));
+	rig_stop(r, 1);
+	/* after the first one has gone, the second may take its place */
+	rig_stop(r, 0);
+	rig_pass(r, 1000, 100);
+	assert_true(rig_start(r, 1));
+	rig_pass(r, 20000, 500);
+	assert_int_equal(r->servers[1].rivals, 1);
+}
+
+#define row(test) cmocka_unit_test_setup_teardown(test, start, stop)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(killed_in_a_join),
+		cmocka_unit_test(killed_in_a_leave),
+		cmocka_unit_test(killed_in_a_rotation),
+		cmocka_unit_test(killed_in_an_expulsion),
+		cmocka_unit_test(killed_when_a_member_restarts),
+		cmocka_unit_test(killed_in_a_change_of_policy),
+		row(a_full_disk_changes_nothing),
+		row(what_the_broker_did_not_get_comes_after_the_restart),
+		cmocka_unit_test(a_restore_jumps_ahead),
+		cmocka_unit_test(a_rollback_that_nobody_announced_is_noticed),
+		row(a_lost_database_goes_on_above_what_the_broker_has),
+		cmocka_unit_test(killed_in_a_restore),
+		row(another_realms_database_is_refused),
+		row(a_damaged_database_is_refused),
+		row(the_second_key_server_stops),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
