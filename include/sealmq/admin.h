@@ -69,7 +69,7 @@ struct smq_group_info {
 	int64_t activate_at_ms, expires_ms; /* of the manifest; Unix time */
 	struct smq_group_policy policy;     /* checked: an admin of this realm has signed it */
 };
-/* Valid until the next call. SMQ_ERR_NOT_FOUND. */
+/* One group, valid until the next call (SMQ_ERR_NOT_FOUND); then all of them, each valid until take returns. */
 SMQ_MUST_USE smq_err smq_admin_group(smq_admin *a, const char *group, struct smq_group_info *ret_info,
 				     const char **ret_why);
 SMQ_MUST_USE smq_err smq_admin_groups(smq_admin *a, void *self,
@@ -82,10 +82,12 @@ struct smq_group_member_info {
 	bool publishes, subscribes;
 	int64_t from_ms, until_ms; /* Unix time; INT64_MAX: no end */
 };
+/* Each member once; what take is given is valid until it returns. */
 SMQ_MUST_USE smq_err smq_admin_members(smq_admin *a, const char *group, void *self,
 				       void (*take)(void *self, const struct smq_group_member_info *member),
 				       const char **ret_why);
 
+/* A new epoch now. */
 SMQ_MUST_USE smq_err smq_admin_rotate(smq_admin *a, const char *group, const char **ret_why);
 /* group NULL: from every group. */
 SMQ_MUST_USE smq_err smq_admin_expel(smq_admin *a, const char *group, const char *name, const char **ret_why);
