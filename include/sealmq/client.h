@@ -24,6 +24,7 @@
 
 #include <sealmq/crypto.h>
 #include <sealmq/err.h>
+#include <sealmq/proof.h>
 #include <sealmq/realm.h>
 #include <sealmq/span.h>
 
@@ -193,6 +194,11 @@ struct smq_client_options {
 	size_t suite_count;
 	bool stamp;               /* carry the time of sealing in each message (4 bytes): gives ages and latency */
 	bool cose;                /* send the expanded COSE_Encrypt0 form */
+	enum smq_sign sign;          /* with the key of our certificate; wills and retained ones each on its own */
+	size_t checkpoint_messages;  /* one signature for so many, 1 to 256; 0: 32 */
+	uint32_t checkpoint_every_ms; /* ... and at the latest after so long, 10 to 60,000; 0: 2,000 */
+	enum smq_check check;        /* of the signatures of others */
+	uint32_t proof_wait_ms;      /* how long a message waits for its checkpoint; 0: 15,000 */
 	bool keep_boot_id;        /* groups: go on under the boot id in the state directory, with counters reserved there
 				     before use. For devices without a trustworthy random source alone: a state
 				     directory that is copied or restored repeats nonces */
@@ -218,6 +224,9 @@ struct smq_client_options {
 	void (*on_disconnect)(void *self, smq_err err, int reason, bool will_retry);
 	void (*on_message)(void *self, const struct smq_message *message);
 	void (*on_refused)(void *self, const struct smq_refusal *refusal);
+	/* A message that was delivered as provisional (with SMQ_CHECK_PROOF) is proven (SMQ_OK), was forged by another
+	 * member (SMQ_ERR_SIGNATURE), or stays unproven (SMQ_ERR_NOT_PROVEN). Its payload is empty here. */
+	void (*on_proof)(void *self, const struct smq_message *message, smq_err err);
 	smq_err (*before_ack)(void *self); /* see above */
 	/* reason: MQTT 5 reason code, >= 128 refused; 0 for MQTT 3.1.1 and QoS 0 */
 	void (*on_published)(void *self, uint64_t ticket, smq_err err, int reason);

@@ -18,6 +18,13 @@ enum smq_sign {
 	SMQ_SIGN_CHECKPOINT /* one signature over the digests of the last messages: for telemetry */
 };
 
+/* What a receiver makes of it. */
+enum smq_check {
+	SMQ_CHECK_NONE,  /* nothing: signed or not, a message is a member's */
+	SMQ_CHECK_PROOF, /* all is delivered, with how it stands; what is open then, is told later (on_proof) */
+	SMQ_CHECK_REQUIRE /* only what is proven is delivered, once it is; the rest is refused */
+};
+
 #ifdef __cplusplus
 }
 #endif

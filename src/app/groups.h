@@ -8,6 +8,16 @@
 #include <sealmq/client.h>
 #include <sealmq/member.h>
 
+#include "core/seal.h"
+
+/* What an opened message carries for the proof of its sender. */
+struct smq_opened_proof {
+	bool is_signed, covered;
+	uint8_t stream[SMQ_HASH_LEN];
+	uint8_t signature[SMQ_SIG_LEN];
+	struct smq_proof_input input; /* its ciphertext lies in the message */
+};
+
 struct smq_groups {
 	void *self;
 	smq_err (*seal)(void *self, const char *group, const char *topic, smq_span plain, struct smq_now now,
@@ -16,6 +26,11 @@ struct smq_groups {
 	 * plaintext in room. On failure sender is the claimed one, as far as it is known. */
 	smq_err (*open)(void *self, const char *topic, smq_span payload, struct smq_now now, smq_mspan room,
 			struct smq_message *ret_message);
+	/* seal, with proof; NULL where there is none. */
+	smq_err (*seal_proven)(void *self, const char *group, const char *topic, smq_span plain, struct smq_now now,
+			       struct smq_seal_proof *proof, smq_mspan room, size_t *ret_len);
+	/* The key that the message opened last was sealed under. */
+	const struct smq_seal_key *(*last_key)(void *self);
 	/* Room that sealing plain_len bytes needs at most. */
 	size_t (*room)(size_t plain_len);
 	void (*free)(void *self);

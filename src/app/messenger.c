@@ -5,11 +5,13 @@
 
 #include "base/text.h"
 #include "base/wipe.h"
+#include "core/member_proof.h"
 
 enum {
 	MIDS = 65536,     /* MQTT packet identifiers */
 	ROOM_STEP = 4096, /* scratch room grows in such steps and is kept */
-	FLUSH_MOST = 64   /* waiting messages tried in one go */
+	FLUSH_MOST = 64,  /* waiting messages tried in one go */
+	PROOF_SUBS_MAX = 64
 };
 
 /* Tickets of messages that never were in the outbox; those that were carry their outbox number. */
@@ -45,6 +47,8 @@ struct smq_messenger {
 	bool flushing;    /* a send may call back before it returns */
 	int control_subs; /* acknowledgements of control subscriptions that are still out */
 	int control_ids[2];
+	int proof_ids[PROOF_SUBS_MAX]; /* of subscriptions to topics of proof; 0: none */
+	size_t proof_subs;
 };
 
 /* ---- memory ---- */
@@ -193,7 +197,8 @@ static void work_member(struct smq_messenger *g)
 static bool wants_sealing(const struct smq_publish *p) { return !p->plain && (p->to || p->group); }
 
 /* Makes the bytes that go on the wire. SMQ_ERR_NO_SESSION: not now. */
-static smq_err seal(struct smq_messenger *g, const struct smq_publish *p, smq_span *ret_payload)
+static smq_err seal(struct smq_messenger *g, const struct smq_publish *p, struct smq_seal_proof *proof,
+		    smq_span *ret_payload)
 {
 	size_t len = 0;
 	if (!wants_sealing(p)) {
@@ -207,8 +212,15 @@ static smq_err seal(struct smq_messenger *g, const struct smq_publish *p, smq_sp
 	uint64_t start = g->config.clock.ticks_ns();
 	smq_mspan room = smq_mspan_of(g->sealed.p, g->sealed.len);
 	struct smq_now now = g->config.clock.now();
-	if (p->group)
-		err = g->config.groups->seal(g->config.groups->self, p->group, p->topic, p->payload, now, room, &len);
+	struct smq_groups *groups = g->config.groups;
+	if (p->group && proof)
+		err = groups->seal_proven
+			  ? groups->seal_proven(groups->self, p->group, p->topic, p->payload, now, proof, room, &len)
+			  : SMQ_ERR_UNSUPPORTED;
+	else if (p->group)
+		err = groups->seal(groups->self, p->group, p->topic, p->payload, now, room, &len);
+	else if (proof)
+		err = smq_member_seal_proven(g->config.member, p->to, p->topic, p->payload, now, proof, room, &len);
 	else
 		err = smq_member_seal(g->config.member, p->to, p->topic, p->payload, now, room, &len);
 	if (err != SMQ_OK)
@@ -233,10 +245,12 @@ static smq_err may_send(const struct smq_messenger *g, const struct smq_publish 
 static smq_err send_now(struct smq_messenger *g, const struct smq_publish *p, uint64_t ticket)
 {
 	smq_span payload;
+	struct smq_seal_proof proof;
+	bool proves = g->config.proofs && wants_sealing(p) && smq_proofs_prepare(g->config.proofs, p->retain, &proof);
 	int id = 0;
 	smq_err err = may_send(g, p);
 	if (err == SMQ_OK)
-		err = seal(g, p, &payload);
+		err = seal(g, p, proves ? &proof : NULL, &payload);
 	if (err != SMQ_OK)
 		return err;
 	struct smq_mqtt_message message = {
@@ -252,6 +266,8 @@ static smq_err send_now(struct smq_messenger *g, const struct smq_publish *p, ui
 		return err;
 	g->tickets[id & (MIDS - 1)] = ticket;
 	g->counts.published++;
+	if (proves)
+		smq_proofs_sealed(g->config.proofs, p->to, p->group, &proof, g->config.clock.now());
 	if (wants_sealing(p)) {
 		g->counts.sealed++;
 		g->counts.bytes_plain += p->payload.len;
@@ -460,10 +476,48 @@ static smq_err open_any(struct smq_messenger *g, const struct smq_mqtt_message *
 	return err;
 }
 
+/* What the message that was opened just now carries for the proof of its sender. */
+static bool read_proof(struct smq_messenger *g, const struct smq_mqtt_message *m, const struct smq_message *message,
+		       struct smq_opened_proof *ret_proof)
+{
+	struct smq_sealed sealed;
+	const struct smq_seal_key *key = NULL;
+	if (smq_sealed_decode(m->payload, &sealed) != SMQ_OK || (!sealed.covered && sealed.signature.len == 0))
+		return false;
+	if (!message->group)
+		key = smq_member_key_of(g->config.member, &sealed);
+	else if (g->config.groups->last_key)
+		key = g->config.groups->last_key(g->config.groups->self);
+	if (!key || smq_proof_input_make(key, &sealed, smq_span_str(m->topic), &ret_proof->input) != SMQ_OK)
+		return false;
+	ret_proof->covered = sealed.covered;
+	ret_proof->is_signed = sealed.signature.len == SMQ_SIG_LEN;
+	memcpy(ret_proof->stream, key->context_digest, sizeof(ret_proof->stream));
+	if (ret_proof->is_signed)
+		memcpy(ret_proof->signature, sealed.signature.p, SMQ_SIG_LEN);
+	return true;
+}
+
 static void deliver(struct smq_messenger *g, const struct smq_message *message)
 {
 	if (g->o->on_message)
 		g->o->on_message(g->o->self, message);
+}
+
+static void deliver_proven(struct smq_messenger *g, const struct smq_mqtt_message *m, struct smq_message *message)
+{
+	struct smq_opened_proof proof;
+	smq_err reason = SMQ_OK;
+	enum smq_proofs_answer answer = SMQ_PROOFS_DELIVER;
+	if (g->config.proofs && g->o->check != SMQ_CHECK_NONE) {
+		bool carries = read_proof(g, m, message, &proof);
+		answer = smq_proofs_opened(g->config.proofs, message, carries ? &proof : NULL, g->config.clock.now(),
+					   &reason);
+	}
+	if (answer == SMQ_PROOFS_DELIVER)
+		deliver(g, message);
+	else if (answer == SMQ_PROOFS_REFUSE)
+		refuse(g, m, reason, message);
 }
 
 static void on_data(struct smq_messenger *g, const struct smq_mqtt_message *m)
@@ -490,7 +544,7 @@ static void on_data(struct smq_messenger *g, const struct smq_mqtt_message *m)
 	g->counts.bytes_plain += message.mqtt.payload.len;
 	g->counts.bytes_sealed += m->payload.len;
 	g->counts.missing += message.missing;
-	deliver(g, &message);
+	deliver_proven(g, m, &message);
 }
 
 static void on_message(void *self, const struct smq_mqtt_message *m)
@@ -498,6 +552,8 @@ static void on_message(void *self, const struct smq_mqtt_message *m)
 	struct smq_messenger *g = self;
 	if (g->config.member && smq_member_takes(g->config.member, m->topic))
 		(void)smq_member_input(g->config.member, m->topic, m->payload, m->retain, g->config.clock.now());
+	else if (g->config.proofs && smq_proofs_takes(g->config.proofs, m->topic))
+		smq_proofs_input(g->config.proofs, m->topic, m->payload, g->config.clock.now());
 	else
 		on_data(g, m);
 	work_member(g);
@@ -537,6 +593,9 @@ static void on_connected(void *self, int reason, bool session_present)
 			(void)g->transport->ops->subscribe(g->transport, s->filter, s->options, s->properties,
 							   s->property_count, &id);
 		subscribe_control(g);
+		g->proof_subs = 0;
+		if (g->config.proofs)
+			smq_proofs_online(g->config.proofs, g->config.clock.now());
 		g->flush_due = true;
 	}
 	if (g->o->on_connect)
@@ -550,6 +609,8 @@ static void on_disconnected(void *self, smq_err err, int reason)
 	struct smq_messenger *g = self;
 	if (g->config.member)
 		smq_member_offline(g->config.member);
+	if (g->config.proofs)
+		smq_proofs_offline(g->config.proofs);
 	if (g->o->on_disconnect)
 		g->o->on_disconnect(g->o->self, err, reason, err != SMQ_OK);
 }
@@ -604,6 +665,10 @@ static bool is_control(struct smq_messenger *g, int id, const int *reasons, size
 static void on_subscribed(void *self, int id, const int *reasons, size_t count)
 {
 	struct smq_messenger *g = self;
+	for (size_t i = 0; i < g->proof_subs; i++) {
+		if (g->proof_ids[i] == id)
+			return;
+	}
 	if (!is_control(g, id, reasons, count) && g->o->on_subscribed)
 		g->o->on_subscribed(g->o->self, id, reasons, count);
 }
@@ -635,6 +700,39 @@ struct smq_transport_events smq_messenger_events(struct smq_messenger *g)
 		.unsubscribed = on_unsubscribed,
 		.log = on_log,
 	};
+}
+
+/* ---- proof: what its topics need of the connection ---- */
+
+static smq_err proof_publish(void *self, const char *topic, smq_span payload, bool retain)
+{
+	struct smq_messenger *g = self;
+	struct smq_mqtt_message message = { .topic = topic, .payload = payload, .qos = 1, .retain = retain };
+	int id = 0;
+	return g->transport->ops->publish(g->transport, &message, &id);
+}
+
+static void proof_subscribe(void *self, const char *filter)
+{
+	struct smq_messenger *g = self;
+	int id = 0;
+	if (g->transport->ops->subscribe(g->transport, filter, 1, NULL, 0, &id) == SMQ_OK &&
+	    g->proof_subs < PROOF_SUBS_MAX)
+		g->proof_ids[g->proof_subs++] = id;
+}
+
+static void proof_deliver(void *self, const struct smq_message *message) { deliver(self, message); }
+
+static void proof_refuse(void *self, const struct smq_message *message, smq_err reason)
+{
+	refuse(self, &message->mqtt, reason, message);
+}
+
+static void attach_proofs(struct smq_messenger *g)
+{
+	const struct smq_proofs_ports ports = { g, proof_publish, proof_subscribe, proof_deliver, proof_refuse };
+	if (g->config.proofs)
+		smq_proofs_attach(g->config.proofs, &ports);
 }
 
 /* ---- subscriptions ---- */
@@ -722,6 +820,7 @@ smq_err smq_messenger_new(const struct smq_messenger_config *config, struct smq_
 		return SMQ_ERR_NO_MEMORY;
 	}
 	count_leftovers(g);
+	attach_proofs(g);
 	*ret_messenger = g;
 	return SMQ_OK;
 }
@@ -743,6 +842,7 @@ void smq_messenger_free(struct smq_messenger *g)
 		g->config.outbox.free(g->config.outbox.self);
 	if (g->config.groups && g->config.groups->free)
 		g->config.groups->free(g->config.groups->self);
+	smq_proofs_free(g->config.proofs);
 	drop_room(&g->sealed);
 	drop_room(&g->opened);
 	free(g->tickets);
@@ -755,18 +855,29 @@ void smq_messenger_tick(struct smq_messenger *g)
 	if (g->flush_due)
 		flush(g);
 	work_member(g);
+	if (g->config.proofs)
+		smq_proofs_tick(g->config.proofs, g->config.clock.now());
 }
 
 int64_t smq_messenger_wake_at(const struct smq_messenger *g)
 {
 	if (g->flush_due && g->transport->ops->connected(g->transport))
 		return INT64_MIN;
-	return g->config.member ? smq_member_wake_at(g->config.member) : INT64_MAX;
+	int64_t at = g->config.member ? smq_member_wake_at(g->config.member) : INT64_MAX;
+	int64_t proof = g->config.proofs ? smq_proofs_wake_at(g->config.proofs) : INT64_MAX;
+	return proof < at ? proof : at;
+}
+
+void smq_messenger_flush(struct smq_messenger *g)
+{
+	if (g->config.proofs)
+		smq_proofs_flush(g->config.proofs, g->config.clock.now());
 }
 
 size_t smq_messenger_pending(const struct smq_messenger *g)
 {
-	return g->unsent + g->transport->ops->inflight(g->transport);
+	size_t proofs = g->config.proofs ? smq_proofs_pending(g->config.proofs) : 0;
+	return g->unsent + g->transport->ops->inflight(g->transport) + proofs;
 }
 
 struct smq_counts smq_messenger_counts(const struct smq_messenger *g) { return g->counts; }

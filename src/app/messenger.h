@@ -14,6 +14,7 @@
 #include "app/clock.h"
 #include "app/groups.h"
 #include "app/outbox.h"
+#include "app/proofs.h"
 #include "app/transport.h"
 
 struct smq_messenger;
@@ -23,6 +24,7 @@ struct smq_messenger_config {
 	struct smq_clock clock;
 	smq_member *member;        /* NULL: plain only */
 	struct smq_groups *groups; /* NULL: none */
+	struct smq_proofs *proofs; /* NULL: none; owned from here on */
 	struct smq_outbox outbox;  /* owned from here on */
 	bool outbox_durable;       /* QoS 1 and 2 are put there before they are sent, and leave when acknowledged */
 };
@@ -41,6 +43,8 @@ SMQ_MUST_USE smq_err smq_messenger_subscribe(struct smq_messenger *g, const char
 SMQ_MUST_USE smq_err smq_messenger_unsubscribe(struct smq_messenger *g, const char *filter,
 					       const struct smq_property *properties, size_t property_count,
 					       int *ret_id);
+/* Before saying goodbye: signs what is gathered. */
+void smq_messenger_flush(struct smq_messenger *g);
 void smq_messenger_tick(struct smq_messenger *g);
 int64_t smq_messenger_wake_at(const struct smq_messenger *g); /* mono ms; INT64_MIN: at once */
 size_t smq_messenger_pending(const struct smq_messenger *g);

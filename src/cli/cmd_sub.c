@@ -150,6 +150,15 @@ static void when_published(void *self, uint64_t ticket, smq_err err, int reason)
 		tool_end(&s->tool, 0);
 }
 
+/* Only what did not turn out well: that a message is proven is the usual case. */
+static void when_proof(void *self, const struct smq_message *m, smq_err err)
+{
+	struct sub *s = self;
+	if (err)
+		report_line(&s->tool.report, "message %llu from %s on topic %s: %s", (unsigned long long)m->counter,
+			    report_shown(m->sender), report_shown(m->mqtt.topic), smq_err_text(err));
+}
+
 /* ---- subscriptions ---- */
 
 static void when_subscribed(void *self, int id, const int *reasons, size_t count)
@@ -293,6 +302,7 @@ static void run(struct sub *s)
 	t->options.on_published = when_published;
 	t->options.on_subscribed = when_subscribed;
 	t->options.on_event = when_event;
+	t->options.on_proof = when_proof;
 	if (tool_connect(t))
 		loop(s);
 	write_out(s);

@@ -431,6 +431,11 @@ static void fill_sealing(const struct settings *s, bool publishing, struct smq_c
 	o->cose = s->cose;
 	o->keep_boot_id = s->keep_boot_id;
 	o->outbox_file = s->outbox;
+	if (s->sign)
+		o->sign = strcmp(s->sign, "every") == 0 ? SMQ_SIGN_EVERY : SMQ_SIGN_CHECKPOINT;
+	o->checkpoint_messages = (size_t)s->checkpoint_messages;
+	o->checkpoint_every_ms = ms_of(s->checkpoint_every_s);
+	o->check = s->require_proof ? SMQ_CHECK_REQUIRE : s->check_proof ? SMQ_CHECK_PROOF : SMQ_CHECK_NONE;
 }
 
 struct smq_client_options settings_client(const struct settings *s, bool publishing, struct smq_mqtt_message *will)

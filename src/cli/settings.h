@@ -72,6 +72,10 @@ struct settings {
 	bool plain, stamp, cose, keep_boot_id;
 	double rotate_every_s, grace_s, wait_s;
 	int64_t rotate_messages, method;
+	const char *sign;
+	int64_t checkpoint_messages;
+	double checkpoint_every_s;
+	bool check_proof, require_proof;
 	/* telemetry */
 	struct list columns;
 	double interval_s, rate, sample;

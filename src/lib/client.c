@@ -199,14 +199,38 @@ static smq_err seal_will(struct smq_client *c, const char **ret_why)
 	c->will_payload = malloc(room);
 	if (!c->will_payload)
 		return because(SMQ_ERR_NO_MEMORY, ret_why, "out of memory", NULL);
-	smq_err err = c->groups.seal(c->groups.self, o->will_group, o->will->topic, o->will->payload, now(),
-				     smq_mspan_of(c->will_payload, room), &len);
+	struct smq_seal_proof proof = { .signer = &smq_realm_own(o->realm)->signer };
+	smq_err err =
+	    c->groups.seal_proven(c->groups.self, o->will_group, o->will->topic, o->will->payload, now(),
+				  o->sign == SMQ_SIGN_NONE ? NULL : &proof, smq_mspan_of(c->will_payload, room), &len);
 	if (err != SMQ_OK)
 		return because(err, ret_why, "the will cannot be sealed", smq_err_text(err));
 	c->will = *o->will;
 	c->will.payload = smq_span_of(c->will_payload, len);
 	o->will = &c->will;
 	return SMQ_OK;
+}
+
+static smq_err make_proofs(struct smq_client *c, struct smq_proofs **ret_proofs, const char **ret_why)
+{
+	const struct smq_client_options *o = &c->options;
+	if (!o->realm || !smq_proofs_wanted(o))
+		return SMQ_OK;
+	const struct smq_proofs_config config = {
+		.options = o,
+		.crypto = smq_crypto_openssl(),
+		.credentials = smq_realm_credentials(o->realm),
+		.own = smq_realm_own(o->realm),
+		.prefix = smq_realm_control_prefix(o->realm),
+		.name = smq_realm_member(o->realm),
+		.with_groups = c->groups.self != NULL,
+	};
+	smq_err err = smq_proofs_new(&config, ret_proofs);
+	if (err == SMQ_ERR_CERT_USAGE)
+		return because(err, ret_why, "this member's key cannot sign: it is for key agreement", NULL);
+	if (err == SMQ_ERR_USAGE)
+		return because(err, ret_why, "a checkpoint covers 1 to 256 messages, every 10 ms to 60 s", NULL);
+	return err == SMQ_OK ? SMQ_OK : because(err, ret_why, "out of memory", NULL);
 }
 
 static smq_err make_messenger(struct smq_client *c, const char **ret_why)
@@ -218,12 +242,18 @@ static smq_err make_messenger(struct smq_client *c, const char **ret_why)
 		.groups = c->groups.self ? &c->groups : NULL,
 		.outbox_durable = c->options.outbox_file != NULL,
 	};
-	smq_err err = open_outbox(c, &config.outbox, ret_why);
+	smq_err err = make_proofs(c, &config.proofs, ret_why);
 	if (err != SMQ_OK)
 		return err;
+	err = open_outbox(c, &config.outbox, ret_why);
+	if (err != SMQ_OK) {
+		smq_proofs_free(config.proofs);
+		return err;
+	}
 	err = smq_messenger_new(&config, &c->messenger);
 	if (err != SMQ_OK) {
 		config.outbox.free(config.outbox.self);
+		smq_proofs_free(config.proofs);
 		return because(err, ret_why, "out of memory", NULL);
 	}
 	struct smq_transport_events events = smq_messenger_events(c->messenger);
@@ -373,6 +403,7 @@ smq_err smq_client_connect(smq_client *c)
 
 smq_err smq_client_disconnect(smq_client *c, int reason)
 {
+	smq_messenger_flush(c->messenger);
 	smq_err err =
 	    c->transport->ops->disconnect(c->transport, reason, c->options.properties, c->options.property_count);
 	watch(c);

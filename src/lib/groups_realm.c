@@ -34,6 +34,7 @@ struct groups {
 	smq_realm *keeper; /* of the store */
 	bool stamp, cose, keep_boot_id;
 	struct entry *first;
+	const struct smq_seal_key *last_key;
 	struct smq_group_file *loading;
 };
 
@@ -161,8 +162,8 @@ static smq_err need_life(struct groups *g, struct entry *e)
 
 /* ---- the port ---- */
 
-static smq_err groups_seal(void *self, const char *group, const char *topic, smq_span plain, struct smq_now now,
-			   smq_mspan room, size_t *ret_len)
+static smq_err groups_seal_proven(void *self, const char *group, const char *topic, smq_span plain, struct smq_now now,
+				  struct smq_seal_proof *proof, smq_mspan room, size_t *ret_len)
 {
 	struct groups *g = self;
 	struct entry *e = find(g, group);
@@ -171,7 +172,22 @@ static smq_err groups_seal(void *self, const char *group, const char *topic, smq
 	smq_err err = need_life(g, e);
 	if (err != SMQ_OK)
 		return err;
-	return smq_group_seal(&e->group, smq_span_str(topic), g->stamp ? now.unix_ms : -1, plain, room, ret_len);
+	int64_t stamp_ms = g->stamp ? now.unix_ms : -1;
+	if (!proof)
+		return smq_group_seal(&e->group, smq_span_str(topic), stamp_ms, plain, room, ret_len);
+	return smq_group_seal_proven(&e->group, smq_span_str(topic), stamp_ms, plain, proof, room, ret_len);
+}
+
+static smq_err groups_seal(void *self, const char *group, const char *topic, smq_span plain, struct smq_now now,
+			   smq_mspan room, size_t *ret_len)
+{
+	return groups_seal_proven(self, group, topic, plain, now, NULL, room, ret_len);
+}
+
+static const struct smq_seal_key *groups_last_key(void *self)
+{
+	const struct groups *g = self;
+	return g->last_key;
 }
 
 static void fill(struct entry *e, const struct smq_sealed *s, const struct smq_group_opened *o, struct smq_now now,
@@ -198,9 +214,11 @@ static smq_err open_in(struct groups *g, struct entry *e, const struct smq_seale
 	smq_err err = need_windows(g, e);
 	if (err == SMQ_OK)
 		err = smq_group_open(&e->group, s, smq_span_str(topic), now.mono_ms, room, &o);
-	if (err == SMQ_OK)
-		fill(e, s, &o, now, room.p, ret_message);
-	return err;
+	if (err != SMQ_OK)
+		return err;
+	g->last_key = o.key;
+	fill(e, s, &o, now, room.p, ret_message);
+	return SMQ_OK;
 }
 
 /* Of several groups' answers, the one that says most. */
@@ -284,9 +302,13 @@ smq_err smq_groups_realm_open(const struct smq_client_options *o, struct smq_gro
 		groups_free(g);
 		goto out;
 	}
-	*ret_groups = (struct smq_groups){
-		.self = g, .seal = groups_seal, .open = groups_open, .room = smq_sealed_room, .free = groups_free
-	};
+	*ret_groups = (struct smq_groups){ .self = g,
+					   .seal = groups_seal,
+					   .open = groups_open,
+					   .seal_proven = groups_seal_proven,
+					   .last_key = groups_last_key,
+					   .room = smq_sealed_room,
+					   .free = groups_free };
 	return SMQ_OK;
 out:
 	if (err != SMQ_OK && ret_why)

@@ -1,0 +1,541 @@
+/* Proof of the sender in a running client. */
+#include "app/proofs.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/wipe.h"
+#include "core/proof_checker.h"
+#include "core/proof_signer.h"
+
+enum {
+	WAITING_MAX = 8192,       /* digests of messages, and of checkpoints, that wait for each other */
+	SIGNED_WAITING_MAX = 256, /* signed messages whose sender's certificate is not there yet */
+	UNSENT_MAX = 256,         /* checkpoints */
+	CERTIFICATE_EVERY_MS = 60000,
+	TOPIC_MAX = 512
+};
+
+/* Gathers for one group or one member. */
+struct stream {
+	struct stream *next;
+	char to[SMQ_MEMBER_NAME_MAX + 1];
+	bool is_group;
+	struct smq_proof_signer signer;
+};
+
+struct unsent {
+	struct unsent *next;
+	bool retain;
+	size_t len;
+	char topic[TOPIC_MAX];
+	uint8_t payload[];
+};
+
+/* A message whose proof is still open: who and which, and where it is kept back, all of it. */
+struct kept {
+	struct kept *next; /* among those that wait for a certificate */
+	struct smq_message message;
+	bool whole;
+	bool is_signed;
+	struct smq_proof_input input;
+	uint8_t signature[SMQ_SIG_LEN];
+	int64_t since_ms;
+	uint8_t bytes[]; /* what the pointers above point to */
+};
+
+struct smq_proofs {
+	struct smq_proofs_config config;
+	struct smq_proofs_ports ports;
+	char prefix[256], name[SMQ_MEMBER_NAME_MAX + 1];
+	struct stream *streams;
+	struct unsent *unsent, **unsent_end;
+	size_t unsent_count;
+	int64_t certificate_ms; /* mono: when ours is published again */
+	bool online;
+
+	bool checks;
+	struct smq_proof_checker checker;
+	struct smq_proof_entry *entries;
+	uint32_t *buckets;
+	struct smq_proof_key *keys;
+	struct kept *signed_waiting;
+	size_t signed_count;
+	uint32_t wait_ms;
+};
+
+bool smq_proofs_wanted(const struct smq_client_options *o)
+{
+	return o->sign != SMQ_SIGN_NONE || o->check != SMQ_CHECK_NONE;
+}
+
+static smq_err make_checker(struct smq_proofs *p)
+{
+	p->entries = calloc(2 * WAITING_MAX, sizeof(*p->entries));
+	p->buckets = calloc(2 * WAITING_MAX, sizeof(*p->buckets));
+	p->keys = calloc(SMQ_PROOF_SIGNERS_MAX, sizeof(*p->keys));
+	if (!p->entries || !p->buckets || !p->keys)
+		return SMQ_ERR_NO_MEMORY;
+	p->wait_ms = p->config.options->proof_wait_ms ? p->config.options->proof_wait_ms : SMQ_PROOF_WAIT_MS;
+	const struct smq_proof_checker_config config = {
+		.crypto = p->config.crypto,
+		.credentials = p->config.credentials,
+		.wait_ms = p->wait_ms,
+		.waiting = p->entries,
+		.expected = p->entries + WAITING_MAX,
+		.waiting_buckets = p->buckets,
+		.expected_buckets = p->buckets + WAITING_MAX,
+		.count = WAITING_MAX,
+		.keys = p->keys,
+		.key_count = SMQ_PROOF_SIGNERS_MAX,
+	};
+	smq_proof_checker_init(&p->checker, &config);
+	p->checks = true;
+	return SMQ_OK;
+}
+
+smq_err smq_proofs_new(const struct smq_proofs_config *config, struct smq_proofs **ret_proofs)
+{
+	const struct smq_client_options *o = config->options;
+	struct smq_proofs *p = calloc(1, sizeof(*p));
+	struct smq_proof_signer *probe = malloc(sizeof(*probe));
+	smq_err err = p && probe ? SMQ_OK : SMQ_ERR_NO_MEMORY;
+	/* the first checkpoint is too late to hear of a wrong option */
+	if (err == SMQ_OK && o->sign != SMQ_SIGN_NONE)
+		err = smq_proof_signer_init(probe, config->own, o->checkpoint_messages, o->checkpoint_every_ms);
+	if (err == SMQ_OK) {
+		p->config = *config;
+		p->unsent_end = &p->unsent;
+		snprintf(p->prefix, sizeof(p->prefix), "%s", config->prefix);
+		snprintf(p->name, sizeof(p->name), "%s", config->name);
+	}
+	if (err == SMQ_OK && o->check != SMQ_CHECK_NONE)
+		err = make_checker(p);
+	free(probe);
+	if (err != SMQ_OK) {
+		smq_proofs_free(p);
+		return err;
+	}
+	*ret_proofs = p;
+	return SMQ_OK;
+}
+
+void smq_proofs_attach(struct smq_proofs *p, const struct smq_proofs_ports *ports) { p->ports = *ports; }
+
+static void free_kept(struct kept *k)
+{
+	if (k->whole)
+		smq_wipe((uint8_t *)(uintptr_t)k->message.mqtt.payload.p, k->message.mqtt.payload.len);
+	free(k);
+}
+
+/* Messages that still wait are forgotten without a word: nobody is there to hear it. */
+static void free_waiting(struct smq_proofs *p)
+{
+	uint64_t tag;
+	enum smq_proof_verdict verdict;
+	if (!p->checks)
+		return;
+	smq_proof_checker_give_up(&p->checker);
+	while (smq_proof_checker_next(&p->checker, (struct smq_now){ 0 }, &tag, &verdict))
+		free_kept((struct kept *)(uintptr_t)tag);
+	while (p->signed_waiting) {
+		struct kept *k = p->signed_waiting;
+		p->signed_waiting = k->next;
+		free_kept(k);
+	}
+}
+
+void smq_proofs_free(struct smq_proofs *p)
+{
+	if (!p)
+		return;
+	free_waiting(p);
+	while (p->streams) {
+		struct stream *s = p->streams;
+		p->streams = s->next;
+		free(s);
+	}
+	while (p->unsent) {
+		struct unsent *u = p->unsent;
+		p->unsent = u->next;
+		free(u);
+	}
+	free(p->entries);
+	free(p->buckets);
+	free(p->keys);
+	free(p);
+}
+
+/* ---- sending ---- */
+
+static void send_unsent(struct smq_proofs *p)
+{
+	while (p->online && p->unsent) {
+		struct unsent *u = p->unsent;
+		if (p->ports.publish(p->ports.self, u->topic, smq_span_of(u->payload, u->len), u->retain) != SMQ_OK)
+			return;
+		p->unsent = u->next;
+		if (!p->unsent)
+			p->unsent_end = &p->unsent;
+		p->unsent_count--;
+		free(u);
+	}
+}
+
+/* Where too many wait the new one is dropped: its messages stay provisional, those before are not less proven. */
+static void send(struct smq_proofs *p, const char *topic, smq_span payload, bool retain)
+{
+	struct unsent *u = p->unsent_count < UNSENT_MAX ? malloc(sizeof(*u) + payload.len) : NULL;
+	if (!u)
+		return;
+	*u = (struct unsent){ .retain = retain, .len = payload.len };
+	snprintf(u->topic, sizeof(u->topic), "%s", topic);
+	memcpy(u->payload, payload.p, payload.len);
+	*p->unsent_end = u;
+	p->unsent_end = &u->next;
+	p->unsent_count++;
+	send_unsent(p);
+}
+
+static void send_checkpoint(struct smq_proofs *p, struct stream *s)
+{
+	uint8_t room[SMQ_CHECKPOINT_MAX];
+	char topic[TOPIC_MAX];
+	size_t len = 0;
+	if (smq_proof_signer_take(&s->signer, smq_mspan_of(room, sizeof(room)), &len) != SMQ_OK)
+		return;
+	snprintf(topic, sizeof(topic), "%s/proof/%s/%s/%s", p->prefix, s->is_group ? "group" : "to", s->to, p->name);
+	send(p, topic, smq_span_of(room, len), false);
+}
+
+static void send_certificate(struct smq_proofs *p, int64_t mono_ms)
+{
+	char topic[TOPIC_MAX];
+	snprintf(topic, sizeof(topic), "%s/cert/%s", p->prefix, p->name);
+	send(p, topic, p->config.own->id_cred_full, true);
+	p->certificate_ms = mono_ms + CERTIFICATE_EVERY_MS;
+}
+
+bool smq_proofs_prepare(const struct smq_proofs *p, bool retain, struct smq_seal_proof *ret_proof)
+{
+	enum smq_sign sign = p->config.options->sign;
+	/* a retained message outlives the checkpoint that would cover it */
+	bool each = sign == SMQ_SIGN_EVERY || (sign == SMQ_SIGN_CHECKPOINT && retain);
+	*ret_proof = (struct smq_seal_proof){ .signer = each ? &p->config.own->signer : NULL,
+					      .covered = sign == SMQ_SIGN_CHECKPOINT && !retain,
+					      .wants_digest = sign == SMQ_SIGN_CHECKPOINT && !retain };
+	return sign != SMQ_SIGN_NONE;
+}
+
+static struct stream *stream_for(struct smq_proofs *p, const char *to, bool is_group)
+{
+	const struct smq_client_options *o = p->config.options;
+	struct stream *s = p->streams;
+	while (s && (s->is_group != is_group || strcmp(s->to, to) != 0))
+		s = s->next;
+	if (s)
+		return s;
+	s = calloc(1, sizeof(*s));
+	if (!s || smq_proof_signer_init(&s->signer, p->config.own, o->checkpoint_messages, o->checkpoint_every_ms) !=
+		      SMQ_OK) {
+		free(s);
+		return NULL;
+	}
+	snprintf(s->to, sizeof(s->to), "%s", to);
+	s->is_group = is_group;
+	s->next = p->streams;
+	p->streams = s;
+	return s;
+}
+
+void smq_proofs_sealed(struct smq_proofs *p, const char *to, const char *group, const struct smq_seal_proof *proof,
+		       struct smq_now now)
+{
+	struct stream *s = proof->covered ? stream_for(p, group ? group : to, group != NULL) : NULL;
+	if (!s)
+		return;
+	if (!smq_proof_signer_fits(&s->signer, proof))
+		send_checkpoint(p, s);
+	smq_err err = smq_proof_signer_add(&s->signer, proof, now.mono_ms);
+	if (err == SMQ_OK && smq_proof_signer_due(&s->signer) <= now.mono_ms)
+		send_checkpoint(p, s);
+}
+
+void smq_proofs_flush(struct smq_proofs *p, struct smq_now now)
+{
+	(void)now;
+	for (struct stream *s = p->streams; s; s = s->next)
+		send_checkpoint(p, s);
+	send_unsent(p);
+}
+
+size_t smq_proofs_pending(const struct smq_proofs *p) { return p->unsent_count; }
+
+/* ---- what waits for proof ---- */
+
+static const char *put_text(uint8_t **at, const char *text)
+{
+	if (!text)
+		return NULL;
+	size_t len = strlen(text) + 1;
+	char *copy = memcpy(*at, text, len);
+	*at += len;
+	return copy;
+}
+
+/* Properties are left behind: what they say was never sealed. */
+static struct kept *keep(const struct smq_message *m, const struct smq_opened_proof *opened, bool whole,
+			 int64_t mono_ms)
+{
+	size_t cipher_len = opened->is_signed ? opened->input.ciphertext.len : 0;
+	size_t len = strlen(m->mqtt.topic) + strlen(m->sender) + (m->group ? strlen(m->group) : 0) + 3;
+	struct kept *k = calloc(1, sizeof(*k) + len + cipher_len + (whole ? m->mqtt.payload.len : 0));
+	if (!k)
+		return NULL;
+	uint8_t *at = k->bytes;
+	k->message = *m;
+	k->message.mqtt.topic = put_text(&at, m->mqtt.topic);
+	k->message.sender = put_text(&at, m->sender);
+	k->message.group = put_text(&at, m->group);
+	k->message.mqtt.properties = NULL;
+	k->message.mqtt.property_count = 0;
+	k->message.mqtt.payload = smq_span_of(at, 0);
+	k->whole = whole;
+	k->since_ms = mono_ms;
+	if (whole && m->mqtt.payload.len > 0) {
+		k->message.mqtt.payload =
+		    smq_span_of(memcpy(at, m->mqtt.payload.p, m->mqtt.payload.len), m->mqtt.payload.len);
+		at += m->mqtt.payload.len;
+	}
+	if (opened->is_signed) {
+		k->is_signed = true;
+		k->input = opened->input;
+		k->input.ciphertext = smq_span_of(memcpy(at, opened->input.ciphertext.p, cipher_len), cipher_len);
+		memcpy(k->signature, opened->signature, sizeof(k->signature));
+	}
+	return k;
+}
+
+/* The last word on a message. */
+static void settle(struct smq_proofs *p, struct kept *k, enum smq_proof_verdict verdict)
+{
+	const struct smq_client_options *o = p->config.options;
+	bool proven = verdict == SMQ_VERDICT_PROVEN;
+	smq_err reason = verdict == SMQ_VERDICT_FORGED ? SMQ_ERR_SIGNATURE : SMQ_ERR_NOT_PROVEN;
+	k->message.proof = proven ? SMQ_PROOF_PROVEN : SMQ_PROOF_PROVISIONAL;
+	if (k->whole && proven)
+		p->ports.deliver(p->ports.self, &k->message);
+	else if (k->whole)
+		p->ports.refuse(p->ports.self, &k->message, reason);
+	else if (o->on_proof)
+		o->on_proof(o->self, &k->message, proven ? SMQ_OK : reason);
+	free_kept(k);
+}
+
+static void take_verdicts(struct smq_proofs *p, struct smq_now now)
+{
+	uint64_t tag;
+	enum smq_proof_verdict verdict;
+	while (p->checks && smq_proof_checker_next(&p->checker, now, &tag, &verdict))
+		settle(p, (struct kept *)(uintptr_t)tag, verdict);
+}
+
+/* ---- messages ---- */
+
+static enum smq_proofs_answer stands(struct smq_message *m, enum smq_proof_verdict verdict, smq_err *ret_reason)
+{
+	m->proof = verdict == SMQ_VERDICT_PROVEN ? SMQ_PROOF_PROVEN : SMQ_PROOF_PROVISIONAL;
+	if (verdict == SMQ_VERDICT_PROVEN)
+		return SMQ_PROOFS_DELIVER;
+	*ret_reason = verdict == SMQ_VERDICT_FORGED ? SMQ_ERR_SIGNATURE : SMQ_ERR_NOT_PROVEN;
+	return SMQ_PROOFS_REFUSE;
+}
+
+static enum smq_proofs_answer wait_for_certificate(struct smq_proofs *p, struct smq_message *m,
+						   const struct smq_opened_proof *opened, struct smq_now now,
+						   smq_err *ret_reason)
+{
+	bool whole = p->config.options->check == SMQ_CHECK_REQUIRE;
+	struct kept *k = p->signed_count < SIGNED_WAITING_MAX ? keep(m, opened, whole, now.mono_ms) : NULL;
+	m->proof = SMQ_PROOF_PROVISIONAL;
+	*ret_reason = SMQ_ERR_NOT_PROVEN;
+	if (!k)
+		return whole ? SMQ_PROOFS_REFUSE : SMQ_PROOFS_DELIVER;
+	struct kept **at = &p->signed_waiting;
+	while (*at)
+		at = &(*at)->next;
+	*at = k;
+	p->signed_count++;
+	return whole ? SMQ_PROOFS_KEEP : SMQ_PROOFS_DELIVER;
+}
+
+static enum smq_proofs_answer check_signed(struct smq_proofs *p, struct smq_message *m,
+					   const struct smq_opened_proof *opened, struct smq_now now,
+					   smq_err *ret_reason)
+{
+	smq_err err = smq_proof_checker_signature(&p->checker, m->sender, &opened->input, opened->signature, now);
+	if (err == SMQ_ERR_CREDENTIAL)
+		return wait_for_certificate(p, m, opened, now, ret_reason);
+	m->proof = err == SMQ_OK ? SMQ_PROOF_PROVEN : SMQ_PROOF_MEMBER;
+	*ret_reason = err;
+	return err == SMQ_OK ? SMQ_PROOFS_DELIVER : SMQ_PROOFS_REFUSE;
+}
+
+static enum smq_proofs_answer check_covered(struct smq_proofs *p, struct smq_message *m,
+					    const struct smq_opened_proof *opened, struct smq_now now,
+					    smq_err *ret_reason)
+{
+	bool whole = p->config.options->check == SMQ_CHECK_REQUIRE;
+	enum smq_proof_verdict verdict;
+	uint8_t digest[SMQ_HASH_LEN];
+	smq_err err = smq_proof_input_digest(p->config.crypto, &opened->input, digest);
+	struct kept *k = err == SMQ_OK ? keep(m, opened, whole, now.mono_ms) : NULL;
+	*ret_reason = err == SMQ_OK ? SMQ_ERR_NO_MEMORY : err;
+	if (!k)
+		return SMQ_PROOFS_REFUSE;
+	smq_proof_checker_message(&p->checker, m->sender, opened->stream, m->counter, digest, (uint64_t)(uintptr_t)k,
+				  now, &verdict);
+	if (verdict != SMQ_VERDICT_OPEN) {
+		free_kept(k);
+		return stands(m, verdict, ret_reason);
+	}
+	m->proof = SMQ_PROOF_PROVISIONAL;
+	return whole ? SMQ_PROOFS_KEEP : SMQ_PROOFS_DELIVER;
+}
+
+enum smq_proofs_answer smq_proofs_opened(struct smq_proofs *p, struct smq_message *m,
+					 const struct smq_opened_proof *opened, struct smq_now now, smq_err *ret_reason)
+{
+	if (!p->checks)
+		return SMQ_PROOFS_DELIVER;
+	if (opened && opened->is_signed)
+		return check_signed(p, m, opened, now, ret_reason);
+	if (opened && opened->covered)
+		return check_covered(p, m, opened, now, ret_reason);
+	*ret_reason = SMQ_ERR_NOT_PROVEN;
+	return p->config.options->check == SMQ_CHECK_REQUIRE ? SMQ_PROOFS_REFUSE : SMQ_PROOFS_DELIVER;
+}
+
+/* ---- topics of proof ---- */
+
+/* What follows PREFIX/, or NULL. */
+static const char *below(const struct smq_proofs *p, const char *topic)
+{
+	size_t len = strlen(p->prefix);
+	return strncmp(topic, p->prefix, len) == 0 && topic[len] == '/' ? topic + len + 1 : NULL;
+}
+
+bool smq_proofs_takes(const struct smq_proofs *p, const char *topic)
+{
+	const char *rest = below(p, topic);
+	return rest && (strncmp(rest, "proof/", 6) == 0 || strncmp(rest, "cert/", 5) == 0);
+}
+
+/* Those of this sender that waited for its certificate, and those who waited too long. */
+static void check_waiting(struct smq_proofs *p, const char *sender, struct smq_now now)
+{
+	for (struct kept **at = &p->signed_waiting; *at;) {
+		struct kept *k = *at;
+		bool late = now.mono_ms - k->since_ms >= p->wait_ms;
+		smq_err err = SMQ_ERR_CREDENTIAL;
+		if (sender && strcmp(k->message.sender, sender) == 0)
+			err = smq_proof_checker_signature(&p->checker, sender, &k->input, k->signature, now);
+		if (err == SMQ_ERR_CREDENTIAL && !late) {
+			at = &k->next;
+			continue;
+		}
+		*at = k->next;
+		p->signed_count--;
+		settle(p, k,
+		       err == SMQ_OK               ? SMQ_VERDICT_PROVEN
+		       : err == SMQ_ERR_CREDENTIAL ? SMQ_VERDICT_UNPROVEN
+						   : SMQ_VERDICT_FORGED);
+	}
+}
+
+/* A checkpoint names its certificate by hash. Senders publish it before their first checkpoint, and it is retained;
+ * where it is not there all the same, what the checkpoint covers stays unproven. */
+void smq_proofs_input(struct smq_proofs *p, const char *topic, smq_span payload, struct smq_now now)
+{
+	const char *rest = below(p, topic), *name = strrchr(topic, '/') + 1;
+	if (!p->checks)
+		return;
+	if (strncmp(rest, "cert/", 5) == 0) {
+		if (smq_proof_checker_certificate(&p->checker, name, payload, now) == SMQ_OK)
+			check_waiting(p, name, now);
+		return;
+	}
+	smq_err err = smq_proof_checker_checkpoint(&p->checker, name, payload, now);
+	(void)err; /* what it covers stays open, and is given up in time */
+	take_verdicts(p, now);
+}
+
+/* ---- the connection, and time ---- */
+
+static void subscribe_to(struct smq_proofs *p, const char *kind, const char *name)
+{
+	char filter[TOPIC_MAX];
+	snprintf(filter, sizeof(filter), "%s/%s/%s", p->prefix, kind, name);
+	p->ports.subscribe(p->ports.self, filter);
+}
+
+static void subscribe_all(struct smq_proofs *p)
+{
+	const struct smq_client_options *o = p->config.options;
+	char name[SMQ_MEMBER_NAME_MAX + 3];
+	for (size_t i = 0; p->config.with_groups && i < o->group_count; i++) {
+		snprintf(name, sizeof(name), "%s/+", o->groups[i]);
+		subscribe_to(p, "proof/group", name);
+	}
+	if (p->config.with_groups && o->group_count == 0)
+		subscribe_to(p, "proof/group", "+/+");
+	snprintf(name, sizeof(name), "%s/+", p->name);
+	subscribe_to(p, "proof/to", name);
+	/* all of them, so that a certificate is there before the first checkpoint that names it by hash */
+	subscribe_to(p, "cert", "+");
+}
+
+void smq_proofs_online(struct smq_proofs *p, struct smq_now now)
+{
+	p->online = true;
+	if (p->checks)
+		subscribe_all(p);
+	if (p->config.options->sign != SMQ_SIGN_NONE)
+		send_certificate(p, now.mono_ms);
+	send_unsent(p);
+}
+
+void smq_proofs_offline(struct smq_proofs *p) { p->online = false; }
+
+void smq_proofs_tick(struct smq_proofs *p, struct smq_now now)
+{
+	for (struct stream *s = p->streams; s; s = s->next) {
+		if (smq_proof_signer_due(&s->signer) <= now.mono_ms)
+			send_checkpoint(p, s);
+	}
+	if (p->online && p->config.options->sign != SMQ_SIGN_NONE && now.mono_ms >= p->certificate_ms)
+		send_certificate(p, now.mono_ms);
+	send_unsent(p);
+	if (p->checks)
+		check_waiting(p, NULL, now);
+	take_verdicts(p, now);
+}
+
+int64_t smq_proofs_wake_at(const struct smq_proofs *p)
+{
+	int64_t at = p->online && p->config.options->sign != SMQ_SIGN_NONE ? p->certificate_ms : INT64_MAX;
+	for (const struct stream *s = p->streams; s; s = s->next) {
+		int64_t due = smq_proof_signer_due(&s->signer);
+		at = due < at ? due : at;
+	}
+	if (p->checks) {
+		int64_t due = smq_proof_checker_wake_at(&p->checker);
+		at = due < at ? due : at;
+	}
+	for (const struct kept *k = p->signed_waiting; k; k = k->next) {
+		int64_t due = k->since_ms + p->wait_ms;
+		at = due < at ? due : at;
+	}
+	return at;
+}
