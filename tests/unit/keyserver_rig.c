@@ -475,6 +475,8 @@ static void deliver(struct rig *r, const struct rig_message *m)
 		if (s->up && m->from == i)
 			smq_keyserver_published(s->ks, m->id, SMQ_OK);
 	}
+	if (r->heard)
+		r->heard(r->others, m->topic, smq_span_of(m->bytes, m->len));
 	for (int i = 0; t.kind == SMQ_KS_TOPIC_ANSWER && i < r->peer_count; i++) {
 		if (smq_span_equal(t.name, smq_span_str(r->peers[i].name)))
 			asker_input(r, &r->peers[i], smq_span_of(m->bytes, m->len));
@@ -501,6 +503,8 @@ void rig_settle(struct rig *r)
 				more = more || s->published != published;
 			}
 		}
+		while (r->turn && r->turn(r->others))
+			more = true;
 		more = more || r->count > 0;
 	}
 }
@@ -589,6 +593,8 @@ void rig_restart(struct rig *r, int server)
 	rig_stop(r, server);
 	assert_true(rig_start(r, server));
 }
+
+void rig_publish(struct rig *r, const char *topic, smq_span payload) { enqueue(r, topic, payload, -1, false, 0); }
 
 void rig_forget_retained(struct rig *r)
 {

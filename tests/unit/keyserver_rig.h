@@ -108,6 +108,10 @@ struct rig {
 	uint32_t rate;        /* requests_per_min */
 	uint64_t sent;        /* payloads of the key server */
 	smq_err last_refusal; /* of new */
+	/* Others at the broker: what they hear, and their turn (true: they did something). NULL: nobody. */
+	void *others;
+	void (*heard)(void *others, const char *topic, smq_span payload);
+	bool (*turn)(void *others);
 };
 
 extern struct smq_now rig_time;
@@ -122,6 +126,8 @@ void rig_free(struct rig *r);
 bool rig_start(struct rig *r, int server);
 void rig_stop(struct rig *r, int server); /* as a kill does */
 void rig_restart(struct rig *r, int server);
+/* Publishes as somebody who is not the key server. */
+void rig_publish(struct rig *r, const char *topic, smq_span payload);
 void rig_forget_retained(struct rig *r); /* the broker's memory is gone */
 /* Delivers all that is under way, and does what is due now. */
 void rig_settle(struct rig *r);
