@@ -36,6 +36,15 @@ smq_err smq_record_migration(int number, const struct smq_record_dialect *d, cha
 	return smq_template_fill(migrations[number - 1], values, SMQ_COUNT(values), ret_sql);
 }
 
+const char smq_record_proven_sql[] = "UPDATE readings SET proof = 4 WHERE life_id = $1 AND counter = $2 AND proof = 3";
+const char smq_record_unproven_sql[] =
+    "INSERT INTO quarantine (received_ms, sender, topic, reason, detail, group_name, epoch, slot, boot_id, counter,"
+    " times, raw) SELECT r.received_ms, s.name, t.name, $3, '', l.group_name, l.epoch, l.slot, l.boot_id, r.counter,"
+    " 1, r.raw FROM readings r JOIN lives l ON l.id = r.life_id JOIN senders s ON s.id = l.sender_id"
+    " JOIN topics t ON t.id = r.topic_id WHERE r.life_id = $1 AND r.counter = $2 AND r.part = 0 AND r.proof = 3"
+    " ON CONFLICT DO NOTHING";
+const char smq_record_remove_sql[] = "DELETE FROM readings WHERE life_id = $1 AND counter = $2 AND proof = 3";
+
 enum { COLUMNS_MAX = 9 };
 
 struct column {
@@ -103,7 +112,8 @@ static const struct {
 				   { "messages", SMQ_CELL_INTEGER },
 				   { "first", SMQ_CELL_TIME },
 				   { "last", SMQ_CELL_TIME } },
-				 "SELECT sender, reason, CAST(SUM(times) AS BIGINT), MIN(received_ms), MAX(received_ms) FROM quarantine"
+				 "SELECT sender, reason, CAST(SUM(times) AS BIGINT), MIN(received_ms), "
+				 "MAX(received_ms) FROM quarantine"
 				 " WHERE ($1 = '' OR sender = $1) AND ($2 = '' OR reason = $2) AND ($3 = '' OR topic = "
 				 "$3)"
 				 " AND received_ms >= $4 AND received_ms < $5"

@@ -19,6 +19,9 @@ extern const int smq_record_migrations;
 /* The statements of migration `number`; to be freed. */
 SMQ_MUST_USE smq_err smq_record_migration(int number, const struct smq_record_dialect *dialect, char **ret_sql);
 
+/* What proof does to a provisional row: $1 life, $2 counter, $3 reason. Each uses what it needs. */
+extern const char smq_record_proven_sql[], smq_record_unproven_sql[], smq_record_remove_sql[];
+
 enum smq_record_cell_kind smq_record_column_kind(enum smq_record_question question, size_t column);
 /* $1 sender or '', $2 type or '', $3 topic or '', $4 from ms, $5 to ms, $6 limit: each is used in every text. */
 const char *smq_record_question_sql(enum smq_record_question question);

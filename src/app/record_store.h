@@ -48,6 +48,9 @@ struct smq_record_store {
 	void *self;
 	smq_err (*add)(void *self, const struct smq_record_row *row);
 	smq_err (*refuse)(void *self, const struct smq_record_refused *refused);
+	/* A row that was added as provisional, in this commit or before: reason NULL: it is proven; else it goes to
+	 * quarantine with that word. */
+	smq_err (*prove)(void *self, const struct smq_record_key *key, const char *reason);
 	smq_err (*commit)(void *self, struct smq_record_committed *ret_committed);
 	void (*abandon)(void *self);
 	smq_err (*query)(void *self, const struct smq_record_query *query, smq_record_row_fn on_row, void *row_self);

@@ -61,7 +61,8 @@ static struct smq_record_key key_of(const struct smq_message *m)
 /* A word for messages that are as declared, but whose sender is not proven; NULL where that is all right. */
 static const char *lacks_proof(const struct smq_record_book *b, const struct smq_message *m)
 {
-	return b->config.options->require_proof && m->proof != SMQ_PROOF_PROVEN ? "not-proven" : NULL;
+	bool may = m->proof == SMQ_PROOF_PROVEN || m->proof == SMQ_PROOF_PROVISIONAL;
+	return b->config.options->require_proof && !may ? "not-proven" : NULL;
 }
 
 static void quarantine(struct smq_record_book *b, const struct smq_message *m, int64_t now_ms)
@@ -122,6 +123,23 @@ void smq_record_book_take(struct smq_record_book *b, const struct smq_message *m
 		quarantine(b, m, now_ms);
 	else
 		store(b, m, now_ms);
+}
+
+/* What was stored as provisional; where proof is not asked for, one that never comes changes nothing. */
+void smq_record_book_prove(struct smq_record_book *b, const struct smq_message *m, smq_err err)
+{
+	const struct smq_record_options *o = b->config.options;
+	const struct smq_record_key key = key_of(m);
+	const char *reason = err == SMQ_OK ? NULL : err == SMQ_ERR_SIGNATURE ? "forged" : "not-proven";
+	if (b->failed != SMQ_OK || (reason && !o->require_proof && err != SMQ_ERR_SIGNATURE))
+		return;
+	note(b, b->config.store.prove(b->config.store.self, &key, reason));
+	if (reason && o->on_quarantined)
+		o->on_quarantined(o->self, &(struct smq_quarantined){ .reason = reason,
+								      .detail = "",
+								      .sender = m->sender,
+								      .topic = m->mqtt.topic,
+								      .counter = m->counter });
 }
 
 /* ---- what did not open ---- */

@@ -24,6 +24,7 @@ SMQ_MUST_USE smq_err smq_record_book_new(const struct smq_record_book_config *co
 					 struct smq_record_book **ret_book);
 void smq_record_book_take(struct smq_record_book *b, const struct smq_message *message);
 void smq_record_book_refuse(struct smq_record_book *b, const struct smq_refusal *refusal);
+void smq_record_book_prove(struct smq_record_book *b, const struct smq_message *message, smq_err err);
 SMQ_MUST_USE smq_err smq_record_book_commit(struct smq_record_book *b);
 struct smq_record_counts smq_record_book_counts(const struct smq_record_book *b);
 const char *smq_record_book_why(const struct smq_record_book *b);

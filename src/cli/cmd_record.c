@@ -137,6 +137,12 @@ static void when_quarantined(void *self, const struct smq_quarantined *what)
 		    what->detail, report_shown(what->sender), report_shown(what->topic));
 }
 
+static void when_proof(void *self, const struct smq_message *m, smq_err err)
+{
+	struct record *r = self;
+	smq_recorder_prove(r->recorder, m, err);
+}
+
 static bool enough(const struct record *r)
 {
 	int64_t count = r->tool.s.count;
@@ -257,6 +263,7 @@ static bool set_up(struct record *r)
 	t->on_ready = when_ready;
 	t->options.on_message = when_message;
 	t->options.on_refused = when_refused;
+	t->options.on_proof = when_proof;
 	t->options.before_ack = before_ack;
 	t->options.on_subscribed = when_subscribed;
 	t->options.on_event = when_event;
@@ -269,6 +276,8 @@ static void loop(struct record *r)
 	r->timeout_ms = t->s.timeout_s ? tool_now_ms() + t->s.timeout_s * 1000 : INT64_MAX;
 	while (!t->ending) {
 		tool_wait(t, -1, r->timeout_ms);
+		/* what became known without a message, as time went by */
+		before_ack(r);
 		if (!t->ending && tool_signals())
 			tool_end(t, 0);
 		if (!t->ending && tool_now_ms() >= r->timeout_ms)

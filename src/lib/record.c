@@ -107,6 +107,7 @@ void smq_recorder_prepare(const smq_recorder *recorder, struct smq_client_option
 {
 	(void)recorder;
 	options->repeats = true;
+	options->check = SMQ_CHECK_PROOF;
 	options->clean_start = false;
 	if (options->session_expiry_s == 0)
 		options->session_expiry_s = WEEK_S;
@@ -120,6 +121,11 @@ void smq_recorder_take(smq_recorder *recorder, const struct smq_message *message
 void smq_recorder_refuse(smq_recorder *recorder, const struct smq_refusal *refusal)
 {
 	smq_record_book_refuse(recorder->book, refusal);
+}
+
+void smq_recorder_prove(smq_recorder *recorder, const struct smq_message *message, smq_err err)
+{
+	smq_record_book_prove(recorder->book, message, err);
 }
 
 smq_err smq_recorder_commit(smq_recorder *recorder) { return smq_record_book_commit(recorder->book); }

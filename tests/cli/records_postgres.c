@@ -30,6 +30,7 @@ static void behaves(void **state)
 	case_abandons(&store);
 	case_answers(&store);
 	case_quarantines(&store);
+	case_proves(&store);
 	uint64_t count = case_count(&store);
 	store.free(store.self);
 	store = opened();

@@ -118,6 +118,35 @@ def disk_full(w):
             ['%d before, %d after: %s' % (before, stored, out)])
 
 
+def proven(w):
+    """What is signed is proven; what a checkpoint is to prove is provisional until it does, or goes to quarantine."""
+    store = w.path('proven.db')
+    recorder = w.recorder(store, '-i', 'proven', '--require-proof')
+    wait(lambda: os.path.exists(store))
+    time.sleep(0.7)
+    w.pub('aud-1', ['unsigned'], 'audit/aud-1/n')
+    w.pub('aud-1', ['one', 'two'], 'audit/aud-1/n', '--sign', 'every')
+    w.pub('aud-2', ['n%d' % n for n in range(40)], 'audit/aud-2/n', '--sign', 'checkpoint')
+
+    def counts():
+        return [','.join(row.split(',')[:3]) for row in w.rows(store, 'counts')]
+    wait(lambda: counts() == ['aud-1,proven,2', 'aud-2,proven,40'])
+    TAP.row(counts() == ['aud-1,proven,2', 'aud-2,proven,40'], 'signed or covered by a checkpoint: proven', counts())
+    reasons = [','.join(row.split(',')[:3]) for row in w.rows(store, 'reasons')]
+    TAP.row(reasons == ['aud-1,not-proven,1'], 'not signed: quarantine', reasons)
+    publisher = w.start(*w.pub_words('aud-2', 'audit/aud-2/n', '--source', 'vitals', '--limit', '200', '--sign', 'checkpoint',
+                                     '--checkpoint-every', '60', '--checkpoint-messages', '256', '--rate', '10'))
+    wait(lambda: any('provisional' in row for row in counts()))
+    publisher.kill()
+    publisher.wait()
+    TAP.row(any('provisional' in row for row in counts()), 'a tail without its checkpoint is provisional', counts())
+    wait(lambda: not any('provisional' in row for row in counts()), 40)
+    reasons = [','.join(row.split(',')[:2]) for row in w.rows(store, 'reasons')]
+    TAP.row('aud-2,not-proven' in reasons and not any('provisional' in row for row in counts()),
+            'and goes to quarantine when none comes', reasons + counts())
+    w.stop(recorder)
+
+
 def refused(w):
     """What does not open is counted in quarantine, without content; a flood of it in few rows."""
     store = w.path('refused.db')
@@ -135,4 +164,4 @@ def refused(w):
     w.stop(recorder)
 
 
-sys.exit(play([declared, wrong_use, killed, disk_full, refused]))
+sys.exit(play([declared, wrong_use, killed, disk_full, proven, refused]))

@@ -208,3 +208,45 @@ void case_quarantines(struct smq_record_store *store)
 	assert_int_equal(a.rows, 2);
 	assert_int_equal(a.sum, 81);
 }
+
+static bool take_proofs(void *self, const struct smq_record_cell *cells, size_t count)
+{
+	uint64_t *by_proof = self;
+	(void)count;
+	by_proof[cells[1].integer] += (uint64_t)cells[2].integer;
+	return true;
+}
+
+void case_proves(struct smq_record_store *store)
+{
+	uint64_t by_proof[5] = { 0 };
+	struct smq_record_query q = any(SMQ_RECORD_COUNTS);
+	struct smq_record_committed done;
+	uint64_t before = case_count(store);
+	for (uint64_t i = 400; i < 406; i++) {
+		struct smq_record_row row = case_row(i, "{}", 2);
+		row.proof = SMQ_PROOF_PROVISIONAL;
+		add(store, row);
+		if (i == 403)
+			commit(store);
+	}
+	/* proven in a later commit and in the same one; moved to quarantine likewise; 402 and 405 stay open */
+	static const char *const reasons[] = { NULL, "forged", "", NULL, "not-proven", "" };
+	for (uint64_t i = 0; i < 6; i++) {
+		struct smq_record_row row = case_row(400 + i, "", 0);
+		if (!reasons[i] || *reasons[i])
+			assert_int_equal(store->prove(store->self, &row.key, reasons[i]), SMQ_OK);
+	}
+	done = commit(store);
+	assert_int_equal(done.stored, 2);
+	assert_int_equal(done.quarantined, 2);
+	assert_int_equal(done.repeated, 0);
+	/* a second word changes nothing */
+	struct smq_record_row row = case_row(400, "", 0);
+	assert_int_equal(store->prove(store->self, &row.key, "forged"), SMQ_OK);
+	assert_int_equal(commit(store).quarantined, 0);
+	assert_int_equal(case_count(store), before + 4);
+	assert_int_equal(store->query(store->self, &q, take_proofs, by_proof), SMQ_OK);
+	assert_int_equal(by_proof[SMQ_PROOF_PROVEN], 2);
+	assert_int_equal(by_proof[SMQ_PROOF_PROVISIONAL], 2);
+}

@@ -10,6 +10,7 @@ void case_stores_once(struct smq_record_store *store);
 void case_abandons(struct smq_record_store *store);
 void case_answers(struct smq_record_store *store);
 void case_quarantines(struct smq_record_store *store);
+void case_proves(struct smq_record_store *store);
 /* Messages stored, by the counts question. */
 uint64_t case_count(struct smq_record_store *store);
 

@@ -12,6 +12,7 @@
 #define LIBPQ_EACH(X)                                                                                                  \
 	X(cancel)                                                                                                      \
 	X(clear)                                                                                                       \
+	X(cmdTuples)                                                                                                   \
 	X(connectdbParams)                                                                                             \
 	X(errorMessage)                                                                                                \
 	X(exec)                                                                                                        \

@@ -29,6 +29,12 @@
 enum { NAMES = 3, CAREFUL_COMMITS = 64, TRIES = 4, PARAMS_MAX = 8 };
 enum name_kind { SENDER, TOPIC, TYPE };
 
+/* What became known of a provisional row. */
+struct proof {
+	int64_t life, counter;
+	char reason[24]; /* empty: it is proven */
+};
+
 struct records {
 	struct libpq pq;
 	PGconn *db;
@@ -37,6 +43,8 @@ struct records {
 	int careful; /* so many commits more go by way of the temporary table */
 	struct copy_rows readings, refused;
 	uint64_t messages;
+	struct proof *proofs;
+	size_t proof_count, proof_room;
 	struct smq_id_cache names[NAMES], lives;
 	char why[200];
 };
@@ -369,6 +377,26 @@ static smq_err op_refuse(void *self, const struct smq_record_refused *f)
 	return c->failed ? SMQ_ERR_NO_MEMORY : SMQ_OK;
 }
 
+static smq_err op_prove(void *self, const struct smq_record_key *key, const char *reason)
+{
+	struct records *r = self;
+	struct proof proof = { .counter = (int64_t)key->counter };
+	smq_err err = number_of_life(r, key, &proof.life);
+	if (err != SMQ_OK)
+		return err;
+	if (r->proof_count == r->proof_room) {
+		size_t room = r->proof_room ? 2 * r->proof_room : 256;
+		struct proof *proofs = realloc(r->proofs, room * sizeof(*proofs));
+		if (!proofs)
+			return SMQ_ERR_NO_MEMORY;
+		r->proofs = proofs;
+		r->proof_room = room;
+	}
+	snprintf(proof.reason, sizeof(proof.reason), "%s", reason ? reason : "");
+	r->proofs[r->proof_count++] = proof;
+	return SMQ_OK;
+}
+
 /* ---- commit ---- */
 
 static void clear_batch(struct records *r)
@@ -376,6 +404,7 @@ static void clear_batch(struct records *r)
 	copy_clear(&r->readings);
 	copy_clear(&r->refused);
 	r->messages = 0;
+	r->proof_count = 0;
 }
 
 static void op_abandon(void *self)
@@ -424,8 +453,26 @@ static smq_err need_stage(struct records *r, char state[6])
 	return err;
 }
 
+static smq_err put_proof(struct records *r, const struct proof *proof, uint64_t *moved, char state[6])
+{
+	struct params p = { 0 };
+	add_number(&p, proof->life);
+	add_number(&p, proof->counter);
+	if (!*proof->reason)
+		return exec_params(r, smq_record_proven_sql, &p);
+	add_text(&p, proof->reason);
+	PGresult *result = run(r, smq_record_unproven_sql, &p);
+	smq_err err = check(r, result, state);
+	if (err == SMQ_OK)
+		*moved += strtoull(r->pq.cmdTuples(result), NULL, 10);
+	r->pq.clear(result);
+	p.count = 2;
+	return err == SMQ_OK ? exec_params(r, smq_record_remove_sql, &p) : err;
+}
+
 /* Within a transaction. */
-static smq_err put_rows(struct records *r, bool careful, struct smq_record_committed *ret_done, char state[6])
+static smq_err put_rows(struct records *r, bool careful, struct smq_record_committed *ret_done, uint64_t *moved,
+			char state[6])
 {
 	smq_err err = SMQ_OK;
 	if (r->readings.rows > 0 && careful)
@@ -440,18 +487,22 @@ static smq_err put_rows(struct records *r, bool careful, struct smq_record_commi
 		err = copy_in(r, copy_new_refused, &r->refused, state);
 	if (err == SMQ_OK && r->refused.rows > 0)
 		err = count_of(r, insert_refused, state, &ret_done->quarantined);
+	for (size_t i = 0; i < r->proof_count && err == SMQ_OK; i++)
+		err = put_proof(r, &r->proofs[i], moved, state);
 	return err;
 }
 
-static smq_err try_commit(struct records *r, bool careful, struct smq_record_committed *ret_done, char state[6])
+static smq_err try_commit(struct records *r, bool careful, struct smq_record_committed *ret_done, uint64_t *moved,
+			  char state[6])
 {
 	*ret_done = (struct smq_record_committed){ 0 };
+	*moved = 0;
 	smq_err err = careful || r->refused.rows > 0 ? need_stage(r, state) : SMQ_OK;
 	if (err == SMQ_OK)
 		err = exec(r, "BEGIN", state);
 	if (err != SMQ_OK)
 		return err;
-	err = put_rows(r, careful, ret_done, state);
+	err = put_rows(r, careful, ret_done, moved, state);
 	if (err == SMQ_OK)
 		err = exec(r, "COMMIT", state);
 	if (err != SMQ_OK) {
@@ -472,10 +523,10 @@ static smq_err op_commit(void *self, struct smq_record_committed *ret_committed)
 {
 	struct records *r = self;
 	struct smq_record_committed done = { 0 };
-	uint64_t messages = r->messages;
+	uint64_t messages = r->messages, moved = 0;
 	char state[6] = "";
 	bool copied = false;
-	if (r->readings.rows == 0 && r->refused.rows == 0) {
+	if (r->readings.rows == 0 && r->refused.rows == 0 && r->proof_count == 0) {
 		*ret_committed = done;
 		return SMQ_OK;
 	}
@@ -486,7 +537,7 @@ static smq_err op_commit(void *self, struct smq_record_committed *ret_committed)
 		err = need_connection(r);
 	for (int i = 0; i < TRIES && err == SMQ_OK; i++) {
 		copied = r->careful == 0;
-		err = try_commit(r, !copied, &done, state);
+		err = try_commit(r, !copied, &done, &moved, state);
 		if (err == SMQ_OK || !is_conflict(state))
 			break;
 		r->careful = CAREFUL_COMMITS;
@@ -501,6 +552,7 @@ static smq_err op_commit(void *self, struct smq_record_committed *ret_committed)
 	else
 		r->careful--;
 	done.repeated = messages - done.stored - done.quarantined;
+	done.quarantined += moved; /* these were stored before */
 	*ret_committed = done;
 	return SMQ_OK;
 }
@@ -603,6 +655,7 @@ static void op_free(void *self)
 	forget_numbers(r);
 	copy_free(&r->readings);
 	copy_free(&r->refused);
+	free(r->proofs);
 	if (r->db)
 		r->pq.finish(r->db);
 	free(r);
@@ -689,6 +742,7 @@ smq_err smq_records_postgres_open(const char *url, bool writes, struct smq_recor
 	*ret_store = (struct smq_record_store){ .self = r,
 						.add = op_add,
 						.refuse = op_refuse,
+						.prove = op_prove,
 						.commit = op_commit,
 						.abandon = op_abandon,
 						.query = op_query,

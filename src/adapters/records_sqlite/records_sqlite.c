@@ -34,6 +34,9 @@ enum statement {
 	GET_LIFE,
 	ADD_READING,
 	ADD_REFUSED,
+	PROVEN,
+	UNPROVEN,
+	REMOVE,
 	STATEMENTS
 };
 
@@ -321,6 +324,41 @@ static smq_err op_refuse(void *self, const struct smq_record_refused *f)
 	return err;
 }
 
+static void bind_named(sqlite3_stmt *s, const char *name, const char *text)
+{
+	int at = sqlite3_bind_parameter_index(s, name);
+	if (at > 0)
+		sqlite3_bind_text(s, at, text ? text : "", -1, SQLITE_STATIC);
+}
+
+static void bind_named_number(sqlite3_stmt *s, const char *name, int64_t number)
+{
+	int at = sqlite3_bind_parameter_index(s, name);
+	if (at > 0)
+		sqlite3_bind_int64(s, at, number);
+}
+
+static smq_err op_prove(void *self, const struct smq_record_key *key, const char *reason)
+{
+	static const enum statement good[] = { PROVEN }, bad[] = { UNPROVEN, REMOVE };
+	struct records *r = self;
+	const enum statement *steps = reason ? bad : good;
+	int64_t life;
+	smq_err err = begin(r);
+	if (err == SMQ_OK)
+		err = number_of_life(r, key, &life);
+	for (size_t i = 0; i < (reason ? SMQ_COUNT(bad) : SMQ_COUNT(good)) && err == SMQ_OK; i++) {
+		sqlite3_stmt *s = r->statements[steps[i]];
+		bind_named_number(s, "$1", life);
+		bind_named_number(s, "$2", (int64_t)key->counter);
+		bind_named(s, "$3", reason);
+		err = run(r, steps[i], NULL, NULL);
+		if (err == SMQ_OK && steps[i] == UNPROVEN)
+			r->batch.quarantined += (uint64_t)sqlite3_changes(r->db);
+	}
+	return err;
+}
+
 /* A transaction that failed may be gone already; numbers given out in it are void. */
 static void op_abandon(void *self)
 {
@@ -349,20 +387,6 @@ static smq_err op_commit(void *self, struct smq_record_committed *ret_committed)
 }
 
 /* ---- queries ---- */
-
-static void bind_named(sqlite3_stmt *s, const char *name, const char *text)
-{
-	int at = sqlite3_bind_parameter_index(s, name);
-	if (at > 0)
-		sqlite3_bind_text(s, at, text ? text : "", -1, SQLITE_STATIC);
-}
-
-static void bind_named_number(sqlite3_stmt *s, const char *name, int64_t number)
-{
-	int at = sqlite3_bind_parameter_index(s, name);
-	if (at > 0)
-		sqlite3_bind_int64(s, at, number);
-}
 
 static void read_cell(sqlite3_stmt *s, int i, struct smq_record_cell *c)
 {
@@ -524,6 +548,20 @@ static smq_err migrate(struct records *r, bool writes)
 	return err;
 }
 
+static const char *text_of(int statement)
+{
+	switch (statement) {
+	case PROVEN:
+		return smq_record_proven_sql;
+	case UNPROVEN:
+		return smq_record_unproven_sql;
+	case REMOVE:
+		return smq_record_remove_sql;
+	default:
+		return sql[statement];
+	}
+}
+
 static smq_err set_up(struct records *r, bool writes)
 {
 	static const char *const steps[] = { "PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL",
@@ -538,7 +576,7 @@ static smq_err set_up(struct records *r, bool writes)
 		err = migrate(r, writes);
 	for (int i = 0; i < STATEMENTS && writes && err == SMQ_OK; i++)
 		err =
-		    told(r, sqlite3_prepare_v3(r->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &r->statements[i], NULL));
+		    told(r, sqlite3_prepare_v3(r->db, text_of(i), -1, SQLITE_PREPARE_PERSISTENT, &r->statements[i], NULL));
 	return err;
 }
 
@@ -565,6 +603,7 @@ smq_err smq_records_sqlite_open(const char *path, bool writes, struct smq_record
 	*ret_store = (struct smq_record_store){ .self = r,
 						.add = op_add,
 						.refuse = op_refuse,
+						.prove = op_prove,
 						.commit = op_commit,
 						.abandon = op_abandon,
 						.query = op_query,
