@@ -8,6 +8,7 @@
 
 #include "cli/cmd_ca_make.h"
 #include "cli/cmd_ca_say.h"
+#include "cli/cmd_ca_serve.h"
 
 /* ---- looking ---- */
 
@@ -137,6 +138,18 @@ static const struct {
 	{ { CA_ROLLOVER, "rollover", "[CA]", "a new issuing authority; needs root.key",
 	    "Makes a new issuing authority, which issues from now on. What the one before has issued stays good." },
 	  ca_run_rollover,
+	  WORD_IS_CA },
+	{ { CA_TOKEN, "token", "NAME", "a one-time token, for a device to enrol itself by",
+	    "Prints a token that gets NAME one certificate from `sealmq ca serve`. It replaces an unused one. The "
+	    "roles\n"
+	    "and the time of the certificate are decided here." },
+	  ca_run_token,
+	  FIND_CA },
+	{ { CA_SERVE, "serve", "[CA]", "give certificates over HTTPS to devices with a token (EST, RFC 7030)",
+	    "Serves /.well-known/est/ cacerts, simpleenroll and simplereenroll over TLS 1.3, and below\n"
+	    "/.well-known/sealmq/ crl.pem and realm.yaml, until SIGINT or SIGTERM. It needs an identity:\n"
+	    "`sealmq ca issue enrol --role broker --dns HOST`." },
+	  ca_run_serve,
 	  WORD_IS_CA },
 	{ { CA_LIST, "list", "[CA]", "all certificates ever issued", "All certificates ever issued, oldest first." },
 	  run_list,

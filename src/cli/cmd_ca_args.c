@@ -77,6 +77,15 @@ static bool t_stale(struct ca_args *a, const char *v) { return (a->stale_crl = !
 static bool t_keep(struct ca_args *a, const char *v) { return (a->keep_key = !v); }
 static bool t_json(struct ca_args *a, const char *v) { return (a->json = !v); }
 
+static bool t_address(struct ca_args *a, const char *v) { return (a->address = v) != NULL; }
+static bool t_identity(struct ca_args *a, const char *v) { return (a->identity = v) != NULL; }
+
+static bool t_port(struct ca_args *a, const char *v)
+{
+	a->port = -1;
+	return strcmp(v, "0") == 0 || number(v, 65535, &a->port);
+}
+
 static bool t_key(struct ca_args *a, const char *v)
 {
 	a->curve = strcmp(v, "ed25519") == 0 ? SMQ_ED25519 : strcmp(v, "p384") == 0 ? SMQ_P384 : SMQ_P256;
@@ -86,8 +95,9 @@ static bool t_key(struct ca_args *a, const char *v)
 /* ---- the table ---- */
 
 enum {
-	OPENS = CA_INIT | CA_ISSUE | CA_REVOKE | CA_CRL | CA_SIGN | CA_RENEW | CA_ROLLOVER,
-	WITH_CA = CA_ISSUE | CA_LIST | CA_SHOW | CA_REVOKE | CA_CRL | CA_SIGN | CA_RENEW | CA_ROLLOVER
+	OPENS = CA_INIT | CA_ISSUE | CA_REVOKE | CA_CRL | CA_SIGN | CA_RENEW | CA_ROLLOVER | CA_SERVE,
+	WITH_CA =
+	    CA_ISSUE | CA_LIST | CA_SHOW | CA_REVOKE | CA_CRL | CA_SIGN | CA_RENEW | CA_ROLLOVER | CA_TOKEN | CA_SERVE
 };
 
 static const struct row {
@@ -110,9 +120,10 @@ static const struct row {
 	{ "name", "NAME", CA_CSR | CA_SIGN, "whose it is (csr: needed for a new one; sign: what the request must say)",
 	  t_name, NULL },
 	{ "names", "FILE", CA_ISSUE, "many at once, a name a line; - is standard input", t_names, NULL },
-	{ "role", "ROLES", CA_ISSUE | CA_SIGN, "member (default), keyserver, admin, or several with commas; or broker",
-	  t_role, "member, keyserver, admin or broker" },
-	{ "days", "N", CA_INIT | CA_ISSUE | CA_SIGN | CA_RENEW | CA_ROLLOVER,
+	{ "role", "ROLES", CA_ISSUE | CA_SIGN | CA_TOKEN,
+	  "member (default), keyserver, admin, or several with commas; or broker", t_role,
+	  "member, keyserver, admin or broker" },
+	{ "days", "N", CA_INIT | CA_ISSUE | CA_SIGN | CA_RENEW | CA_ROLLOVER | CA_TOKEN,
 	  "how long it is valid (default: a root 3650, an issuing authority 730, others 90), never longer than its "
 	  "issuer",
 	  t_days, "1 to 36500" },
@@ -121,17 +132,24 @@ static const struct row {
 	{ "key", "KIND", CA_INIT | CA_ISSUE | CA_CSR | CA_ROLLOVER,
 	  "p256 (default), ed25519, or p384 (authorities and brokers)", t_key, "p256, ed25519 or p384" },
 	{ "static-dh", NULL, CA_ISSUE | CA_SIGN, "the key may also agree, for EDHOC method 3 (p256)", t_dh, NULL },
-	{ "reissue", NULL, CA_ISSUE | CA_SIGN, "although a certificate of this name is still valid", t_reissue, NULL },
+	{ "reissue", NULL, CA_ISSUE | CA_SIGN | CA_TOKEN, "although a certificate of this name is still valid",
+	  t_reissue, NULL },
 	{ "keep-key", NULL, CA_RENEW, "the key stays, and only the certificate is new", t_keep, NULL },
 	{ "reason", "WORD", CA_REVOKE,
 	  "key-compromise, ca-compromise, affiliation-changed, superseded, cessation, privilege-withdrawn, or "
 	  "unspecified (default)",
 	  t_reason, "key-compromise, superseded, cessation, ... (see --help)" },
-	{ "hours", "N", CA_REVOKE | CA_CRL, "until the next list is due (default: 168)", t_hours, "1 to 876000" },
+	{ "hours", "N", CA_REVOKE | CA_CRL | CA_TOKEN,
+	  "until the next list is due (default: 168); how long a token is good (24)", t_hours, "1 to 876000" },
 	{ "to", "DIR", CA_REVOKE | CA_CRL,
 	  "put the list there too: a realm directory, or a broker's of `sealmq broker init`; may be repeated", t_to,
 	  "at most 64 directories" },
 	{ "from", "DIR", CA_ACCEPT, "what `sealmq ca sign` made", t_from, NULL },
+	{ "address", "ADDRESS", CA_SERVE, "where to listen (default: 127.0.0.1; :: and 0.0.0.0 are everywhere)",
+	  t_address, NULL },
+	{ "port", "N", CA_SERVE, "TCP port (default: 8443; 0: any that is free)", t_port, "0 to 65535" },
+	{ "identity", "DIR", CA_SERVE, "where server.crt and server.key are (default: CA/members/enrol)", t_identity,
+	  NULL },
 	{ "passphrase-file", "FILE", OPENS, "its first line opens the authority's keys (init: encrypts them)", t_pass,
 	  NULL },
 	{ "json", NULL, ~0U, "as JSON", t_json, NULL },

@@ -44,4 +44,11 @@ void smq_ca_identity_sweep(const struct smq_ca_identity *i);
 /* Fills, logs, and gives it its name: i->issued.dir, which must not be there. */
 SMQ_MUST_USE smq_err smq_ca_identity_publish(struct smq_ca_identity *i);
 
+/*
+ * For a request that came over the network: like smq_ca_sign, but nothing is put into members/; the certificate with
+ * its issuers is handed out.
+ */
+SMQ_MUST_USE smq_err smq_ca_sign_only(const char *dir, smq_span request_pem, const struct smq_ca_issue_options *options,
+				      struct smq_pem *ret_chain, struct smq_ca_issued *ret_issued);
+
 #endif

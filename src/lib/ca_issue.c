@@ -79,23 +79,47 @@ static smq_err publish_again(struct smq_ca_identity *i)
 		   : err;
 }
 
+static smq_err sign(struct smq_ca_identity *i, const char *dir, smq_span request_pem,
+		    const struct smq_ca_issue_options *options, struct smq_ca_request *request)
+{
+	smq_err err = read_request(request_pem, options->name, request);
+	if (err == SMQ_OK)
+		err = smq_ca_identity_begin(i, dir, options, request->name, request->curve);
+	if (err == SMQ_OK)
+		err = smq_ca_identity_check_new(i);
+	return err == SMQ_OK ? smq_ca_identity_certify(i, request_pem) : err;
+}
+
 smq_err smq_ca_sign(const char *dir, smq_span request_pem, const struct smq_ca_issue_options *options,
 		    struct smq_ca_issued *ret_issued, const char **ret_why)
 {
 	struct smq_ca_identity i = { .ca = { .log = -1 } };
 	struct smq_ca_request request;
 	smq_ca_begin(ret_why);
-	smq_err err = read_request(request_pem, options->name, &request);
-	if (err == SMQ_OK)
-		err = smq_ca_identity_begin(&i, dir, options, request.name, request.curve);
-	if (err == SMQ_OK)
-		err = smq_ca_identity_check_new(&i);
-	if (err == SMQ_OK)
-		err = smq_ca_identity_certify(&i, request_pem);
+	smq_err err = sign(&i, dir, request_pem, options, &request);
 	if (err == SMQ_OK)
 		err = there(i.issued.dir) ? publish_again(&i) : smq_ca_identity_publish(&i);
 	if (err == SMQ_OK)
 		*ret_issued = i.issued;
+	smq_ca_identity_release(&i);
+	return smq_ca_finish(err);
+}
+
+smq_err smq_ca_sign_only(const char *dir, smq_span request_pem, const struct smq_ca_issue_options *options,
+			 struct smq_pem *ret_chain, struct smq_ca_issued *ret_issued)
+{
+	struct smq_ca_identity i = { .ca = { .log = -1 } };
+	struct smq_ca_request request;
+	smq_ca_begin(NULL);
+	smq_err err = sign(&i, dir, request_pem, options, &request);
+	if (err == SMQ_OK)
+		err = smq_ca_identity_log(&i);
+	if (err == SMQ_OK) {
+		*ret_chain = i.chain;
+		*ret_issued = i.issued;
+		ret_issued->dir[0] = 0;
+		i.chain = (struct smq_pem){ NULL, 0 };
+	}
 	smq_ca_identity_release(&i);
 	return smq_ca_finish(err);
 }

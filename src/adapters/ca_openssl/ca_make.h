@@ -79,6 +79,11 @@ SMQ_MUST_USE smq_err smq_ca_read_request(smq_span pem, struct smq_ca_request *re
 /* From DER to PEM; SMQ_ERR_MALFORMED. */
 SMQ_MUST_USE smq_err smq_ca_request_of_der(smq_span der, struct smq_pem *ret_request);
 
+/* From base64, as EST sends it; SMQ_ERR_MALFORMED. */
+SMQ_MUST_USE smq_err smq_ca_request_of_base64(smq_span text, struct smq_pem *ret_request);
+/* All certificates of a PEM text in a PKCS#7 without signers, in base64, as EST answers. */
+SMQ_MUST_USE smq_err smq_ca_certs_only(smq_span pem, struct smq_pem *ret_base64);
+
 /* Judges a new certificate as others will. NULL, or what is wrong with it. Without an issuer the root has signed it. */
 const char *smq_ca_lint(smq_span cert_pem, smq_span issuer_pem, smq_span root_pem, bool server, int64_t now_ms);
 

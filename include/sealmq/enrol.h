@@ -1,0 +1,69 @@
+/*
+ * Enrolment over the network: one-time tokens, and a server that gives certificates for them (RFC 7030, EST: /cacerts,
+ * /simpleenroll, /simplereenroll over TLS 1.3).
+ *
+ *     smq_ca_token("plant", &(struct smq_ca_token_options){ .name = "fridge-07" }, token, &why);   tell it the device
+ *     smq_ca_server_new(&options, &server, &why);
+ *     while (!stopped)
+ *             err = smq_ca_server_step(server, 1000);
+ *
+ * A device makes a key and a request (`sealmq ca csr`, or any EST client), and proves with the token, as the password
+ * of HTTP's basic authentication, that it may have the name. Later it renews with the certificate it has.
+ */
+#ifndef SEALMQ_ENROL_H
+#define SEALMQ_ENROL_H
+
+#include <sealmq/ca.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { SMQ_CA_TOKEN_LEN = 32, SMQ_CA_TOKEN_HOURS = 24, SMQ_CA_ENROL_PORT = 8443 };
+
+struct smq_ca_token_options {
+	const char *name;
+	unsigned roles; /* 0: SMQ_ROLE_MEMBER; no broker's */
+	int days;       /* of the certificate; 0: SMQ_CA_MEMBER_DAYS */
+	int hours;      /* how long the token is good; 0: SMQ_CA_TOKEN_HOURS */
+	bool reissue;   /* although a certificate of this name is still valid */
+};
+
+/* Makes a token, which replaces an unused one of this name. Only its hash is kept. */
+SMQ_MUST_USE smq_err smq_ca_token(const char *dir, const struct smq_ca_token_options *options,
+				  char ret_token[SMQ_CA_TOKEN_LEN + 1], const char **ret_why);
+
+/* What the server has to tell: what came of a request that asked for a certificate. */
+struct smq_ca_server_event {
+	const char *operation; /* "simpleenroll" */
+	const char *name;      /* as claimed where it was refused: untrusted text; "" if nobody said one */
+	smq_err err;
+	const char *why; /* "" if there is nothing to add */
+	const struct smq_ca_issued *issued;
+};
+
+struct smq_ca_server_options {
+	const char *dir;      /* the authority */
+	const char *identity; /* a directory with server.crt and server.key; NULL: dir/members/enrol */
+	const char *address;  /* NULL: 127.0.0.1; "::" and "0.0.0.0" are everywhere */
+	int port;             /* 0: SMQ_CA_ENROL_PORT; -1: any that is free */
+	const char *passphrase_file;
+	void (*on_event)(void *self, const struct smq_ca_server_event *event);
+	void *self;
+};
+
+struct smq_ca_server;
+/* Opens the authority, its key and its identity, and listens. */
+SMQ_MUST_USE smq_err smq_ca_server_new(const struct smq_ca_server_options *options, struct smq_ca_server **ret_server,
+				       const char **ret_why);
+/* Where it listens. */
+int smq_ca_server_port(const struct smq_ca_server *server);
+/* Serves whatever is due, waiting for it no longer than timeout_ms. An interrupted wait is no failure. The process must
+ * ignore SIGPIPE. */
+SMQ_MUST_USE smq_err smq_ca_server_step(struct smq_ca_server *server, int timeout_ms);
+void smq_ca_server_free(struct smq_ca_server *server);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
