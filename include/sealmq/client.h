@@ -109,7 +109,20 @@ enum smq_event_kind {
 	SMQ_EVENT_CRL_NEW,         /* crl.pem of the realm was exchanged, and the new one is in force */
 	SMQ_EVENT_CRL_REFUSED,     /* crl.pem was exchanged by one that is of no use (err); the one before stays */
 	SMQ_EVENT_CRL_ENDING,      /* the revocation list ends in took_ms, and no newer one is there */
-	SMQ_EVENT_CRL_STALE        /* it has ended: err is SMQ_OK where the realm's settings accept that */
+	SMQ_EVENT_CRL_STALE,       /* it has ended: err is SMQ_OK where the realm's settings accept that */
+	/* of groups at a key server; `group` says which */
+	SMQ_EVENT_GROUP_JOINED,      /* granted, after took_ms; epoch: the present one */
+	SMQ_EVENT_GROUP_REFUSED,     /* the key server says no: err, text */
+	SMQ_EVENT_GROUP_EPOCH,       /* an epoch came into use */
+	SMQ_EVENT_GROUP_EXPELLED,    /* we are not a member any more: err, text */
+	SMQ_EVENT_GROUP_WAITING,     /* the key server does not answer; we go on with what we have, and trying */
+	SMQ_EVENT_GROUP_EXPIRED,     /* nobody renewed the epoch: nothing is sealed until somebody does */
+	SMQ_EVENT_GROUP_LEFT,        /* we are let go, or our interval has ended */
+	SMQ_EVENT_GROUP_GAP,         /* an epoch was missed; nothing is lost by that */
+	SMQ_EVENT_GROUP_STALE,       /* the broker played back an old epoch or policy: refused */
+	SMQ_EVENT_GROUP_FORK,        /* the key server tells two stories: the other one was refused */
+	SMQ_EVENT_GROUP_TWO_SERVERS, /* two key servers keep this group: the other one was refused */
+	SMQ_EVENT_GROUP_FORGED       /* something on the control topics was not signed as it must be: err */
 };
 
 struct smq_event {
@@ -119,6 +132,8 @@ struct smq_event {
 	smq_err err;
 	size_t wire_bytes; /* of the key exchange, both directions, where it ended */
 	uint64_t took_ms;
+	const char *group; /* NULL where there is none */
+	const char *text;  /* of the key server, escaped; NULL where there is none */
 };
 
 /* Counted since smq_client_new. */
@@ -183,8 +198,13 @@ struct smq_client_options {
 	bool only_publishes;     /* never opens anything: another process of this name may subscribe */
 	bool only_subscribes;    /* never seals for a member: another process of this name may publish */
 	bool any_peer;           /* accept sessions from every member of the realm, not from `peers` alone */
-	const char *const *groups; /* groups of the realm to read; NULL with count 0: all that the realm holds */
+	/* groups to read, and to join at the key server where the realm holds no key file of them (groups/NAME.key);
+	 * NULL with count 0: all that the realm holds */
+	const char *const *groups;
 	size_t group_count;
+	const char *keyserver;   /* its name; NULL: the realm's, else whoever has the role */
+	int64_t group_lease_ms;  /* how long to belong to groups of the key server, from now; 0: as long as may be */
+	bool leave_on_exit;      /* smq_client_disconnect leaves those groups first */
 	const char *keyex_topic; /* NULL: the realm's; may hold "{to}" */
 	uint32_t rotate_every_ms; /* default 300,000; at least 1,000 */
 	uint64_t rotate_messages; /* default 2^24; a new key exchange after so many seals */
@@ -270,7 +290,9 @@ struct smq_publish {
 	const struct smq_property *properties;
 	size_t property_count;
 	const char *to;    /* seal for this member's session */
-	const char *group; /* seal for this group; with neither, options.plain is needed */
+	/* seal for this group; with neither, for the group whose topic filters match most narrowly, unless
+	 * options.plain is set */
+	const char *group;
 	bool plain;        /* send this one unsealed although a realm is open (e.g. an empty retained message) */
 };
 
@@ -289,7 +311,12 @@ SMQ_MUST_USE smq_err smq_client_service(smq_client *client);
 SMQ_MUST_USE smq_err smq_client_run(smq_client *client, int timeout_ms);
 /* Ends a running smq_client_run; safe in a signal handler. */
 void smq_client_stop(smq_client *client);
-/* Says goodbye to the broker; on_disconnect follows. */
+/* Whether messages for this group can be sealed now, or never: then publishing says why. */
+bool smq_client_group_ready(const smq_client *client, const char *group);
+/* Asks the key server to let us go from all its groups; SMQ_EVENT_GROUP_LEFT follows for each. */
+void smq_client_leave_groups(smq_client *client);
+/* Says goodbye to the broker; on_disconnect follows. With leave_on_exit, after the key server has let us go, or two
+ * seconds. */
 SMQ_MUST_USE smq_err smq_client_disconnect(smq_client *client, int reason);
 
 /* Whether the broker has accepted us and the connection stands. */

@@ -11,7 +11,12 @@ enum {
 	MIDS = 65536,     /* MQTT packet identifiers */
 	ROOM_STEP = 4096, /* scratch room grows in such steps and is kept */
 	FLUSH_MOST = 64,  /* waiting messages tried in one go */
-	PROOF_SUBS_MAX = 64
+	PROOF_SUBS_MAX = 64,
+	HELD_MOST = 256, /* messages that may open later */
+	HELD_BYTES = 1 << 20,
+	HELD_MS = 5000,
+	RESEAL_MOST = 256, /* topics whose retained message is sealed anew when an epoch comes */
+	RESEAL_BYTES = 1 << 20
 };
 
 /* Tickets of messages that never were in the outbox; those that were carry their outbox number. */
@@ -29,6 +34,23 @@ struct subscription {
 struct room {
 	uint8_t *p;
 	size_t len;
+};
+
+/* A message that may open later: its sender's card, or its epoch, is on the way. */
+struct held {
+	struct held *next;
+	struct smq_mqtt_message message; /* deep */
+	int64_t until_ms;                /* mono */
+};
+
+/* A retained message of ours: the broker hands it out long after the epoch that it was sealed under. */
+struct retained {
+	struct retained *next;
+	char *topic, *group;
+	uint8_t *plain;
+	size_t len;
+	int qos;
+	uint64_t epoch_mark; /* to be sealed anew for this epoch; 0: it is */
 };
 
 struct smq_messenger {
@@ -49,6 +71,13 @@ struct smq_messenger {
 	int control_ids[2];
 	int proof_ids[PROOF_SUBS_MAX]; /* of subscriptions to topics of proof; 0: none */
 	size_t proof_subs;
+	uint8_t *group_subs; /* a bit per packet identifier: subscriptions of groups, which are our own matter */
+	struct held *held;
+	size_t held_count, held_bytes;
+	bool retry_held;
+	struct retained *retained;
+	size_t retained_count, retained_bytes;
+	bool group_denied; /* told once */
 };
 
 /* ---- memory ---- */
@@ -192,9 +221,143 @@ static void work_member(struct smq_messenger *g)
 	}
 }
 
+/* ---- retained messages of ours ---- */
+
+static void forget_retained(struct smq_messenger *g, struct retained **at)
+{
+	struct retained *r = *at;
+	*at = r->next;
+	g->retained_count--;
+	g->retained_bytes -= r->len;
+	if (r->plain)
+		smq_wipe(r->plain, r->len);
+	free(r->plain);
+	free(r->topic);
+	free(r->group);
+	free(r);
+}
+
+/* Kept in the clear, in memory, for as long as we run. What does not fit is not sealed anew. */
+static void remember_retained(struct smq_messenger *g, const struct smq_publish *p)
+{
+	struct retained **at = &g->retained;
+	while (*at && strcmp((*at)->topic, p->topic) != 0)
+		at = &(*at)->next;
+	if (*at)
+		forget_retained(g, at);
+	if (!g->config.groups->next || g->retained_count == RESEAL_MOST ||
+	    p->payload.len > RESEAL_BYTES - g->retained_bytes)
+		return;
+	struct retained *r = calloc(1, sizeof(*r));
+	if (!r)
+		return;
+	r->topic = strdup(p->topic);
+	r->group = strdup(p->group);
+	r->plain = (uint8_t *)copy_bytes((const char *)p->payload.p, p->payload.len);
+	r->len = p->payload.len;
+	r->qos = p->qos;
+	r->next = g->retained;
+	g->retained = r;
+	g->retained_count++;
+	g->retained_bytes += r->len;
+	if (!r->topic || !r->group || !r->plain)
+		forget_retained(g, &g->retained);
+}
+
+static void want_reseal(struct smq_messenger *g, const char *group, uint64_t epoch)
+{
+	for (struct retained *r = g->retained; r; r = r->next) {
+		if (strcmp(r->group, group) == 0)
+			r->epoch_mark = epoch;
+	}
+}
+
+/* ---- groups at a key server ---- */
+
+static void on_group_note(struct smq_messenger *g, const struct smq_group_note *note, const char *group)
+{
+	static const enum smq_event_kind kinds[] = {
+		[SMQ_GROUP_JOINED] = SMQ_EVENT_GROUP_JOINED,
+		[SMQ_GROUP_REFUSED] = SMQ_EVENT_GROUP_REFUSED,
+		[SMQ_GROUP_EPOCH] = SMQ_EVENT_GROUP_EPOCH,
+		[SMQ_GROUP_EXPELLED] = SMQ_EVENT_GROUP_EXPELLED,
+		[SMQ_GROUP_WAITING] = SMQ_EVENT_GROUP_WAITING,
+		[SMQ_GROUP_EXPIRED] = SMQ_EVENT_GROUP_EXPIRED,
+		[SMQ_GROUP_LEFT] = SMQ_EVENT_GROUP_LEFT,
+		[SMQ_GROUP_GAP] = SMQ_EVENT_GROUP_GAP,
+		[SMQ_GROUP_STALE] = SMQ_EVENT_GROUP_STALE,
+		[SMQ_GROUP_FORK] = SMQ_EVENT_GROUP_FORK,
+		[SMQ_GROUP_TWO_SERVERS] = SMQ_EVENT_GROUP_TWO_SERVERS,
+		[SMQ_GROUP_FORGED] = SMQ_EVENT_GROUP_FORGED,
+	};
+	struct smq_event e = { .peer = "",
+			       .epoch = note->epoch,
+			       .err = note->err,
+			       .took_ms = note->took_ms,
+			       .group = group,
+			       .text = note->text };
+	bool opens = note->kind == SMQ_GROUP_JOINED || note->kind == SMQ_GROUP_EPOCH || note->kind == SMQ_GROUP_SENDER;
+	g->retry_held = g->retry_held || opens;
+	if (note->kind == SMQ_GROUP_EPOCH)
+		want_reseal(g, group, note->epoch);
+	if (note->kind == SMQ_GROUP_SENDER)
+		return;
+	e.kind = kinds[note->kind];
+	tell(g, &e);
+}
+
+static void subscribe_group(struct smq_messenger *g, const struct smq_group_action *a)
+{
+	const struct smq_transport_ops *ops = g->transport->ops;
+	int id = 0;
+	smq_err err = a->kind == SMQ_GROUP_ACT_SUBSCRIBE ? ops->subscribe(g->transport, a->topic, 1, NULL, 0, &id)
+							 : ops->unsubscribe(g->transport, a->topic, NULL, 0, &id);
+	if (err == SMQ_OK)
+		g->group_subs[(id & (MIDS - 1)) / 8] |= (uint8_t)(1u << id % 8);
+}
+
+/* Whether a subscription's answer is one of those; it is answered once. */
+static bool was_group_sub(struct smq_messenger *g, int id)
+{
+	uint8_t *byte = &g->group_subs[(id & (MIDS - 1)) / 8], bit = (uint8_t)(1u << id % 8);
+	bool was = *byte & bit;
+	*byte &= (uint8_t)~bit;
+	return was;
+}
+
+static void work_groups(struct smq_messenger *g)
+{
+	struct smq_groups *groups = g->config.groups;
+	struct smq_group_action action;
+	const char *group;
+	if (!groups || !groups->next)
+		return;
+	while (groups->next(groups->self, g->config.clock.now(), &action, &group)) {
+		if (action.kind == SMQ_GROUP_ACT_NOTE)
+			on_group_note(g, &action.note, group);
+		else if (action.kind == SMQ_GROUP_ACT_SEND)
+			send_control(g, &(struct smq_action){ .topic = action.topic, .payload = action.payload });
+		else
+			subscribe_group(g, &action);
+		g->flush_due = g->flush_due || g->unsent > 0;
+	}
+}
+
+static void work_control(struct smq_messenger *g)
+{
+	work_member(g);
+	work_groups(g);
+}
+
 /* ---- publishing ---- */
 
 static bool wants_sealing(const struct smq_publish *p) { return !p->plain && (p->to || p->group); }
+
+/* Where nobody is named the topic picks the group. */
+static bool wants_choice(const struct smq_messenger *g, const struct smq_publish *p)
+{
+	return !p->plain && !p->to && !p->group && !g->o->plain;
+}
 
 /* Makes the bytes that go on the wire. SMQ_ERR_NO_SESSION: not now. */
 static smq_err seal(struct smq_messenger *g, const struct smq_publish *p, struct smq_seal_proof *proof,
@@ -239,16 +402,30 @@ static smq_err may_send(const struct smq_messenger *g, const struct smq_publish 
 		return SMQ_ERR_FULL;
 	if (wants_sealing(p) && p->to && !smq_member_ready(g->config.member, p->to, g->config.clock.now()))
 		return SMQ_ERR_NO_SESSION;
+	struct smq_groups *groups = g->config.groups;
+	if (wants_sealing(p) && p->group && groups->ready &&
+	    !groups->ready(groups->self, p->group, g->config.clock.now()))
+		return SMQ_ERR_NO_SESSION;
 	return SMQ_OK;
 }
 
-static smq_err send_now(struct smq_messenger *g, const struct smq_publish *p, uint64_t ticket)
+static smq_err choose(struct smq_messenger *g, struct smq_publish *p)
 {
+	struct smq_groups *groups = g->config.groups;
+	return groups->choose(groups->self, p->topic, g->config.clock.now(), &p->group);
+}
+
+static smq_err send_now(struct smq_messenger *g, const struct smq_publish *message_to_send, uint64_t ticket)
+{
+	struct smq_publish copy = *message_to_send;
+	const struct smq_publish *p = &copy;
 	smq_span payload;
 	struct smq_seal_proof proof;
-	bool proves = g->config.proofs && wants_sealing(p) && smq_proofs_prepare(g->config.proofs, p->retain, &proof);
 	int id = 0;
-	smq_err err = may_send(g, p);
+	smq_err err = wants_choice(g, p) ? choose(g, &copy) : SMQ_OK;
+	bool proves = g->config.proofs && wants_sealing(p) && smq_proofs_prepare(g->config.proofs, p->retain, &proof);
+	if (err == SMQ_OK)
+		err = may_send(g, p);
 	if (err == SMQ_OK)
 		err = seal(g, p, proves ? &proof : NULL, &payload);
 	if (err != SMQ_OK)
@@ -268,6 +445,8 @@ static smq_err send_now(struct smq_messenger *g, const struct smq_publish *p, ui
 	g->counts.published++;
 	if (proves)
 		smq_proofs_sealed(g->config.proofs, p->to, p->group, &proof, g->config.clock.now());
+	if (p->retain && p->group && wants_sealing(p))
+		remember_retained(g, p);
 	if (wants_sealing(p)) {
 		g->counts.sealed++;
 		g->counts.bytes_plain += p->payload.len;
@@ -336,7 +515,7 @@ static smq_err check_publish(const struct smq_messenger *g, const struct smq_pub
 		return SMQ_ERR_TOPIC;
 	if (p->qos < 0 || p->qos > 2 || (p->to && p->group))
 		return SMQ_ERR_USAGE;
-	if (!p->plain && !p->to && !p->group && !g->o->plain)
+	if (wants_choice(g, p) && (!g->config.groups || !g->config.groups->choose))
 		return SMQ_ERR_USAGE;
 	if ((p->to && !g->config.member) || (p->group && !g->config.groups))
 		return SMQ_ERR_REALM;
@@ -360,7 +539,7 @@ static smq_err enqueue(struct smq_messenger *g, const struct smq_publish *p, boo
 		tell(g, &e);
 	}
 	flush(g);
-	work_member(g);
+	work_control(g);
 	return SMQ_OK;
 }
 
@@ -498,6 +677,83 @@ static bool read_proof(struct smq_messenger *g, const struct smq_mqtt_message *m
 	return true;
 }
 
+/* ---- an epoch came: our retained messages again ---- */
+
+static bool reseal_one(struct smq_messenger *g, const struct retained *r)
+{
+	struct smq_publish p = { .topic = r->topic,
+				 .payload = smq_span_of(r->plain, r->len),
+				 .qos = r->qos,
+				 .retain = true,
+				 .group = r->group };
+	struct smq_seal_proof proof;
+	bool proves = g->config.proofs && smq_proofs_prepare(g->config.proofs, true, &proof);
+	smq_span payload;
+	int id = 0;
+	smq_err err = may_send(g, &p);
+	if (err == SMQ_OK)
+		err = seal(g, &p, proves ? &proof : NULL, &payload);
+	if (err == SMQ_OK) {
+		struct smq_mqtt_message m = { .topic = p.topic, .payload = payload, .qos = p.qos, .retain = true };
+		err = g->transport->ops->publish(g->transport, &m, &id);
+	}
+	if (err == SMQ_OK && proves)
+		smq_proofs_sealed(g->config.proofs, NULL, r->group, &proof, g->config.clock.now());
+	if (err == SMQ_OK)
+		g->tickets[id & (MIDS - 1)] = 0; /* nobody waits to hear of it */
+	return !waits_for_better_days(err);
+}
+
+static void reseal(struct smq_messenger *g)
+{
+	for (struct retained *r = g->retained; r; r = r->next) {
+		if (r->epoch_mark == 0)
+			continue;
+		if (!reseal_one(g, r))
+			return;
+		r->epoch_mark = 0;
+	}
+}
+
+/* ---- what may open later ---- */
+
+static void free_held(struct held *h)
+{
+	free((char *)(uintptr_t)h->message.topic);
+	free((uint8_t *)(uintptr_t)h->message.payload.p);
+	free_properties((struct smq_property *)(uintptr_t)h->message.properties, h->message.property_count);
+	free(h);
+}
+
+/* Room is bounded: whoever sends what never opens does not fill our memory. */
+static bool hold(struct smq_messenger *g, const struct smq_mqtt_message *m)
+{
+	struct smq_property *properties = NULL;
+	if (g->held_count == HELD_MOST || m->payload.len > HELD_BYTES - g->held_bytes)
+		return false;
+	struct held *h = calloc(1, sizeof(*h));
+	if (!h)
+		return false;
+	h->message = *m;
+	h->message.topic = strdup(m->topic);
+	h->message.payload.p = (const uint8_t *)copy_bytes((const char *)m->payload.p, m->payload.len);
+	bool copied = copy_properties(m->properties, m->property_count, &properties) == SMQ_OK;
+	h->message.properties = properties;
+	h->message.property_count = copied ? m->property_count : 0;
+	if (!copied || !h->message.topic || !h->message.payload.p) {
+		free_held(h);
+		return false;
+	}
+	h->until_ms = g->config.clock.now().mono_ms + HELD_MS;
+	struct held **end = &g->held;
+	while (*end)
+		end = &(*end)->next;
+	*end = h;
+	g->held_count++;
+	g->held_bytes += m->payload.len;
+	return true;
+}
+
 static void deliver(struct smq_messenger *g, const struct smq_message *message)
 {
 	if (g->o->on_message)
@@ -520,7 +776,8 @@ static void deliver_proven(struct smq_messenger *g, const struct smq_mqtt_messag
 		refuse(g, m, reason, message);
 }
 
-static void on_data(struct smq_messenger *g, const struct smq_mqtt_message *m)
+/* Opens, or says what is to be said; SMQ_ERR_NO_SESSION alone is left to the caller. */
+static smq_err open_or_refuse(struct smq_messenger *g, const struct smq_mqtt_message *m, bool last_chance)
 {
 	struct smq_message message = { .mqtt = *m, .sender = "", .slot = SMQ_NO_SLOT, .age_ms = SMQ_NO_AGE };
 	uint64_t start = g->config.clock.ticks_ns();
@@ -531,11 +788,13 @@ static void on_data(struct smq_messenger *g, const struct smq_mqtt_message *m)
 		message.mqtt.payload = m->payload;
 		g->counts.plain_in++;
 		deliver(g, &message);
-		return;
+		return SMQ_OK;
 	}
+	if (err == SMQ_ERR_NO_SESSION && !last_chance)
+		return err;
 	if (err != SMQ_OK) {
-		refuse(g, m, err, &message);
-		return;
+		refuse(g, m, err == SMQ_ERR_NO_SESSION ? SMQ_ERR_NO_KEY : err, &message);
+		return SMQ_OK;
 	}
 	message.open_ns = g->config.clock.ticks_ns() - start;
 	message.overhead = m->payload.len - message.mqtt.payload.len;
@@ -545,20 +804,59 @@ static void on_data(struct smq_messenger *g, const struct smq_mqtt_message *m)
 	g->counts.bytes_sealed += m->payload.len;
 	g->counts.missing += message.missing;
 	deliver_proven(g, m, &message);
+	return SMQ_OK;
+}
+
+static void on_data(struct smq_messenger *g, const struct smq_mqtt_message *m)
+{
+	if (open_or_refuse(g, m, false) != SMQ_OK && !hold(g, m))
+		(void)open_or_refuse(g, m, true);
+}
+
+/* In the order in which they came. Those that still cannot wait on, until their time is over. */
+static void retry_held(struct smq_messenger *g)
+{
+	int64_t now_ms = g->config.clock.now().mono_ms;
+	struct held **at = &g->held;
+	g->retry_held = false;
+	while (*at) {
+		struct held *h = *at;
+		if (open_or_refuse(g, &h->message, h->until_ms <= now_ms) != SMQ_OK) {
+			at = &h->next;
+			continue;
+		}
+		*at = h->next;
+		g->held_count--;
+		g->held_bytes -= h->message.payload.len;
+		free_held(h);
+	}
+}
+
+/* Everything that is due. */
+static void work(struct smq_messenger *g)
+{
+	work_control(g);
+	if (g->retry_held || (g->held && g->held->until_ms <= g->config.clock.now().mono_ms))
+		retry_held(g);
+	reseal(g);
+	if (g->flush_due)
+		flush(g);
+	work_control(g);
 }
 
 static void on_message(void *self, const struct smq_mqtt_message *m)
 {
 	struct smq_messenger *g = self;
+	struct smq_groups *groups = g->config.groups;
 	if (g->config.member && smq_member_takes(g->config.member, m->topic))
 		(void)smq_member_input(g->config.member, m->topic, m->payload, m->retain, g->config.clock.now());
 	else if (g->config.proofs && smq_proofs_takes(g->config.proofs, m->topic))
 		smq_proofs_input(g->config.proofs, m->topic, m->payload, g->config.clock.now());
+	else if (groups && groups->takes && groups->takes(groups->self, m->topic))
+		groups->input(groups->self, m->topic, m->payload, m->retain, g->config.clock.now());
 	else
 		on_data(g, m);
-	work_member(g);
-	if (g->flush_due)
-		flush(g);
+	work(g);
 }
 
 static smq_err before_ack(void *self)
@@ -596,6 +894,9 @@ static void on_connected(void *self, int reason, bool session_present)
 		g->proof_subs = 0;
 		if (g->config.proofs)
 			smq_proofs_online(g->config.proofs, g->config.clock.now());
+		if (g->config.groups && g->config.groups->online)
+			g->config.groups->online(g->config.groups->self, g->config.clock.now());
+		work_groups(g);
 		g->flush_due = true;
 	}
 	if (g->o->on_connect)
@@ -611,6 +912,8 @@ static void on_disconnected(void *self, smq_err err, int reason)
 		smq_member_offline(g->config.member);
 	if (g->config.proofs)
 		smq_proofs_offline(g->config.proofs);
+	if (g->config.groups && g->config.groups->offline)
+		g->config.groups->offline(g->config.groups->self);
 	if (g->o->on_disconnect)
 		g->o->on_disconnect(g->o->self, err, reason, err != SMQ_OK);
 }
@@ -669,6 +972,12 @@ static void on_subscribed(void *self, int id, const int *reasons, size_t count)
 		if (g->proof_ids[i] == id)
 			return;
 	}
+	if (was_group_sub(g, id)) {
+		if (count > 0 && reasons[0] >= 128 && !g->group_denied)
+			control_denied(g);
+		g->group_denied = g->group_denied || (count > 0 && reasons[0] >= 128);
+		return;
+	}
 	if (!is_control(g, id, reasons, count) && g->o->on_subscribed)
 		g->o->on_subscribed(g->o->self, id, reasons, count);
 }
@@ -676,7 +985,7 @@ static void on_subscribed(void *self, int id, const int *reasons, size_t count)
 static void on_unsubscribed(void *self, int id)
 {
 	struct smq_messenger *g = self;
-	if (g->o->on_unsubscribed)
+	if (!was_group_sub(g, id) && g->o->on_unsubscribed)
 		g->o->on_unsubscribed(g->o->self, id);
 }
 
@@ -815,7 +1124,10 @@ smq_err smq_messenger_new(const struct smq_messenger_config *config, struct smq_
 	g->config = *config;
 	g->o = config->options;
 	g->tickets = calloc(MIDS, sizeof(*g->tickets));
-	if (!g->tickets) {
+	g->group_subs = calloc(MIDS / 8, 1);
+	if (!g->tickets || !g->group_subs) {
+		free(g->tickets);
+		free(g->group_subs);
 		free(g);
 		return SMQ_ERR_NO_MEMORY;
 	}
@@ -843,18 +1155,26 @@ void smq_messenger_free(struct smq_messenger *g)
 	if (g->config.groups && g->config.groups->free)
 		g->config.groups->free(g->config.groups->self);
 	smq_proofs_free(g->config.proofs);
+	while (g->held) {
+		struct held *h = g->held;
+		g->held = h->next;
+		free_held(h);
+	}
+	while (g->retained)
+		forget_retained(g, &g->retained);
 	drop_room(&g->sealed);
 	drop_room(&g->opened);
+	free(g->group_subs);
 	free(g->tickets);
 	free(g);
 }
 
 void smq_messenger_tick(struct smq_messenger *g)
 {
-	work_member(g);
-	if (g->flush_due)
-		flush(g);
-	work_member(g);
+	/* timers of groups decide, too, when what waits may go */
+	if (g->unsent > 0 && g->config.groups && g->config.groups->next)
+		g->flush_due = true;
+	work(g);
 	if (g->config.proofs)
 		smq_proofs_tick(g->config.proofs, g->config.clock.now());
 }
@@ -863,15 +1183,40 @@ int64_t smq_messenger_wake_at(const struct smq_messenger *g)
 {
 	if (g->flush_due && g->transport->ops->connected(g->transport))
 		return INT64_MIN;
-	int64_t at = g->config.member ? smq_member_wake_at(g->config.member) : INT64_MAX;
+	int64_t due = g->config.member ? smq_member_wake_at(g->config.member) : INT64_MAX;
+	int64_t groups = g->config.groups && g->config.groups->wake_at
+			     ? g->config.groups->wake_at(g->config.groups->self)
+			     : INT64_MAX;
 	int64_t proof = g->config.proofs ? smq_proofs_wake_at(g->config.proofs) : INT64_MAX;
-	return proof < at ? proof : at;
+	due = groups < due ? groups : due;
+	due = proof < due ? proof : due;
+	return g->held && g->held->until_ms < due ? g->held->until_ms : due;
 }
 
 void smq_messenger_flush(struct smq_messenger *g)
 {
 	if (g->config.proofs)
 		smq_proofs_flush(g->config.proofs, g->config.clock.now());
+}
+
+void smq_messenger_leave_groups(struct smq_messenger *g)
+{
+	struct smq_groups *groups = g->config.groups;
+	if (groups && groups->leave)
+		groups->leave(groups->self, g->config.clock.now());
+	work_groups(g);
+}
+
+bool smq_messenger_in_groups(const struct smq_messenger *g)
+{
+	struct smq_groups *groups = g->config.groups;
+	return groups && groups->belongs && groups->belongs(groups->self);
+}
+
+bool smq_messenger_group_ready(const struct smq_messenger *g, const char *group)
+{
+	struct smq_groups *groups = g->config.groups;
+	return groups && (!groups->ready || groups->ready(groups->self, group, g->config.clock.now()));
 }
 
 size_t smq_messenger_pending(const struct smq_messenger *g)

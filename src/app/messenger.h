@@ -48,6 +48,10 @@ void smq_messenger_flush(struct smq_messenger *g);
 void smq_messenger_tick(struct smq_messenger *g);
 int64_t smq_messenger_wake_at(const struct smq_messenger *g); /* mono ms; INT64_MIN: at once */
 size_t smq_messenger_pending(const struct smq_messenger *g);
+/* Asks to be let go of all groups at a key server; whether that is still to come. */
+void smq_messenger_leave_groups(struct smq_messenger *g);
+bool smq_messenger_in_groups(const struct smq_messenger *g);
+bool smq_messenger_group_ready(const struct smq_messenger *g, const char *group);
 struct smq_counts smq_messenger_counts(const struct smq_messenger *g);
 
 #endif

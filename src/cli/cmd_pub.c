@@ -24,11 +24,18 @@ struct pub {
 	int64_t session_deadline_ms;
 	smq_err exchange_err; /* of the last failed key exchange */
 	bool complained;
+	bool published; /* anything at all */
 };
 
 /* ---- publishing ---- */
 
-static size_t recipient_count(const struct settings *s) { return s->plain ? 1 : s->to.count + s->groups.count; }
+/* With nobody named there is one: the group that the topic picks. */
+static bool is_choosing(const struct settings *s) { return !s->plain && s->to.count + s->groups.count == 0; }
+
+static size_t recipient_count(const struct settings *s)
+{
+	return s->plain || is_choosing(s) ? 1 : s->to.count + s->groups.count;
+}
 
 static smq_err publish_to(struct pub *p, size_t recipient)
 {
@@ -43,7 +50,7 @@ static smq_err publish_to(struct pub *p, size_t recipient)
 	uint64_t ticket;
 	if (!s->plain && recipient < s->to.count)
 		m.to = s->to.items[recipient];
-	else if (!s->plain)
+	else if (!s->plain && !is_choosing(s))
 		m.group = s->groups.items[recipient - s->to.count];
 	/* Clearing a retained message is a matter between us and the broker: it wants an empty payload. */
 	if (!s->plain && s->retain && p->message.len == 0 && s->mode == MESSAGE_NULL) {
@@ -108,9 +115,15 @@ static void when_published(void *self, uint64_t ticket, smq_err err, int reason)
 	(void)ticket;
 	if (p->under_way > 0)
 		p->under_way--;
+	p->published = p->published || !err;
 	if (!err && reason < 128)
 		return;
-	if (!p->complained)
+	if (!p->complained && err == SMQ_ERR_NOT_FOUND && is_choosing(&t->s))
+		report_line(&t->report,
+			    "for whom? no group is for topic '%s': --to MEMBER seals for one member, --group GROUP for "
+			    "a group; --plain sends unsealed",
+			    report_shown(p->topic));
+	else if (!p->complained)
 		report_line(&t->report, "not published to %s: %s", report_shown(p->topic),
 			    reason >= 128 ? tool_reason(5, reason) : smq_err_text(err));
 	/* one line for a stream of refused messages, one status for all of them */
@@ -129,6 +142,9 @@ static void when_event(void *self, const struct smq_event *event)
 	const char *peer = report_shown(event->peer ? event->peer : "");
 	unsigned long long epoch = event->epoch, took = event->took_ms;
 	tool_trust_event(t, event);
+	tool_group_event(t, event);
+	if (event->kind == SMQ_EVENT_GROUP_REFUSED || event->kind == SMQ_EVENT_GROUP_EXPELLED)
+		p->exchange_err = event->err;
 	if (event->kind == SMQ_EVENT_SESSION_FAILED && event->err) {
 		p->exchange_err = event->err;
 		if (event->err == SMQ_ERR_NOT_AUTHORIZED) /* some brokers hang up after it */
@@ -161,10 +177,21 @@ static const char *silent_peer(const struct pub *p)
 	return NULL;
 }
 
+/* The group that has not let us in. */
+static const char *closed_group(const struct pub *p)
+{
+	const struct list *groups = &p->tool.s.groups;
+	for (size_t i = 0; i < groups->count; i++) {
+		if (!smq_client_group_ready(p->tool.client, groups->items[i]))
+			return groups->items[i];
+	}
+	return is_choosing(&p->tool.s) && !p->published && p->under_way > 0 ? "" : NULL;
+}
+
 static void when_ready(struct tool *t)
 {
 	struct pub *p = (struct pub *)t;
-	if (p->session_deadline_ms == INT64_MAX && t->s.to.count)
+	if (p->session_deadline_ms == INT64_MAX && !t->s.plain)
 		p->session_deadline_ms = tool_now_ms() + (int64_t)(t->s.wait_s * 1000);
 }
 
@@ -177,10 +204,15 @@ static void check_sessions(struct pub *p)
 		return;
 	p->session_deadline_ms = INT64_MAX - 1;
 	peer = silent_peer(p);
-	if (!peer)
+	const char *group = peer ? NULL : closed_group(p);
+	if (!peer && !group)
 		return;
-	report_line(&t->report, "no session with '%s' after %g s%s", report_shown(peer), t->s.wait_s,
-		    t->s.outbox ? "; its messages wait in the outbox" : "");
+	if (group)
+		report_line(&t->report, "no key of group '%s' after %g s%s", report_shown(group), t->s.wait_s,
+			    p->exchange_err ? "" : ": no answer from a key server");
+	else
+		report_line(&t->report, "no session with '%s' after %g s%s", report_shown(peer), t->s.wait_s,
+			    t->s.outbox ? "; its messages wait in the outbox" : "");
 	tool_end(t, smq_err_exit(p->exchange_err ? p->exchange_err : SMQ_ERR_NO_SESSION));
 }
 
@@ -224,7 +256,7 @@ static void drain(struct pub *p)
 {
 	int64_t deadline = tool_now_ms() + DRAIN_MS;
 	while (!p->tool.ending && p->tool.connected && smq_client_pending(p->tool.client) > 0 && !silent_peer(p) &&
-	       tool_now_ms() < deadline)
+	       !closed_group(p) && tool_now_ms() < deadline)
 		tool_wait(&p->tool, -1, deadline);
 	interrupted(p);
 }

@@ -236,6 +236,7 @@ static void when_event(void *self, const struct smq_event *event)
 	const char *peer = report_shown(event->peer ? event->peer : "");
 	unsigned long long epoch = event->epoch, took = event->took_ms;
 	tool_trust_event(t, event);
+	tool_group_event(t, event);
 	if (event->kind == SMQ_EVENT_SESSION_FAILED && event->err)
 		report_failure(&t->report, event, tool_now_ms(), &t->line);
 	else if (t->s.debug && event->kind == SMQ_EVENT_SESSION_NEW)

@@ -270,8 +270,6 @@ static bool check_pub(const struct settings *s, const char **ret_why)
 		  "--sample: a fraction up to 1, or a whole number N for every N-th" },
 		{ s->outbox && s->qos == 0, "--outbox keeps messages of QoS 1 and 2: add -q 1" },
 		{ s->plain && (s->to.count || s->groups.count), "--plain contradicts --to and --group" },
-		{ !s->plain && !s->to.count && !s->groups.count,
-		  "for whom? --to MEMBER seals for one member, --group GROUP for a group; --plain sends unsealed" },
 		{ s->keep_boot_id && s->to.count,
 		  "--keep-boot-id is for --group: the keys of --to are drawn anew at every start" },
 		{ !names_valid(&s->to), "--to: a member's name is 1 to 64 letters, digits, '-' and '_'" },
@@ -430,6 +428,9 @@ static void fill_sealing(const struct settings *s, bool publishing, struct smq_c
 	o->stamp = s->stamp;
 	o->cose = s->cose;
 	o->keep_boot_id = s->keep_boot_id;
+	o->keyserver = s->keyserver;
+	o->group_lease_ms = (int64_t)(s->lease_s * 1000);
+	o->leave_on_exit = s->leave;
 	o->outbox_file = s->outbox;
 	if (s->sign)
 		o->sign = strcmp(s->sign, "every") == 0 ? SMQ_SIGN_EVERY : SMQ_SIGN_CHECKPOINT;

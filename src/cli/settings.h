@@ -68,9 +68,9 @@ struct settings {
 	int64_t timeout_s;
 	/* sealing */
 	struct list to, from, groups;
-	const char *realm, *algorithm, *keyex_topic, *outbox;
-	bool plain, stamp, cose, keep_boot_id;
-	double rotate_every_s, grace_s, wait_s;
+	const char *realm, *algorithm, *keyex_topic, *outbox, *keyserver;
+	bool plain, stamp, cose, keep_boot_id, leave;
+	double rotate_every_s, grace_s, wait_s, lease_s;
 	int64_t rotate_messages, method;
 	const char *sign;
 	int64_t checkpoint_messages;

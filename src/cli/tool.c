@@ -387,7 +387,7 @@ void tool_end(struct tool *t, int status)
 static void say_goodbye(struct tool *t)
 {
 	/* 4: with the will, as mosquitto_sub does when it is interrupted */
-	int64_t deadline = tool_now_ms() + GOODBYE_MS;
+	int64_t deadline = tool_now_ms() + (t->s.leave ? 2 * GOODBYE_MS : GOODBYE_MS);
 	if (!t->connected || smq_client_disconnect(t->client, tool_signals() && !t->publishing ? 4 : 0))
 		return;
 	while (!t->gone && tool_now_ms() < deadline)
@@ -453,5 +453,76 @@ void tool_trust_event(struct tool *t, const struct smq_event *event)
 		break;
 	default:
 		break;
+	}
+}
+
+/* A broker that plays old things back does so as often as it likes: a line a second is enough. */
+static bool is_told(struct tool *t, int64_t now_ms)
+{
+	if (now_ms - t->group_told_ms < 1000)
+		return false;
+	t->group_told_ms = now_ms;
+	return true;
+}
+
+static void group_trouble(struct tool *t, const struct smq_event *event, const char *group)
+{
+	const char *what = NULL;
+	switch (event->kind) {
+	case SMQ_EVENT_GROUP_STALE:
+		what = "an old epoch or policy was played back, and refused";
+		break;
+	case SMQ_EVENT_GROUP_FORK:
+		what = "the key server tells two histories; the other one was refused";
+		break;
+	case SMQ_EVENT_GROUP_TWO_SERVERS:
+		what = "two key servers keep it; the other one's history was refused";
+		break;
+	case SMQ_EVENT_GROUP_FORGED:
+		what = "something on its control topics was refused";
+		break;
+	default:
+		return;
+	}
+	if (is_told(t, tool_now_ms()))
+		report_line(&t->report, "group '%s': %s: %s", group, what, smq_err_text(event->err));
+}
+
+void tool_group_event(struct tool *t, const struct smq_event *event)
+{
+	const char *group = report_shown(event->group ? event->group : "");
+	const char *text = event->text ? event->text : "";
+	unsigned long long epoch = event->epoch, took = event->took_ms;
+	switch (event->kind) {
+	case SMQ_EVENT_GROUP_REFUSED:
+		report_line(&t->report, "group '%s': the key server says no: %s%s%s", group, smq_err_text(event->err),
+			    *text ? ": " : "", text);
+		break;
+	case SMQ_EVENT_GROUP_EXPELLED:
+		report_line(&t->report, "group '%s': we are no member any more: %s%s%s", group,
+			    smq_err_text(event->err), *text ? ": " : "", text);
+		break;
+	case SMQ_EVENT_GROUP_WAITING:
+		report_line(&t->report, "group '%s': the key server does not answer; going on with what is there",
+			    group);
+		break;
+	case SMQ_EVENT_GROUP_EXPIRED:
+		report_line(&t->report, "group '%s': epoch %llu has expired, and nobody renewed it: nothing is sealed",
+			    group, epoch);
+		break;
+	case SMQ_EVENT_GROUP_JOINED:
+		if (t->s.debug)
+			report_line(&t->report, "group '%s': joined at epoch %llu, %llu ms", group, epoch, took);
+		break;
+	case SMQ_EVENT_GROUP_EPOCH:
+		if (t->s.debug)
+			report_line(&t->report, "group '%s': epoch %llu", group, epoch);
+		break;
+	case SMQ_EVENT_GROUP_LEFT:
+		if (t->s.debug)
+			report_line(&t->report, "group '%s': left", group);
+		break;
+	default:
+		group_trouble(t, event, group);
 	}
 }

@@ -35,6 +35,7 @@ struct tool {
 	bool gone;        /* the connection is closed */
 	int status;
 	int64_t next_stats_ms;
+	int64_t group_told_ms;
 	void (*on_ready)(struct tool *t); /* connected, again and again */
 };
 
@@ -67,5 +68,7 @@ int64_t tool_now_ms(void); /* monotonic */
 struct properties tool_properties(const struct tool *t, const char *command);
 /* "not authorized (135)" for an MQTT reason code; valid until the next call. */
 const char *tool_reason(int protocol, int reason);
+/* Says what happened to a group at a key server, where people want to know. Other events are left alone. */
+void tool_group_event(struct tool *t, const struct smq_event *event);
 
 #endif

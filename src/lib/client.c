@@ -16,6 +16,8 @@
 #include "lib/realm_internal.h"
 #include "lib/wakeup.h"
 
+enum { LEAVE_MS = 2000 }; /* for the key server to let us go */
+
 struct smq_client {
 	struct smq_client_options options; /* shallow: what must be kept is copied by those who keep it */
 	struct smq_messenger *messenger;
@@ -29,6 +31,9 @@ struct smq_client {
 	uint8_t *will_payload;
 	char tls_files[3][PATH_MAX]; /* of the realm, where TLS is by_realm */
 	bool stopped;
+	bool leaving; /* groups, before the goodbye */
+	int64_t leave_until_ms;
+	int goodbye;
 };
 
 /* ---- clock ---- */
@@ -294,7 +299,7 @@ static smq_err build(struct smq_client *c, const char **ret_why)
 	if (err == SMQ_OK && o->realm)
 		err = make_member(c, ret_why);
 	if (err == SMQ_OK && o->realm)
-		err = smq_groups_realm_open(o, &c->groups, ret_why);
+		err = smq_groups_realm_open(o, now(), &c->groups, ret_why);
 	if (err == SMQ_OK)
 		err = seal_will(c, ret_why);
 	return err == SMQ_OK ? make_messenger(c, ret_why) : err;
@@ -343,6 +348,7 @@ static int64_t wake_at(const struct smq_client *c)
 	int64_t a = c->transport->ops->wake_at(c->transport);
 	int64_t b = smq_messenger_wake_at(c->messenger);
 	a = a < b ? a : b;
+	a = c->leaving && c->leave_until_ms < a ? c->leave_until_ms : a;
 	return a < c->crl.due_ms ? a : c->crl.due_ms;
 }
 
@@ -350,6 +356,23 @@ static void watch(struct smq_client *c)
 {
 	const struct smq_transport_ops *ops = c->transport->ops;
 	smq_wakeup_watch(&c->wakeup, ops->fd(c->transport), ops->want_write(c->transport), wake_at(c));
+}
+
+static smq_err say_goodbye(smq_client *c)
+{
+	c->leaving = false;
+	return c->transport->ops->disconnect(c->transport, c->goodbye, c->options.properties,
+					     c->options.property_count);
+}
+
+/* Until the key servers have let us go, or too long. */
+static void leave_on(smq_client *c)
+{
+	if (!c->leaving)
+		return;
+	bool done = !smq_messenger_in_groups(c->messenger) || clock_ms(CLOCK_MONOTONIC) >= c->leave_until_ms;
+	if (done || !c->transport->ops->connected(c->transport))
+		(void)!say_goodbye(c);
 }
 
 static void turn(struct smq_client *c, int timeout_ms)
@@ -365,6 +388,7 @@ static void turn(struct smq_client *c, int timeout_ms)
 	if (mono_ms >= c->crl.due_ms)
 		smq_crl_watch_look(&c->crl, c->member, &c->options, now());
 	smq_messenger_tick(c->messenger);
+	leave_on(c);
 	/* A reconnect may be given the number of the socket that it closed; epoll has forgotten that one. */
 	if (!ops->connected(c->transport) || ops->fd(c->transport) != before)
 		smq_wakeup_forget(&c->wakeup);
@@ -404,10 +428,29 @@ smq_err smq_client_connect(smq_client *c)
 smq_err smq_client_disconnect(smq_client *c, int reason)
 {
 	smq_messenger_flush(c->messenger);
-	smq_err err =
-	    c->transport->ops->disconnect(c->transport, reason, c->options.properties, c->options.property_count);
+	smq_err err = SMQ_OK;
+	c->goodbye = reason;
+	if (c->options.leave_on_exit && !c->leaving && c->transport->ops->connected(c->transport) &&
+	    smq_messenger_in_groups(c->messenger)) {
+		smq_messenger_leave_groups(c->messenger);
+		c->leaving = true;
+		c->leave_until_ms = clock_ms(CLOCK_MONOTONIC) + LEAVE_MS;
+	} else {
+		err = say_goodbye(c);
+	}
 	watch(c);
 	return err;
+}
+
+bool smq_client_group_ready(const smq_client *c, const char *group)
+{
+	return smq_messenger_group_ready(c->messenger, group);
+}
+
+void smq_client_leave_groups(smq_client *c)
+{
+	smq_messenger_leave_groups(c->messenger);
+	watch(c);
 }
 
 smq_err smq_client_subscribe(smq_client *c, const char *filter, int options, const struct smq_property *properties,

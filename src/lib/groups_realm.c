@@ -1,4 +1,4 @@
-/* The groups port over a realm directory. */
+/* The groups port over a realm directory: the groups it holds key files of, and those that it joins. */
 #include "lib/groups_realm.h"
 
 #include <limits.h>
@@ -9,6 +9,7 @@
 #include "app/kept_life.h"
 #include "base/wipe.h"
 #include "lib/group_files.h"
+#include "lib/groups_joined.h"
 #include "lib/realm_internal.h"
 
 enum { LIVES_MIN = 16 };
@@ -35,6 +36,7 @@ struct groups {
 	bool stamp, cose, keep_boot_id;
 	struct entry *first;
 	const struct smq_seal_key *last_key;
+	struct smq_joined *joined; /* those that a key server keeps */
 	struct smq_group_file *loading;
 };
 
@@ -88,15 +90,17 @@ static smq_err add_group(void *self, const char *path)
 	return SMQ_OK;
 }
 
-static smq_err check_wanted(const struct groups *g)
+/* A group whose key file is not here is one of the key server's. */
+static smq_err join_wanted(struct groups *g, struct smq_now now)
 {
 	const struct smq_client_options *o = g->options;
 	for (size_t i = 0; i < o->group_count; i++) {
-		if (!find(g, o->groups[i])) {
-			snprintf(why_text, sizeof(why_text),
-				 "this realm holds no key of group %s: groups/%s.key is missing", o->groups[i],
-				 o->groups[i]);
-			return SMQ_ERR_NOT_FOUND;
+		smq_err err = find(g, o->groups[i]) ? SMQ_OK : smq_joined_add(g->joined, o->groups[i], now);
+		if (err != SMQ_OK) {
+			snprintf(why_text, sizeof(why_text), "group %s: %s%s", o->groups[i], smq_err_text(err),
+				 err == SMQ_ERR_LOCKED ? "; whoever reads a group needs a realm directory of its own"
+						       : "");
+			return err;
 		}
 	}
 	return SMQ_OK;
@@ -114,6 +118,7 @@ static void groups_free(void *self)
 		smq_wipe(e, sizeof(*e));
 		free(e);
 	}
+	smq_joined_free(g->joined);
 	free(g);
 }
 
@@ -126,7 +131,7 @@ static smq_err load_all(struct groups *g, const char *realm_dir)
 	smq_wipe(g->loading, sizeof(*g->loading));
 	free(g->loading);
 	g->loading = NULL;
-	return err == SMQ_OK ? check_wanted(g) : err;
+	return err;
 }
 
 /* The windows are there before the first message is opened; a life of ours that cannot keep them opens nothing. */
@@ -168,7 +173,7 @@ static smq_err groups_seal_proven(void *self, const char *group, const char *top
 	struct groups *g = self;
 	struct entry *e = find(g, group);
 	if (!e)
-		return SMQ_ERR_NO_KEY;
+		return smq_joined_seal(g->joined, group, topic, plain, now, proof, room, ret_len);
 	smq_err err = need_life(g, e);
 	if (err != SMQ_OK)
 		return err;
@@ -279,10 +284,75 @@ static smq_err groups_open(void *self, const char *topic, smq_span payload, stru
 			claim(e, &s, ret_message);
 		}
 	}
-	return worst;
+	err = s.kind == SMQ_SEALED_SESSION
+		  ? SMQ_ERR_NO_KEY
+		  : smq_joined_open(g->joined, &s, topic, now, room, ret_message, &g->last_key);
+	return err == SMQ_OK || err == SMQ_ERR_NO_SESSION || worst == SMQ_ERR_NO_KEY ? err : worst;
 }
 
-smq_err smq_groups_realm_open(const struct smq_client_options *o, struct smq_groups *ret_groups, const char **ret_why)
+static bool groups_ready(void *self, const char *group, struct smq_now now)
+{
+	struct groups *g = self;
+	if (find(g, group))
+		return true;
+	/* one that was not named in the options: it is joined when it is first needed */
+	return smq_joined_add(g->joined, group, now) != SMQ_OK || smq_joined_ready(g->joined, group, now);
+}
+
+static uint64_t file_width(const struct smq_group_file *f, smq_span topic)
+{
+	uint64_t best = f->filter_count == 0; /* for every topic: as wide as can be */
+	for (size_t i = 0; i < f->filter_count; i++) {
+		uint64_t width = smq_filter_width(smq_span_str(f->filters[i]), topic);
+		best = width > best ? width : best;
+	}
+	return best;
+}
+
+/* What is known by a key file counts at once; policies take a moment to come. */
+static smq_err groups_choose(void *self, const char *topic, struct smq_now now, const char **ret_group)
+{
+	struct groups *g = self;
+	const char *best = NULL;
+	uint64_t width = 0;
+	for (struct entry *e = g->first; e; e = e->next) {
+		uint64_t its = file_width(&e->file, smq_span_str(topic));
+		if (its > width) {
+			width = its;
+			best = e->file.group;
+		}
+	}
+	if (!best)
+		smq_joined_choose(g->joined, topic, now, &width, &best);
+	if (!best)
+		return smq_joined_is_looking(g->joined, now) ? SMQ_ERR_NO_SESSION : SMQ_ERR_NOT_FOUND;
+	*ret_group = best;
+	return SMQ_OK;
+}
+
+/* ---- the control plane: of joined groups alone ---- */
+
+static struct smq_joined *joined_of(const void *self) { return ((const struct groups *)self)->joined; }
+
+static void groups_online(void *self, struct smq_now now) { smq_joined_online(joined_of(self), now); }
+static void groups_offline(void *self) { smq_joined_offline(joined_of(self)); }
+static bool groups_takes(void *self, const char *topic) { return smq_joined_takes(joined_of(self), topic); }
+static int64_t groups_wake_at(void *self) { return smq_joined_wake_at(joined_of(self)); }
+static void groups_leave(void *self, struct smq_now now) { smq_joined_leave(joined_of(self), now); }
+static bool groups_belongs(void *self) { return smq_joined_belongs(joined_of(self)); }
+
+static void groups_input(void *self, const char *topic, smq_span payload, bool retained, struct smq_now now)
+{
+	smq_joined_input(joined_of(self), topic, payload, retained, now);
+}
+
+static bool groups_next(void *self, struct smq_now now, struct smq_group_action *ret_action, const char **ret_group)
+{
+	return smq_joined_next(joined_of(self), now, ret_action, ret_group);
+}
+
+smq_err smq_groups_realm_open(const struct smq_client_options *o, struct smq_now now, struct smq_groups *ret_groups,
+			      const char **ret_why)
 {
 	struct groups *g = calloc(1, sizeof(*g));
 	smq_err err = SMQ_ERR_NO_MEMORY;
@@ -296,19 +366,35 @@ smq_err smq_groups_realm_open(const struct smq_client_options *o, struct smq_gro
 	snprintf(g->realm, sizeof(g->realm), "%s", smq_realm_name(o->realm));
 	snprintf(g->member, sizeof(g->member), "%s", smq_realm_member(o->realm));
 	g->keeper = o->realm;
-	err = load_all(g, smq_realm_dir(o->realm));
+	err = smq_joined_new(o, &g->joined);
+	if (err == SMQ_OK)
+		err = load_all(g, smq_realm_dir(o->realm));
+	if (err == SMQ_OK)
+		err = join_wanted(g, now);
 	g->options = NULL;
-	if (err != SMQ_OK || !g->first) {
+	if (err != SMQ_OK) {
 		groups_free(g);
 		goto out;
 	}
-	*ret_groups = (struct smq_groups){ .self = g,
-					   .seal = groups_seal,
-					   .open = groups_open,
-					   .seal_proven = groups_seal_proven,
-					   .last_key = groups_last_key,
-					   .room = smq_sealed_room,
-					   .free = groups_free };
+	*ret_groups = (struct smq_groups){
+		.self = g,
+		.seal = groups_seal,
+		.open = groups_open,
+		.seal_proven = groups_seal_proven,
+		.last_key = groups_last_key,
+		.room = smq_sealed_room,
+		.free = groups_free,
+		.ready = groups_ready,
+		.choose = groups_choose,
+		.online = groups_online,
+		.offline = groups_offline,
+		.takes = groups_takes,
+		.input = groups_input,
+		.next = groups_next,
+		.wake_at = groups_wake_at,
+		.leave = groups_leave,
+		.belongs = groups_belongs,
+	};
 	return SMQ_OK;
 out:
 	if (err != SMQ_OK && ret_why)

@@ -314,6 +314,7 @@ const struct smq_credential *smq_realm_own_certificate(const smq_realm *realm)
 	return &realm->certificate.credential;
 }
 
+const char *smq_realm_keyserver(const smq_realm *realm) { return realm->settings.keyserver; }
 const char *smq_realm_control_prefix(const smq_realm *realm) { return realm->settings.control_prefix; }
 
 const uint8_t *smq_realm_root_fingerprint(const smq_realm *realm) { return realm->root_fingerprint; }

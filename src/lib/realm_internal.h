@@ -13,6 +13,7 @@
 const struct smq_credential *smq_realm_own_certificate(const smq_realm *realm);
 
 const char *smq_realm_control_prefix(const smq_realm *realm);      /* "sealmq/plant" */
+const char *smq_realm_keyserver(const smq_realm *realm);           /* its name; "": whoever has the role */
 const uint8_t *smq_realm_root_fingerprint(const smq_realm *realm); /* SMQ_HASH_LEN bytes */
 const char *smq_realm_state_dir(const smq_realm *realm);           /* DIR/state; made when first opened */
 

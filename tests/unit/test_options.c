@@ -222,7 +222,6 @@ static void settings_fit_together(void **state)
 		{ FOR_PUB, "--plain|-t|a|-m|x", NULL, "t=a mode=1 m=x plain=1" },
 		{ FOR_PUB, "--plain|-m|x", "no topic", NULL },
 		{ FOR_PUB, "--plain|-t|a", "no message", NULL },
-		{ FOR_PUB, "-t|a|-m|x", "for whom?", NULL },
 		{ FOR_PUB, "--plain|--to|b|-t|a|-m|x", "contradicts", NULL },
 		{ FOR_PUB, "--to|b c|-t|a|-m|x", "a member's name", NULL },
 		{ FOR_PUB, "--plain|-t|a/+|-m|x", "not a topic", NULL },

@@ -141,10 +141,10 @@ static void what_is_written_reads_back(void **state)
 {
 	(void)state;
 	const struct smq_realm_settings rows[] = {
-		{ "plant", "", "", "" },
-		{ "p", "a/b", "ton_iot/keyex", "true" },
-		{ "q", "a\"b\\c:", "x/{to}", "" },
-		{ "r", "\xc3\xa4/b", "x/{to}", "" },
+		{ "plant", "", "", "", "" },
+		{ "p", "a/b", "ton_iot/keyex", "true", "keys" },
+		{ "q", "a\"b\\c:", "x/{to}", "", "" },
+		{ "r", "\xc3\xa4/b", "x/{to}", "", "keys-2" },
 	};
 	for (size_t i = 0; i < SMQ_COUNT(rows); i++) {
 		struct smq_realm_settings want = rows[i], got;
@@ -156,6 +156,7 @@ static void what_is_written_reads_back(void **state)
 		assert_string_equal(got.realm, want.realm);
 		assert_string_equal(got.control_prefix, want.control_prefix);
 		assert_string_equal(got.keyex_topic, want.keyex_topic);
+		assert_string_equal(got.keyserver, want.keyserver);
 		assert_string_equal(got.insecure_stale_crl, i == 1 ? "true" : "false");
 	}
 }

@@ -56,6 +56,11 @@ static const char *check_flag(const char *value)
 	return strcmp(value, "true") == 0 || strcmp(value, "false") == 0 ? NULL : "takes true or false";
 }
 
+static const char *check_keyserver(const char *value)
+{
+	return !*value || smq_name_valid(smq_span_str(value)) ? NULL : "takes the name of a member";
+}
+
 struct field {
 	const char *key;
 	size_t offset, room;
@@ -68,10 +73,8 @@ struct field {
 		    check                                                                                              \
 	}
 static const struct field fields[] = {
-	FIELD(realm, check_realm),
-	FIELD(control_prefix, check_prefix),
-	FIELD(keyex_topic, check_keyex),
-	FIELD(insecure_stale_crl, check_flag),
+	FIELD(realm, check_realm),         FIELD(control_prefix, check_prefix),   FIELD(keyex_topic, check_keyex),
+	FIELD(keyserver, check_keyserver), FIELD(insecure_stale_crl, check_flag),
 };
 
 static const struct field *find(const char *key)
@@ -95,7 +98,9 @@ static void suggest(void *self, const char *key, char *ret_hint, size_t room)
 {
 	(void)self;
 	(void)key;
-	(void)snprintf(ret_hint, room, "realm.yaml knows realm, control_prefix, keyex_topic and insecure_stale_crl");
+	(void)snprintf(ret_hint, room,
+		       "realm.yaml knows realm, control_prefix, keyex_topic, keyserver "
+		       "and insecure_stale_crl");
 }
 
 static smq_err take(void *self, const struct smq_yaml_value *value, char *ret_problem, size_t room)
@@ -176,6 +181,10 @@ static void put_settings(FILE *f, const struct smq_realm_settings *s)
 	put_quoted(f, "control_prefix", s->control_prefix);
 	(void)fputs("# Key exchange; {to} becomes the name of the member that is addressed.\n", f);
 	put_quoted(f, "keyex_topic", s->keyex_topic);
+	if (*s->keyserver) {
+		(void)fputs("# Who hands out the keys of groups; any other key server is not asked.\n", f);
+		put_quoted(f, "keyserver", s->keyserver);
+	}
 	if (strcmp(s->insecure_stale_crl, "true") == 0) {
 		(void)fputs("# A revocation list past its end is believed on: who was revoked since then stays in.\n",
 			    f);

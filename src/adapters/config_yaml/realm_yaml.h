@@ -4,6 +4,7 @@
  *     realm: plant                          # 1 to 64 of A-Z a-z 0-9 - _
  *     control_prefix: sealmq/plant          # optional
  *     keyex_topic: sealmq/plant/keyex/{to}  # optional; {to} becomes the addressed member
+ *     keyserver: keys                       # optional; the key server's name, else whoever has the role
  *     insecure_stale_crl: true              # optional; false where it is not there
  */
 #ifndef SMQ_ADAPTERS_CONFIG_YAML_REALM_YAML_H
@@ -18,6 +19,7 @@ struct smq_realm_settings {
 	char control_prefix[128];   /* a topic without a slash at its end */
 	char keyex_topic[256];      /* a topic, in which "{to}" may stand */
 	char insecure_stale_crl[8]; /* "true", "false" */
+	char keyserver[65];         /* a name; may be empty */
 };
 
 /* Reads and checks the file; what it leaves out gets its default. ret_why (why_len bytes): "FILE:LINE:COLUMN: ..." with
