@@ -165,6 +165,12 @@ static bool open_realm(struct tool *t)
 	if (t->s.plain && !t->s.realm && !getenv("SEALMQ_REALM"))
 		return true;
 	smq_err err = smq_realm_open(t->s.realm, &t->realm, &why);
+	if (err && t->publishing && !t->s.realm && t->s.to.count + t->s.groups.count == 0) {
+		report_line(&t->report, "%s", why ? why : smq_err_text(err));
+		report_line(&t->report, "for whom? --to MEMBER seals for one member of a realm, --group GROUP for a "
+					"group; --plain sends unsealed");
+		return end_with(t, SMQ_ERR_USAGE);
+	}
 	if (err) {
 		report_line(&t->report, "%s", why ? why : smq_err_text(err));
 		if (!t->s.realm && (err == SMQ_ERR_NOT_FOUND || err == SMQ_ERR_REALM))

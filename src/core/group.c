@@ -145,12 +145,18 @@ bool smq_group_knows(const struct smq_group *g, const struct smq_sealed *sealed)
 	       smq_group_lives_find(&g->lives, sealed->sender_id, sealed->boot_id) != NULL;
 }
 
-/* The key of a life that is not in the table yet. */
-static smq_err make_key(const struct smq_group *g, const struct smq_sealed *s, struct smq_seal_key *ret_key)
+/* Of a life that is not in the table yet. */
+static smq_err open_new(struct smq_group *g, struct smq_arrival *a)
 {
 	struct smq_seal_context context;
-	set_context(g->file, s->sender_id, s->boot_id, &context);
-	return smq_seal_key_init(ret_key, g->crypto, &g->traffic, &context);
+	struct smq_seal_key key;
+	set_context(g->file, a->sealed->sender_id, a->boot_id, &context);
+	smq_err err = smq_seal_key_init(&key, g->crypto, &g->traffic, &context);
+	if (err != SMQ_OK)
+		return err;
+	err = smq_group_lives_open(&g->lives, NULL, &key, a);
+	smq_seal_key_done(&key);
+	return err;
 }
 
 smq_err smq_group_open(struct smq_group *g, const struct smq_sealed *s, smq_span topic, int64_t mono_ms, smq_mspan room,
@@ -164,13 +170,8 @@ smq_err smq_group_open(struct smq_group *g, const struct smq_sealed *s, smq_span
 		return err;
 	o.sender = g->file->members[s->sender_id];
 	struct smq_group_life *l = smq_group_lives_find(&g->lives, s->sender_id, s->boot_id);
-	struct smq_seal_key fresh = { 0 };
 	struct smq_arrival a = { .sealed = s, .boot_id = s->boot_id, .topic = topic, .mono_ms = mono_ms, .room = room };
-	if (!l)
-		err = make_key(g, s, &fresh);
-	if (err == SMQ_OK)
-		err = smq_group_lives_open(&g->lives, l, l ? &l->key : &fresh, &a);
-	smq_seal_key_done(&fresh);
+	err = l ? smq_group_lives_open(&g->lives, l, &l->key, &a) : open_new(g, &a);
 	if (err != SMQ_OK)
 		return err;
 	o.len = a.len;

@@ -339,12 +339,14 @@ static smq_err make_key(const smq_group_member *m, const struct member_epoch *e,
 static smq_err open_as(smq_group_member *m, const struct member_epoch *e, const struct member_card *c,
 		       struct smq_arrival *a)
 {
-	struct smq_seal_key fresh = { 0 };
+	struct smq_seal_key fresh;
 	struct smq_group_life *l = smq_group_lives_find(&m->lives, c->sender_id, a->boot_id);
-	bool same = l && is_same_key(&l->key.header, a->sealed);
-	smq_err err = same ? SMQ_OK : make_key(m, e, a->sealed, c, a->boot_id, &fresh);
-	if (err == SMQ_OK)
-		err = smq_group_lives_open(&m->lives, l, same ? &l->key : &fresh, a);
+	if (l && is_same_key(&l->key.header, a->sealed))
+		return smq_group_lives_open(&m->lives, l, &l->key, a);
+	smq_err err = make_key(m, e, a->sealed, c, a->boot_id, &fresh);
+	if (err != SMQ_OK)
+		return err;
+	err = smq_group_lives_open(&m->lives, l, &fresh, a);
 	smq_seal_key_done(&fresh);
 	return err;
 }
