@@ -285,6 +285,18 @@ static void settle(struct smq_keyserver *ks, struct smq_now now)
 	take_early(ks, now);
 }
 
+/* Group by group, some certificates at a time. */
+static void review(struct smq_keyserver *ks, struct smq_now now)
+{
+	unsigned budget = KS_REVIEWED_AT_A_TIME;
+	for (size_t i = 0; i < ks->group_count && budget > 0; i++) {
+		if (ks->reviewed_group >= ks->group_count)
+			ks->reviewed_group = 0;
+		if (!ks_group_review(ks->groups[ks->reviewed_group], &budget, now))
+			ks->reviewed_group++;
+	}
+}
+
 static void timers(struct smq_keyserver *ks, struct smq_now now)
 {
 	if (now.mono_ms < ks->timers_at)
@@ -292,6 +304,7 @@ static void timers(struct smq_keyserver *ks, struct smq_now now)
 	ks->timers_at = now.mono_ms + KS_TIMERS_EVERY_MS;
 	for (size_t i = 0; i < ks->group_count; i++)
 		ks_group_timers(ks->groups[i], now);
+	review(ks, now);
 	if (now.mono_ms >= ks->claim_at)
 		ks_claim(ks, now);
 	smq_ks_desk_tick(ks->desk, now);

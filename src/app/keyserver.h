@@ -4,7 +4,10 @@
  * smq_keyserver_tick when smq_keyserver_wake_at says so.
  *
  * Nothing is published that is not committed: what goes out is an item of the store (SMQ_KS_ITEM_OUT) first, and leaves
- * it when the broker has acknowledged it.
+ * it when the broker has acknowledged it. Answers to what changes something follow the transaction, too.
+ *
+ * For a moment after it is online, until the broker has shown the manifests that it retains, it holds requests back:
+ * only then does it know whether its database is the latest.
  */
 #ifndef SMQ_APP_KEYSERVER_H
 #define SMQ_APP_KEYSERVER_H
@@ -58,6 +61,7 @@ const char *smq_keyserver_filter(const struct smq_keyserver *ks, size_t i);
 void smq_keyserver_online(struct smq_keyserver *ks);
 void smq_keyserver_offline(struct smq_keyserver *ks);
 void smq_keyserver_input(struct smq_keyserver *ks, const char *topic, smq_span payload, bool retained);
+/* Not from inside publish. */
 void smq_keyserver_published(struct smq_keyserver *ks, uint64_t id, smq_err err);
 void smq_keyserver_tick(struct smq_keyserver *ks);
 int64_t smq_keyserver_wake_at(const struct smq_keyserver *ks); /* mono ms */

@@ -386,24 +386,28 @@ static bool is_out(smq_err err)
 	return err == SMQ_ERR_CERT_REVOKED || err == SMQ_ERR_CERT_CHAIN || err == SMQ_ERR_CERT_INVALID;
 }
 
-/* Some members at a time are asked about: whoever's certificate was revoked is expelled. */
-static void review(struct ks_group *g, struct smq_now now)
+/* Whoever's certificate was revoked is expelled. */
+bool ks_group_review(struct ks_group *g, unsigned *budget, struct smq_now now)
 {
 	const struct smq_credentials *c = g->ks->config.credentials;
-	uint64_t places = smq_keygroup_places(g->group);
-	for (unsigned i = 0; c->holds && i < KS_REVIEWED_AT_A_TIME && i < places; i++) {
-		const struct smq_keygroup_member *m = smq_keygroup_at(g->group, g->review_at++ % places);
+	uint64_t places = g->broken || !c->holds ? 0 : smq_keygroup_places(g->group);
+	while (*budget > 0 && g->review_at < places) {
+		char name[SMQ_MEMBER_NAME_MAX + 1];
+		const struct smq_keygroup_member *m = smq_keygroup_at(g->group, g->review_at++);
 		if (!m)
 			continue;
-		char name[SMQ_MEMBER_NAME_MAX + 1];
+		--*budget;
 		smq_err err = c->holds(c->self, g->leaves[m->leaf].credential, now.unix_ms);
-		memcpy(name, m->name, sizeof(name));
 		if (!is_out(err))
 			continue;
+		memcpy(name, m->name, sizeof(name));
 		ks_note(g->ks, "revoked", "", g->name, name, err);
 		if (ks_group_leave(g, smq_span_str(name), true, now) != SMQ_OK)
-			return;
+			break; /* the next round comes to it again */
 	}
+	bool more = g->review_at < places;
+	g->review_at = more ? g->review_at : 0;
+	return more;
 }
 
 /* The broker does not have what we published, or has forgotten it. */
@@ -427,7 +431,6 @@ void ks_group_timers(struct ks_group *g, struct smq_now now)
 	check_retained(g, now);
 	if (now.unix_ms >= g->soonest_end_ms)
 		lapse(g, now);
-	review(g, now);
 	if (slots_missing(g, now))
 		ks_group_schedule(g, false, now);
 	if (now.unix_ms >= ks_group_rotates_at(g) && !(g->due && g->prompt)) {

@@ -26,8 +26,8 @@ enum {
 	KS_SETTLE_RESTORED_MS = 3000,
 	KS_RETAINED_WAIT_MS = 3000, /* a manifest that the broker has not shown by then is published again */
 	KS_TIMERS_EVERY_MS = 100,
-	KS_REVIEWED_AT_A_TIME = 256, /* certificates asked about every 100 ms */
-	KS_ACKED_MAX = 256,          /* acknowledged messages that the store still lists as outgoing */
+	KS_REVIEWED_AT_A_TIME = 64, /* certificates asked about every 100 ms, in all groups together */
+	KS_ACKED_MAX = 256,         /* acknowledged messages that the store still lists as outgoing */
 	KS_CLAIM_EVERY_MS = 5000,
 	KS_DOCUMENT_MAX = SMQ_POLICY_MAX + SMQ_SIGN1_OVERHEAD_MAX
 };
@@ -174,7 +174,7 @@ struct smq_keyserver {
 	void *desk_memory;
 	smq_ks_desk *desk;
 	struct ks_group **groups; /* by name */
-	size_t group_count, group_room;
+	size_t group_count, group_room, reviewed_group;
 	struct ks_policy *templates; /* KS_TEMPLATES_MAX */
 	size_t template_count;
 	struct ks_bars bars; /* in every group */
@@ -244,6 +244,8 @@ smq_err ks_bar(struct ks_bars *bars, const uint8_t credential[SMQ_HASH_LEN]);
 /* The roles of these that the policy gives to this name. */
 unsigned ks_admitted(const struct ks_group *g, smq_span name, unsigned cert_roles, unsigned roles);
 void ks_group_timers(struct ks_group *g, struct smq_now now);
+/* Asks about members' certificates, from where it stopped, and takes that off the budget. False: it is through. */
+bool ks_group_review(struct ks_group *g, unsigned *budget, struct smq_now now);
 int64_t ks_group_rotates_at(const struct ks_group *g); /* Unix ms */
 struct smq_slot_times ks_slot_times(const struct ks_group *g);
 smq_err ks_slots_ready(struct ks_group *g, struct smq_now now);

@@ -14,15 +14,17 @@
 enum smq_ks_item {
 	SMQ_KS_ITEM_SERVER = 1,   /* "" 0 0: realm, name, format; a 1: set by a restore, see keyserver.h */
 	SMQ_KS_ITEM_GROUP = 2,    /* group 0 0: epoch, next sender id, tree height, policy mark, times */
-	SMQ_KS_ITEM_POLICY = 3,   /* group 0 0: signed policy; group 1 0: its admin's ID_CRED_x by value */
-	SMQ_KS_ITEM_MEMBER = 4,   /* group leaf 0 */
+	SMQ_KS_ITEM_POLICY = 3,   /* group 0 0: signed policy; group 1 0: its admin's ID_CRED_x by value; templates
+				   * likewise, with their pattern as the group, 0 1 and 1 1 */
+	SMQ_KS_ITEM_MEMBER = 4,   /* group leaf 0; group n 1: a credential that was expelled (group "": everywhere) */
 	SMQ_KS_ITEM_NODE = 5,     /* group height index: secret */
 	SMQ_KS_ITEM_MESSAGE = 6,  /* group height index: node message as published */
 	SMQ_KS_ITEM_MANIFEST = 7, /* group 0 0: the latest, signed */
 	SMQ_KS_ITEM_EPOCH = 8,    /* group epoch 0: its secret and manifest hash: secret */
 	SMQ_KS_ITEM_SLOTS = 9,    /* group tree 0: root of a slot tree: secret */
 	SMQ_KS_ITEM_CARD = 10,    /* group sender 0: card, signed */
-	SMQ_KS_ITEM_OUT = 11,     /* group n 0: [ topic, payload ]: committed, and not acknowledged by the broker yet */
+	SMQ_KS_ITEM_OUT = 11,     /* group n what: topic: committed, and not acknowledged by the broker yet. The payload
+				   * is the item that it was made as: manifest, policy, message or card */
 	SMQ_KS_ITEM_KEY = 12      /* "" 0 0..: registered raw public keys, by name */
 };
 
