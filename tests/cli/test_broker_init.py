@@ -116,7 +116,8 @@ def others():
             ok(done.returncode == 0, 'nft takes the rules', done.stderr)
     if have('logrotate', 'logrotate.conf'):
         done = run('logrotate', '-d', 'b/conf/logrotate.conf')
-        bad = [line for line in done.stderr.splitlines() if 'error:' in line and 'stat of' not in line and 'unknown user' not in line]
+        beside = ('stat of', 'unknown user', 'switching euid')  # of this machine and of who runs it here
+        bad = [line for line in done.stderr.splitlines() if 'error:' in line and not any(b in line for b in beside)]
         ok(not bad, 'logrotate reads its part', '\n'.join(bad))
     compose()
 
