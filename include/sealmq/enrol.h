@@ -33,6 +33,35 @@ struct smq_ca_token_options {
 SMQ_MUST_USE smq_err smq_ca_token(const char *dir, const struct smq_ca_token_options *options,
 				  char ret_token[SMQ_CA_TOKEN_LEN + 1], const char **ret_why);
 
+/* ---- the device's side ---- */
+
+struct smq_enrol_options {
+	const char *dir;        /* the realm directory: to be made, or to be renewed */
+	const char *host;       /* of the server; its certificate must say so */
+	int port;               /* 0: SMQ_CA_ENROL_PORT */
+	const char *root_file;  /* whom to trust; NULL: dir/root.crt */
+	const char *name;       /* the first time */
+	const char *token_file; /* the first time: its first line, mode 0600 */
+	enum smq_curve curve;   /* of a new key; 0: SMQ_P256 */
+	bool force;             /* renew although it is not due */
+};
+
+struct smq_enrolled {
+	bool issued, crl;         /* a certificate came; another revocation list came */
+	int64_t due_ms, until_ms; /* when the certificate is to be renewed, and when it ends; Unix time */
+};
+
+/*
+ * Gets dir its first certificate by a token, or renews the one there once two thirds of its time have passed, and up to
+ * a twelfth more, which differs from certificate to certificate: a fleet does not come all at once. Keys are made here.
+ * The realm's revocation list is fetched each time. Meant to be called daily. SMQ_ERR_NOT_AUTHORIZED: the server
+ * refused; SMQ_ERR_CERT_*: what it gave is not what was asked for.
+ */
+SMQ_MUST_USE smq_err smq_enrol(const struct smq_enrol_options *options, struct smq_enrolled *ret_enrolled,
+			       const char **ret_why);
+
+/* ---- the server ---- */
+
 /* What the server has to tell: what came of a request that asked for a certificate. */
 struct smq_ca_server_event {
 	const char *operation; /* "simpleenroll" */

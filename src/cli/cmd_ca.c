@@ -151,6 +151,12 @@ static const struct {
 	    "`sealmq ca issue enrol --role broker --dns HOST`." },
 	  ca_run_serve,
 	  WORD_IS_CA },
+	{ { CA_ENROL, "enrol", "DIR", "on a device: get a certificate by a token, or renew the one there when due",
+	    "Makes DIR a realm directory, with a key that stays there; later renews its certificate once two thirds "
+	    "of\n"
+	    "its time have passed, with some spread, and fetches the revocation list. Run it daily, from a timer." },
+	  ca_run_enrol,
+	  NO_CA },
 	{ { CA_LIST, "list", "[CA]", "all certificates ever issued", "All certificates ever issued, oldest first." },
 	  run_list,
 	  WORD_IS_CA },

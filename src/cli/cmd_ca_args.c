@@ -80,6 +80,11 @@ static bool t_json(struct ca_args *a, const char *v) { return (a->json = !v); }
 static bool t_address(struct ca_args *a, const char *v) { return (a->address = v) != NULL; }
 static bool t_identity(struct ca_args *a, const char *v) { return (a->identity = v) != NULL; }
 
+static bool t_server(struct ca_args *a, const char *v) { return (a->server = v) != NULL; }
+static bool t_root(struct ca_args *a, const char *v) { return (a->root = v) != NULL; }
+static bool t_token(struct ca_args *a, const char *v) { return (a->token_file = v) != NULL; }
+static bool t_force(struct ca_args *a, const char *v) { return (a->force = !v); }
+
 static bool t_port(struct ca_args *a, const char *v)
 {
 	a->port = -1;
@@ -117,8 +122,8 @@ static const struct row {
 	  t_issuing, NULL },
 	{ "insecure-stale-crl", NULL, CA_INIT, "members go on believing a revocation list that has ended", t_stale,
 	  NULL },
-	{ "name", "NAME", CA_CSR | CA_SIGN, "whose it is (csr: needed for a new one; sign: what the request must say)",
-	  t_name, NULL },
+	{ "name", "NAME", CA_CSR | CA_SIGN | CA_ENROL,
+	  "whose it is (csr, enrol: needed for a new one; sign: what the request must say)", t_name, NULL },
 	{ "names", "FILE", CA_ISSUE, "many at once, a name a line; - is standard input", t_names, NULL },
 	{ "role", "ROLES", CA_ISSUE | CA_SIGN | CA_TOKEN,
 	  "member (default), keyserver, admin, or several with commas; or broker", t_role,
@@ -129,7 +134,7 @@ static const struct row {
 	  t_days, "1 to 36500" },
 	{ "dns", "NAME", CA_ISSUE | CA_SIGN, "a broker's host name; may be repeated", t_dns, "at most 15 names" },
 	{ "ip", "ADDRESS", CA_ISSUE | CA_SIGN, "a broker's address; may be repeated", t_ip, "at most 15 addresses" },
-	{ "key", "KIND", CA_INIT | CA_ISSUE | CA_CSR | CA_ROLLOVER,
+	{ "key", "KIND", CA_INIT | CA_ISSUE | CA_CSR | CA_ROLLOVER | CA_ENROL,
 	  "p256 (default), ed25519, or p384 (authorities and brokers)", t_key, "p256, ed25519 or p384" },
 	{ "static-dh", NULL, CA_ISSUE | CA_SIGN, "the key may also agree, for EDHOC method 3 (p256)", t_dh, NULL },
 	{ "reissue", NULL, CA_ISSUE | CA_SIGN | CA_TOKEN, "although a certificate of this name is still valid",
@@ -147,9 +152,14 @@ static const struct row {
 	{ "from", "DIR", CA_ACCEPT, "what `sealmq ca sign` made", t_from, NULL },
 	{ "address", "ADDRESS", CA_SERVE, "where to listen (default: 127.0.0.1; :: and 0.0.0.0 are everywhere)",
 	  t_address, NULL },
-	{ "port", "N", CA_SERVE, "TCP port (default: 8443; 0: any that is free)", t_port, "0 to 65535" },
+	{ "port", "N", CA_SERVE | CA_ENROL, "TCP port (default: 8443; serve, 0: any that is free)", t_port,
+	  "0 to 65535" },
 	{ "identity", "DIR", CA_SERVE, "where server.crt and server.key are (default: CA/members/enrol)", t_identity,
 	  NULL },
+	{ "server", "HOST", CA_ENROL, "where `sealmq ca serve` is; its certificate must say so", t_server, NULL },
+	{ "root", "FILE", CA_ENROL, "the realm's root (default: DIR/root.crt)", t_root, NULL },
+	{ "token-file", "FILE", CA_ENROL, "the first time: its first line is the token; mode 0600", t_token, NULL },
+	{ "force", NULL, CA_ENROL, "renew although it is not due yet", t_force, NULL },
 	{ "passphrase-file", "FILE", OPENS, "its first line opens the authority's keys (init: encrypts them)", t_pass,
 	  NULL },
 	{ "json", NULL, ~0U, "as JSON", t_json, NULL },

@@ -22,21 +22,23 @@ enum ca_command {
 	CA_RENEW = 512,
 	CA_ROLLOVER = 1024,
 	CA_TOKEN = 2048,
-	CA_SERVE = 4096
+	CA_SERVE = 4096,
+	CA_ENROL = 8192
 };
 
 struct ca_args {
 	enum ca_command command;
 	const char *word; /* the one that is no option */
 	const char *ca;   /* the authority's directory; found by ca_find */
-	const char *realm, *prefix, *keyex, *passphrase_file, *name, *names, *from, *address, *identity;
+	const char *realm, *prefix, *keyex, *passphrase_file, *name, *names, *from, *address, *identity, *server, *root,
+	    *token_file;
 	const char *dns[SMQ_CA_HOSTS_MAX], *ip[SMQ_CA_HOSTS_MAX], *to[CA_TO_MAX];
 	size_t dns_count, ip_count, to_count;
 	unsigned roles;
 	enum smq_curve curve;
 	enum smq_ca_reason reason;
 	int days, hours, port;
-	bool static_dh, reissue, issuing, stale_crl, keep_key, json;
+	bool force, static_dh, reissue, issuing, stale_crl, keep_key, json;
 	char room[CA_PATH_LEN];
 };
 

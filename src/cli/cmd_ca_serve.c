@@ -1,4 +1,4 @@
-/* `sealmq ca token` and `sealmq ca serve`: enrolment over the network. */
+/* `sealmq ca token`, `serve` and `enrol`: enrolment over the network. */
 #include "cli/cmd_ca_serve.h"
 
 #include <signal.h>
@@ -126,4 +126,49 @@ int ca_run_serve(struct ca_args *a)
 		err = smq_ca_server_step(server, STEP_MS);
 	smq_ca_server_free(server);
 	return err == SMQ_OK ? 0 : ca_fail(err, NULL);
+}
+
+/* ---- enrol ---- */
+
+static int say_enrolled(const struct ca_args *a, const struct smq_enrolled *e)
+{
+	char text[CA_JSON_LEN];
+	char due[CA_TIME_LEN];
+	char until[CA_TIME_LEN];
+	if (a->json) {
+		struct smq_json j = smq_json_on(smq_mspan_of(text, sizeof(text)));
+		smq_json_object(&j);
+		smq_json_key(&j, "issued");
+		smq_json_bool(&j, e->issued);
+		smq_json_key(&j, "crl");
+		smq_json_bool(&j, e->crl);
+		ca_json_time(&j, "due", e->due_ms);
+		ca_json_time(&j, "not_after", e->until_ms);
+		smq_json_end(&j);
+		return ca_print_json(&j, text);
+	}
+	ca_time_text(e->due_ms, due);
+	ca_time_text(e->until_ms, until);
+	printf("%s, valid until %s, due on %s%s\n", e->issued ? "a new certificate" : "not due yet", until, due,
+	       e->crl ? "; a new revocation list" : "");
+	return ca_flushed();
+}
+
+int ca_run_enrol(struct ca_args *a)
+{
+	struct smq_enrol_options o = { .dir = a->word,
+				       .host = a->server,
+				       .port = a->port,
+				       .root_file = a->root,
+				       .name = a->name,
+				       .token_file = a->token_file,
+				       .curve = a->curve,
+				       .force = a->force };
+	struct smq_enrolled enrolled;
+	const char *why = NULL;
+	if (!a->server || a->port < 0)
+		return ca_misuse("enrol needs --server HOST, and a port if it is not 8443", NULL);
+	(void)signal(SIGPIPE, SIG_IGN);
+	smq_err err = smq_enrol(&o, &enrolled, &why);
+	return err == SMQ_OK ? say_enrolled(a, &enrolled) : ca_fail(err, why);
 }

@@ -1,4 +1,4 @@
-/* `sealmq ca token` and `sealmq ca serve`: enrolment over the network. */
+/* `sealmq ca token`, `serve` and `enrol`: enrolment over the network. */
 #ifndef SMQ_CLI_CMD_CA_SERVE_H
 #define SMQ_CLI_CMD_CA_SERVE_H
 
@@ -6,5 +6,6 @@
 
 int ca_run_token(struct ca_args *args);
 int ca_run_serve(struct ca_args *args);
+int ca_run_enrol(struct ca_args *args);
 
 #endif

@@ -165,6 +165,47 @@ def a_realm_directory_over_the_network(r):
                                                              'root.crt'], 'a realm directory, its key made here', err)
 
 
+def the_device_does_it_by_itself(r):
+    """`sealmq ca enrol`: a first certificate, nothing while nothing is due, a renewal, a list, refusals."""
+    def enrol(*more):
+        return run(SEALMQ, 'ca', 'enrol', r.path('tap'), '--server', 'localhost', '--port', str(r.port), '--json', *more)
+
+    token = r.path('token')
+    with open(token, 'w', encoding='ascii', opener=lambda p, f: os.open(p, f, 0o600)) as file:
+        file.write('0' * 32 + '\n')
+    first = ('--root', r.path('plant/root.crt'), '--name', 'tap', '--token-file', token)
+    status, _, err = enrol(*first)
+    ok(status != 0 and 'refused' in err, 'a wrong token is refused', err)
+    with open(token, 'w', encoding='ascii') as file:
+        file.write(r.token('tap', '--days', '30') + '\n')
+    status, out, err = enrol(*first)
+    ok(status == 0 and json.loads(out)['issued'] and json.loads(out)['crl'], 'the right one gets a certificate and the list',
+       out + err)
+    ok(sorted(os.listdir(r.path('tap'))) == ['crl.pem', 'member.crt', 'member.csr', 'member.key', 'realm.yaml', 'root.crt'],
+       'into a realm directory', str(os.listdir(r.path('tap'))))
+    status, out, err = enrol()
+    said = json.loads(out or '{}')
+    ok(status == 0 and not said['issued'] and not said['crl'] and said['due'] < said['not_after'], 'nothing is due', out + err)
+    r.must('crl', '--ca', r.ca)
+    status, out, err = enrol('--force')
+    said = json.loads(out or '{}')
+    ok(status == 0 and said['issued'] and said['crl'] and os.path.exists(r.path('tap/member.pem')), 'renewed, and a newer list',
+       out + err)
+    ok('member.pem' in os.listdir(r.path('tap')) and not any('next' in n or '.new-' in n for n in os.listdir(r.path('tap'))),
+       'nothing is left over', str(os.listdir(r.path('tap'))))
+    status, out, err = enrol('--force', '--key', 'ed25519')
+    ok(status == 0 and json.loads(out)['issued'], 'and once more, by the renewed one, with another kind of key', out + err)
+    foreign = Realm()
+    status, _, err = enrol('--force', '--root', foreign.path('plant/root.crt'))
+    ok(status != 0 and 'TLS' in err, 'a server of another realm is not believed', err)
+    status, _, err = run(SEALMQ, 'ca', 'enrol', r.path('tap'), '--server', '127.0.0.2', '--port', str(r.port), '--force')
+    ok(status != 0, 'nor one under a name that is not its own', err)
+    shutil.rmtree(foreign.room, ignore_errors=True)
+    r.must('revoke', 'tap', '--ca', r.ca)
+    status, _, err = enrol('--force')
+    ok(status != 0 and 'refused' in err, 'a revoked device gets nothing', err)
+
+
 def what_is_refused(r):
     token = r.token('valve')
     body, key = r.request('valve')
@@ -266,6 +307,7 @@ def main():
         what_everybody_may_have(r)
         a_device_enrols_and_renews(r)
         a_realm_directory_over_the_network(r)
+        the_device_does_it_by_itself(r)
         HELD['count'] = len(json.loads(r.must('list', r.ca, '--json')))
         what_is_refused(r)
         strangers(r)

@@ -81,6 +81,9 @@ SMQ_MUST_USE smq_err smq_ca_request_of_der(smq_span der, struct smq_pem *ret_req
 
 /* From base64, as EST sends it; SMQ_ERR_MALFORMED. */
 SMQ_MUST_USE smq_err smq_ca_request_of_base64(smq_span text, struct smq_pem *ret_request);
+SMQ_MUST_USE smq_err smq_ca_request_to_base64(smq_span pem, struct smq_pem *ret_base64);
+/* The certificates of such an answer in PEM, the end entity first; SMQ_ERR_MALFORMED. */
+SMQ_MUST_USE smq_err smq_ca_certs_of(smq_span base64, struct smq_pem *ret_pem);
 /* All certificates of a PEM text in a PKCS#7 without signers, in base64, as EST answers. */
 SMQ_MUST_USE smq_err smq_ca_certs_only(smq_span pem, struct smq_pem *ret_base64);
 

@@ -1,0 +1,230 @@
+/* Enrolment, the device's side: the first certificate, and each one after it in good time. */
+#include <sealmq/enrol.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "adapters/ca_openssl/crl_read.h"
+#include "adapters/tls_openssl/https.h"
+#include "base/text.h"
+#include "base/wipe.h"
+#include "lib/ca_dir.h"
+
+struct enrolling {
+	const struct smq_enrol_options *o;
+	bool renewal;
+	struct smq_file_bytes root, chain, key, token;
+	struct smq_enrolled done;
+};
+
+static bool there(const char *dir, const char *name)
+{
+	char path[SMQ_PATH_MAX];
+	struct stat st;
+	return smq_path_join(dir, name, path) == SMQ_OK && lstat(path, &st) == 0;
+}
+
+static smq_err read_one(const char *dir, const char *name, bool secret, struct smq_file_bytes *ret_bytes)
+{
+	char path[SMQ_PATH_MAX];
+	smq_err err = smq_path_join(dir, name, path);
+	return err == SMQ_OK ? smq_file_read(path, secret, ret_bytes, smq_ca_why(), SMQ_WHY_MAX) : err;
+}
+
+/* ---- what is there ---- */
+
+static smq_err read_own(struct enrolling *e)
+{
+	bool renewed = there(e->o->dir, "member.pem");
+	smq_err err = read_one(e->o->dir, renewed ? "member.pem" : "member.crt", renewed, &e->chain);
+	return err == SMQ_OK ? read_one(e->o->dir, renewed ? "member.pem" : "member.key", true, &e->key) : err;
+}
+
+static smq_err read_all(struct enrolling *e)
+{
+	const struct smq_enrol_options *o = e->o;
+	e->renewal = there(o->dir, "member.crt") || there(o->dir, "member.pem");
+	smq_err err = o->root_file ? smq_file_read(o->root_file, false, &e->root, smq_ca_why(), SMQ_WHY_MAX)
+				   : read_one(o->dir, "root.crt", false, &e->root);
+	if (err == SMQ_OK && e->renewal)
+		return read_own(e);
+	if (err == SMQ_OK && (!o->name || !o->token_file))
+		return smq_ca_because(SMQ_ERR_USAGE, "%s: a first certificate needs a name and its token", o->dir);
+	return err == SMQ_OK ? smq_passphrase_read(o->token_file, &e->token, smq_ca_why(), SMQ_WHY_MAX) : err;
+}
+
+/* Two thirds of its life, and up to a twelfth more, as the certificate's own hash has it. */
+static smq_err look_when(struct enrolling *e, smq_span cert)
+{
+	int64_t from = 0;
+	int64_t until = 0;
+	uint8_t hash[SMQ_HASH_LEN];
+	smq_err err = smq_ca_validity(cert, &from, &until);
+	if (err == SMQ_OK)
+		err = smq_ca_fingerprint(cert, hash);
+	if (err != SMQ_OK)
+		return smq_ca_because(SMQ_ERR_CORRUPT, "%s: its certificate does not read as PEM", e->o->dir);
+	int64_t life = until - from;
+	e->done.until_ms = until;
+	e->done.due_ms = from + life / 3 * 2 + life / 12 * (hash[0] * 256 + hash[1]) / 65536;
+	return SMQ_OK;
+}
+
+/* ---- asking ---- */
+
+static smq_err ask(const struct enrolling *e, struct smq_https_request *r, struct smq_https_answer *ret_answer)
+{
+	r->host = e->o->host;
+	r->port = e->o->port ? e->o->port : SMQ_CA_ENROL_PORT;
+	r->root = smq_file_span(&e->root);
+	smq_err err = smq_https_ask(r, ret_answer);
+	if (err != SMQ_OK)
+		return smq_ca_because(err, "%s port %d: %s", r->host, r->port, smq_err_text(err));
+	return SMQ_OK;
+}
+
+static smq_err ask_certificate(const struct enrolling *e, smq_span request, struct smq_pem *ret_chain)
+{
+	struct smq_pem body = { NULL, 0 };
+	struct smq_https_answer answer = { .status = 0 };
+	char token[SMQ_WHY_MAX];
+	smq_err err = smq_ca_request_to_base64(request, &body);
+	(void)snprintf(token, sizeof(token), "%.*s", (int)e->token.len, e->token.p ? (const char *)e->token.p : "");
+	struct smq_https_request r = {
+		.method = "POST",
+		.path = e->renewal ? "/.well-known/est/simplereenroll" : "/.well-known/est/simpleenroll",
+		.type = "application/pkcs10",
+		.user = e->renewal ? NULL : e->o->name,
+		.password = token,
+		.chain = smq_file_span(&e->chain),
+		.key = smq_file_span(&e->key),
+		.body = smq_pem_span(&body),
+	};
+	if (err == SMQ_OK)
+		err = ask(e, &r, &answer);
+	smq_wipe(token, sizeof(token));
+	if (err == SMQ_OK && answer.status != 200)
+		err = smq_ca_because(SMQ_ERR_NOT_AUTHORIZED, "%s refused (%d)", e->o->host, answer.status);
+	if (err == SMQ_OK && smq_ca_certs_of(smq_span_of(answer.body, answer.len), ret_chain) != SMQ_OK)
+		err = smq_ca_because(SMQ_ERR_PROTOCOL, "%s gave no certificate", e->o->host);
+	free(answer.body);
+	smq_pem_free(&body);
+	return err;
+}
+
+/* A file that the server gives everybody; empty where it has none. */
+static smq_err fetch(const struct enrolling *e, const char *path, struct smq_https_answer *ret_answer)
+{
+	struct smq_https_request r = { .method = "GET", .path = path };
+	smq_err err = ask(e, &r, ret_answer);
+	if (err == SMQ_OK && ret_answer->status != 200) {
+		free(ret_answer->body);
+		*ret_answer = (struct smq_https_answer){ .status = ret_answer->status };
+	}
+	return err;
+}
+
+/* ---- putting it in place ---- */
+
+static smq_err gather(const struct enrolling *e, const char *made, smq_span chain)
+{
+	struct smq_https_answer settings = { .status = 0 };
+	smq_err err = smq_ca_put_file(made, "member.crt", chain, 0644);
+	if (err == SMQ_OK && !e->renewal)
+		err = fetch(e, "/.well-known/sealmq/realm.yaml", &settings);
+	if (err == SMQ_OK && !e->renewal)
+		err = smq_ca_put_file(made, "realm.yaml", smq_span_of(settings.body, settings.len), 0644);
+	if (err == SMQ_OK && !e->renewal)
+		err = smq_ca_put_file(made, "root.crt", smq_file_span(&e->root), 0644);
+	free(settings.body);
+	return err;
+}
+
+static smq_err take(struct enrolling *e, smq_span chain)
+{
+	char made[SMQ_PATH_MAX];
+	const char *why = NULL;
+	smq_err err = smq_ca_make_beside(e->o->dir, made);
+	if (err != SMQ_OK)
+		return err;
+	err = gather(e, made, chain);
+	if (err == SMQ_OK)
+		err = smq_ca_accept(e->o->dir, made, &why);
+	smq_dir_remove(made);
+	if (err == SMQ_OK)
+		err = look_when(e, chain);
+	e->done.issued = err == SMQ_OK;
+	return err;
+}
+
+static smq_err get_certificate(struct enrolling *e)
+{
+	struct smq_ca_csr_options o = { .name = e->renewal ? NULL : e->o->name, .curve = e->o->curve };
+	struct smq_file_bytes request = { NULL, 0 };
+	struct smq_pem chain = { NULL, 0 };
+	char path[SMQ_PATH_MAX];
+	const char *why = NULL;
+	smq_err err = SMQ_OK;
+	/* a first request that was not answered is asked again; a renewal's key is made anew */
+	if (e->renewal || !there(e->o->dir, "member.csr"))
+		err = smq_ca_csr(e->o->dir, &o, path, &why);
+	if (err == SMQ_OK)
+		err = read_one(e->o->dir, e->renewal ? "next.csr" : "member.csr", false, &request);
+	if (err == SMQ_OK)
+		err = ask_certificate(e, smq_file_span(&request), &chain);
+	if (err == SMQ_OK)
+		err = take(e, smq_pem_span(&chain));
+	smq_file_bytes_free(&request);
+	smq_pem_free(&chain);
+	return err;
+}
+
+/* A list that reads as one takes the place of ours; whether it is the realm's, clients judge when they take it. */
+static smq_err get_list(struct enrolling *e)
+{
+	struct smq_https_answer list = { .status = 0 };
+	struct smq_file_bytes ours = { NULL, 0 };
+	struct smq_crl_summary sum;
+	char path[SMQ_PATH_MAX];
+	smq_err err = fetch(e, "/.well-known/sealmq/crl.pem", &list);
+	if (err == SMQ_OK)
+		err = smq_path_join(e->o->dir, "crl.pem", path);
+	if (err != SMQ_OK || list.len == 0)
+		goto out;
+	if (smq_crl_summarize(smq_span_of(list.body, list.len), &sum) != SMQ_OK) {
+		err = smq_ca_because(SMQ_ERR_PROTOCOL, "%s gave no revocation list", e->o->host);
+		goto out;
+	}
+	if (there(e->o->dir, "crl.pem"))
+		err = smq_file_read_most(path, false, SMQ_CRL_FILE_MAX, &ours, smq_ca_why(), SMQ_WHY_MAX);
+	if (err == SMQ_OK && !smq_span_equal(smq_file_span(&ours), smq_span_of(list.body, list.len))) {
+		err = smq_file_put(path, smq_span_of(list.body, list.len), 0644, true, smq_ca_why(), SMQ_WHY_MAX);
+		e->done.crl = err == SMQ_OK;
+	}
+out:
+	smq_file_bytes_free(&ours);
+	free(list.body);
+	return err;
+}
+
+smq_err smq_enrol(const struct smq_enrol_options *options, struct smq_enrolled *ret_enrolled, const char **ret_why)
+{
+	struct enrolling e = { .o = options };
+	smq_ca_begin(ret_why);
+	smq_err err = read_all(&e);
+	if (err == SMQ_OK && e.renewal)
+		err = look_when(&e, smq_file_span(&e.chain));
+	if (err == SMQ_OK && (!e.renewal || options->force || e.done.due_ms <= smq_ca_now_ms()))
+		err = get_certificate(&e);
+	if (err == SMQ_OK)
+		err = get_list(&e);
+	if (err == SMQ_OK)
+		*ret_enrolled = e.done;
+	smq_file_bytes_free(&e.root);
+	smq_file_bytes_free(&e.chain);
+	smq_file_bytes_free(&e.key);
+	smq_file_bytes_free(&e.token);
+	return smq_ca_finish(err);
+}
