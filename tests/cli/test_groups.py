@@ -1,0 +1,199 @@
+#!/usr/bin/env python3
+"""Groups at a key server by the tool: joined, followed, chosen by topic, left, and who is expelled is out.
+
+usage: test_groups.py SEALMQ ROOT
+"""
+import json
+import os
+import signal
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from sealed_rig import SEALMQ, Process, ok, play, run, wait  # noqa: E402
+
+FAST = ('--batch-ms', '20', '--activation-ms', '50', '--grace-ms', '2000')
+
+
+class Keys:
+    """The key server and its admin on a stage."""
+
+    def __init__(self, stage):
+        self.stage, self.db, self.passphrase = stage, stage.path('keys.db'), stage.path('pass')
+        if not os.path.exists(self.passphrase):
+            stage.issue('keys', '--role', 'keyserver')
+            stage.issue('ops', '--role', 'admin')
+            with open(self.passphrase, 'w', encoding='ascii', opener=lambda p, f: os.open(p, f, 0o600)) as file:
+                file.write('a passphrase of several words\n')
+            stage.must(SEALMQ, 'keyserver', 'init', *self.own())
+        self.process = None
+
+    def own(self):
+        return ('--realm', self.stage.member('keys'), '--db', self.db, '--passphrase-file', self.passphrase)
+
+    def start(self):
+        self.process = Process([SEALMQ, 'keyserver', 'run', *self.own(), *self.stage.tls('keys')])
+        wait(lambda: any('connected' in line for line in self.process.lines))
+        return self
+
+    def stop(self):
+        self.process.stop()
+
+    def ask(self, *words):
+        status, out, err = run(SEALMQ, 'group', *words, '--wait', '20', '--realm', self.stage.member('ops'),
+                               *self.stage.tls('ops'))
+        if status:
+            raise RuntimeError('group %s: %d: %s' % (' '.join(words), status, err))
+        return out
+
+    def make(self, name, mode, *more):
+        slots = ('--slot-ms', '1000') if mode == 'slotted' else ()
+        self.ask('create', name, '--mode', mode, *FAST, *slots, *more)
+
+    def epoch(self, name):
+        return json.loads(self.ask('show', name, '--json'))['epoch']
+
+
+def joined(process, seconds=20):
+    return wait(lambda: any('joined at epoch' in line for line in process.said), seconds)
+
+
+def reader(stage, name, group, topic, *more):
+    sub = stage.sub(name, '--group', group, '-q', '1', '-t', topic, '-F', '%s %p', '-d', *more)
+    if not joined(sub):
+        raise RuntimeError('%s has not joined: %s' % (name, sub.said[-5:]))
+    return sub
+
+
+def heard(sub, line, seconds=20):
+    return wait(lambda: line in sub.lines, seconds)
+
+
+def members_read_and_who_is_expelled_does_not(stage):
+    keys = Keys(stage).start()
+    for mode in ('static', 'update', 'slotted'):
+        group = 'g-' + mode
+        topic = 'plant/%s/a' % mode
+        keys.make(group, mode, '--filter', 'plant/%s/#' % mode, '--publish', '*', '--subscribe', '*')
+        subs = {name: reader(stage, name, group, topic) for name in ('desk', 'ward-3', 'pump-2')}
+        pub = stage.pub('fridge-07', '--group', group, '-q', '1', '-t', topic, '-l', '-d')
+        pub.write('one')
+        for name, sub in subs.items():
+            ok(heard(sub, 'fridge-07 one'), '%s: %s reads, and knows who sent it' % (mode, name), sub.said[-8:])
+        before = keys.epoch(group)
+        keys.ask('expel', group, 'pump-2')
+        ok(wait(lambda: keys.epoch(group) > before), mode + ': the expulsion moves the epoch')
+        ok(wait(lambda: any('epoch %d' % keys.epoch(group) in line for line in pub.said[-3:])),
+           mode + ': the publisher follows', pub.said[-5:])
+        pub.write('two')
+        ok(heard(subs['desk'], 'fridge-07 two') and heard(subs['ward-3'], 'fridge-07 two'),
+           mode + ': the others read on', subs['desk'].said[-8:])
+        ok(subs['pump-2'].says('no member any more', 30), mode + ': who is expelled is told so',
+           subs['pump-2'].said[-5:])
+        ok('fridge-07 two' not in subs['pump-2'].lines and subs['pump-2'].child.poll() is None,
+           mode + ': and has read nothing of it, although still connected')
+        pub.close()
+        ok(pub.end() == 0, mode + ': the publisher ends well', pub.said[-5:])
+        for sub in subs.values():
+            sub.stop(signal.SIGINT)
+    keys.stop()
+
+
+def nothing_is_lost_over_epochs(stage):
+    keys = Keys(stage).start()
+    keys.make('busy', 'update', '--filter', 'busy/#', '--publish', '*', '--subscribe', '*')
+    sub = reader(stage, 'desk', 'busy', 'busy/a')
+    pub = stage.pub('fridge-07', '--group', 'busy', '-q', '1', '-t', 'busy/a', '-l', '-d')
+    count = 0
+    for _ in range(5):
+        for _ in range(20):
+            pub.write('m%d' % count)
+            count += 1
+        keys.ask('rotate', 'busy')
+    pub.close()
+    ok(pub.end(30) == 0, 'published over five epochs', pub.said[-5:])
+    ok(sub.got(count, 30) and sub.lines == ['fridge-07 m%d' % i for i in range(count)],
+       'all of it is read once, in order', (len(sub.lines), sub.said[-5:]))
+    ok(not sub.refusals(), 'and nothing refused', sub.refusals())
+    sub.stop(signal.SIGINT)
+    keys.stop()
+
+
+def the_topic_picks_the_group(stage):
+    keys = Keys(stage).start()
+    keys.make('wide', 'update', '--filter', 'house/#', '--publish', '*', '--subscribe', '*')
+    keys.make('narrow', 'update', '--filter', 'house/cellar/+', '--publish', '*', '--subscribe', '*')
+    both = stage.sub('desk', '--group', 'wide', '--group', 'narrow', '-q', '1', '-t', 'house/#', '-F', '%p %t', '-d')
+    wide = reader(stage, 'ward-3', 'wide', 'house/#')
+    wait(lambda: sum('joined at epoch' in line for line in both.said) == 2, 20)
+    status, _, err = stage.pub_now('fridge-07', '-q', '1', '-t', 'house/cellar/temp', '-m', 'cold')
+    ok(status == 0, 'with nobody named it is published', err)
+    ok(heard(both, 'cold house/cellar/temp'), 'and read in the group whose filter is narrower', both.said[-5:])
+    status, _, err = stage.pub_now('fridge-07', '-q', '1', '-t', 'house/roof', '-m', 'hot')
+    ok(status == 0 and heard(both, 'hot house/roof') and heard(wide, 'fridge-07 hot'),
+       'one subscription reads several groups', (err, both.said[-5:]))
+    ok('fridge-07 cold' not in wide.lines, 'who is not in the narrower one has not read it')
+    status, _, err = stage.pub_now('fridge-07', '-q', '1', '-t', 'nowhere', '-m', 'x', '--wait', '15')
+    ok(status != 0 and 'for whom?' in err, 'a topic of no group: says so', (status, err))
+    both.stop(signal.SIGINT)
+    wide.stop(signal.SIGINT)
+    keys.stop()
+
+
+def retained_messages_are_sealed_anew(stage):
+    keys = Keys(stage).start()
+    keys.make('kept', 'update', '--filter', 'kept/#', '--publish', '*', '--subscribe', '*')
+    pub = stage.pub('fridge-07', '--group', 'kept', '-q', '1', '-r', '-t', 'kept/a', '-l', '-d')
+    pub.write('still 4 degrees')
+    ok(joined(pub), 'a publisher of retained messages joins', pub.said[-5:])
+    wait(lambda: 'kept/a' in stage.log_text())
+    late = reader(stage, 'desk', 'kept', 'kept/a')  # its join moves the epoch: what was retained is older than it
+    ok(heard(late, 'fridge-07 still 4 degrees'), 'a newcomer reads what was retained before', late.said[-5:])
+    pub.close()
+    ok(pub.end() == 0, 'and the publisher ends well', pub.said[-5:])
+    late.stop(signal.SIGINT)
+    keys.stop()
+
+
+def leaving_and_refusals(stage):
+    keys = Keys(stage).start()
+    keys.make('club', 'update', '--filter', 'club/#', '--publish', 'fridge-*', '--subscribe', 'desk')
+    sub = reader(stage, 'desk', 'club', 'club/a', '--leave')
+    members = json.loads(keys.ask('members', 'club', '--json').splitlines()[0])
+    ok('desk' in json.dumps(members), 'who has joined is listed', members)
+    before = keys.epoch('club')
+    ok(sub.stop(signal.SIGTERM) is not None and any('left' in line for line in sub.said), 'leaves at the end when asked',
+       sub.said[-5:])
+    ok(wait(lambda: keys.epoch('club') > before), 'a leave moves the epoch of a group in update mode')
+    status, _, err = stage.pub_now('ward-3', '--group', 'club', '-t', 'club/a', '-m', 'x', '--wait', '4')
+    ok(status != 0 and 'the key server says no' in err, 'whom the policy does not admit is told so', (status, err))
+    status, _, err = stage.pub_now('fridge-07', '--group', 'club', '-t', 'elsewhere', '-m', 'x')
+    ok(status != 0, 'a topic outside the filters is refused', (status, err))
+    keys.stop()
+
+
+def without_a_key_server(stage):
+    keys = Keys(stage).start()
+    keys.make('alone', 'update', '--filter', 'alone/#', '--publish', '*', '--subscribe', '*')
+    sub = reader(stage, 'desk', 'alone', 'alone/a')
+    status, _, err = stage.pub_now('fridge-07', '--group', 'alone', '-q', '1', '-t', 'alone/a', '-m', 'first')
+    ok(status == 0 and heard(sub, 'fridge-07 first'), 'while it is there', err)
+    keys.stop()
+    status, _, err = stage.pub_now('fridge-07', '--group', 'alone', '-q', '1', '-t', 'alone/a', '-m', 'second')
+    ok(status == 0 and heard(sub, 'fridge-07 second'),
+       'restarted while the key server is away: under the sender id it had', (err, sub.said[-5:]))
+    status, _, err = stage.pub_now('ward-3', '--group', 'alone', '-q', '1', '-t', 'alone/a', '-m', 'x', '--wait', '3')
+    ok(status != 0 and 'key server' in err, 'who was never in waits, and says for what', (status, err))
+    stage.restart(signal.SIGTERM)
+    keys.start()
+    pub = stage.pub('fridge-07', '--group', 'alone', '-q', '1', '-t', 'alone/a', '-l', '-d')
+    pub.write('third')
+    ok(heard(sub, 'fridge-07 third', 40), 'and after a restart of the broker they go on', sub.said[-8:])
+    pub.close()
+    pub.end()
+    sub.stop(signal.SIGINT)
+    keys.stop()
+
+
+if __name__ == '__main__':
+    play([members_read_and_who_is_expelled_does_not, nothing_is_lost_over_epochs, the_topic_picks_the_group,
+          retained_messages_are_sealed_anew, leaving_and_refusals, without_a_key_server])
