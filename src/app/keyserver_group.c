@@ -446,7 +446,9 @@ void ks_group_jump(struct ks_group *g, uint64_t epoch, const uint8_t hash[SMQ_HA
 	memcpy(g->chain.hash, g->jump_hash, sizeof(g->chain.hash));
 	if (epoch + KS_JUMP > g->epoch_floor)
 		g->epoch_floor = epoch + KS_JUMP;
-	smq_keygroup_skip_sender_ids(g->group, smq_keygroup_next_sender_id(g->group) + KS_JUMP);
+	/* One backup put back twice would give out the same ids twice: the epochs that were published since tell. */
+	uint64_t ids = smq_keygroup_next_sender_id(g->group) + KS_JUMP;
+	smq_keygroup_skip_sender_ids(g->group, ids > g->epoch_floor ? ids : g->epoch_floor);
 	g->jumped = true;
 	smq_keygroup_rotate(g->group);
 	ks_group_schedule(g, true, now);

@@ -140,11 +140,12 @@ smq_err smq_gm_take_policy(smq_group_member *m, smq_span bytes, smq_span admin)
 
 /* ---- manifests ---- */
 
+/* The same one again (an answer to our fetch brings it, and so may anybody) begins no new wait. */
 static void keep_pending(smq_group_member *m, smq_span bytes, uint64_t epoch)
 {
 	if (bytes.len > sizeof(m->pending))
 		return;
-	if (bytes.p != m->pending) {
+	if (!smq_span_equal(bytes, smq_span_of(m->pending, m->pending_len))) {
 		memcpy(m->pending, bytes.p, bytes.len);
 		m->pending_len = bytes.len;
 		m->pending_since_ms = m->now.mono_ms;

@@ -3,10 +3,20 @@
 
 #include "sim.h"
 
+/* No more than there is in it: most of a message is room. */
+void bus_copy(struct bus_message *to, const struct bus_message *from)
+{
+	memcpy(to->topic, from->topic, sizeof(to->topic));
+	memcpy(to->payload, from->payload, from->len);
+	to->len = from->len;
+	to->retain = from->retain;
+}
+
 static void set(struct bus_message *m, const char *topic, smq_span payload, bool retain)
 {
 	snprintf(m->topic, sizeof(m->topic), "%s", topic);
-	memcpy(m->payload, payload.p, payload.len);
+	if (payload.len > 0)
+		memcpy(m->payload, payload.p, payload.len);
 	m->len = payload.len;
 	m->retain = retain;
 }
@@ -17,9 +27,12 @@ static void retain(struct sim *s, const struct bus_message *m)
 	while (i < s->retained_count && strcmp(s->retained[i].topic, m->topic) != 0)
 		i++;
 	SIM_CHECK(s, i < RETAINED_MAX, "too many retained topics for this world");
-	s->retained[i] = *m;
-	if (i == s->retained_count)
-		s->retained_count++;
+	if (m->len > 0) {
+		bus_copy(&s->retained[i], m);
+		s->retained_count += i == s->retained_count;
+	} else if (i < s->retained_count) {
+		bus_copy(&s->retained[i], &s->retained[--s->retained_count]);
+	}
 }
 
 void bus_publish(struct sim *s, const char *topic, smq_span payload, bool keep)
@@ -29,7 +42,7 @@ void bus_publish(struct sim *s, const char *topic, smq_span payload, bool keep)
 		bus_deliver_all(s);
 	struct bus_message *m = &s->flight[s->flight_count++];
 	set(m, topic, payload, keep);
-	s->archive[s->archive_count++ % ARCHIVE_MAX] = *m;
+	bus_copy(&s->archive[s->archive_count++ % ARCHIVE_MAX], m);
 	if (keep)
 		retain(s, m);
 	sim_note(s, "publish %s, %zu bytes%s", topic, payload.len, keep ? ", retained" : "");
@@ -43,16 +56,16 @@ static void give(struct sim *s, int member, const struct bus_message *m, bool re
 
 static void give_all(struct sim *s, const struct bus_message *m)
 {
-	for (int i = 0; i < SIM_MEMBERS; i++)
+	for (int i = 0; i < SIM_NODES; i++)
 		give(s, i, m, false);
 }
 
 /* A copy, because what is given makes others publish. */
 static void take_out(struct sim *s, size_t i, struct bus_message *ret)
 {
-	*ret = s->flight[i];
-	memmove(&s->flight[i], &s->flight[i + 1], (s->flight_count - i - 1) * sizeof(s->flight[0]));
-	s->flight_count--;
+	bus_copy(ret, &s->flight[i]);
+	for (s->flight_count--; i < s->flight_count; i++)
+		bus_copy(&s->flight[i], &s->flight[i + 1]);
 }
 
 void bus_deliver_all(struct sim *s)
@@ -77,7 +90,8 @@ void bus_deliver_some(struct sim *s, size_t count)
 void bus_send_retained(struct sim *s, int member)
 {
 	for (size_t i = 0; i < s->retained_count; i++) {
-		struct bus_message m = s->retained[i];
+		struct bus_message m;
+		bus_copy(&m, &s->retained[i]);
 		give(s, member, &m, true);
 	}
 }
@@ -113,7 +127,7 @@ static void op_split(struct sim *s, struct dice *d)
 	if (s->flight_count == 0)
 		return;
 	take_out(s, dice_below(d, s->flight_count), &m);
-	for (int i = 0; i < SIM_MEMBERS; i++) {
+	for (int i = 0; i < SIM_NODES; i++) {
 		if (dice_one_in(d, 2))
 			give(s, i, &m, false);
 	}
@@ -136,9 +150,9 @@ static void op_replay(struct sim *s, struct dice *d)
 		struct bus_message m;
 		if (!old)
 			return;
-		m = *old;
+		bus_copy(&m, old);
 		bool retained = dice_one_in(d, 4);
-		for (int i = 0; i < SIM_MEMBERS; i++)
+		for (int i = 0; i < SIM_NODES; i++)
 			give(s, i, &m, retained);
 	}
 }
@@ -149,7 +163,7 @@ static void op_move(struct sim *s, struct dice *d)
 	struct bus_message m;
 	if (!from || !to)
 		return;
-	m = *from;
+	bus_copy(&m, from);
 	memcpy(m.topic, to->topic, sizeof(m.topic));
 	give_all(s, &m);
 }
@@ -160,7 +174,7 @@ static void op_alter(struct sim *s, struct dice *d)
 	struct bus_message m;
 	if (!from || from->len == 0)
 		return;
-	m = *from;
+	bus_copy(&m, from);
 	if (dice_one_in(d, 8))
 		m.len -= 1 + dice_below(d, m.len);
 	else if (dice_one_in(d, 8) && m.len < SIM_PAYLOAD)
@@ -178,7 +192,7 @@ static void op_splice(struct sim *s, struct dice *d)
 	struct bus_message m;
 	if (!a || !b)
 		return;
-	m = *a;
+	bus_copy(&m, a);
 	size_t keep = dice_below(d, (a->len < b->len ? a->len : b->len) + 1);
 	memcpy(m.payload + keep, b->payload + keep, b->len - keep);
 	m.len = b->len;

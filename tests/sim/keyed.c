@@ -717,7 +717,7 @@ static void receive(struct sim *s, int i, const char *topic, smq_span payload, b
 static bool reads(struct sim *s, int i, const char *topic)
 {
 	(void)s, (void)topic;
-	return members[i].up;
+	return i < SIM_MEMBERS && members[i].up;
 }
 
 /* ---- life ---- */

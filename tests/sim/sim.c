@@ -33,7 +33,7 @@ static smq_err fill(void *self, smq_mspan room)
 
 /* ---- people ---- */
 
-enum { IDENTITIES = SIM_MEMBERS + 2 };
+enum { IDENTITIES = SIM_NODES };
 
 static struct sim_identity identities[2][IDENTITIES]; /* mocked, real */
 
@@ -41,7 +41,10 @@ static void make_identity(bool real, int i, struct sim_identity *p)
 {
 	uint8_t secret[SMQ_KEX_LEN] = { 0 }, kid = (uint8_t)(0x40 + i);
 	struct smq_writer w = smq_writer_on(smq_mspan_of(p->id_cred, sizeof(p->id_cred)));
-	snprintf(p->name, sizeof(p->name), "%c-%s", 'a' + i, i < SIM_MEMBERS ? "member" : "server");
+	snprintf(p->name, sizeof(p->name), "%c-%s", 'a' + i,
+		 i < SIM_MEMBERS    ? "member"
+		 : i == SIM_MEMBERS ? "server"
+				    : "admin");
 	smq_cbor_put_map(&w, 1);
 	smq_cbor_put_uint(&w, 4);
 	smq_cbor_put_bytes(&w, smq_span_of(&kid, 1));
@@ -87,7 +90,9 @@ static smq_err resolve(void *self, smq_span id_cred, int64_t now_ms, struct smq_
 		memset(ret_credential, 0, sizeof(*ret_credential));
 		memcpy(ret_credential->name, p->name, sizeof(p->name));
 		ret_credential->id[0] = (uint8_t)i;
-		ret_credential->roles = i < SIM_MEMBERS ? SMQ_ROLE_MEMBER : SMQ_ROLE_KEYSERVER;
+		ret_credential->roles = i < SIM_MEMBERS    ? SMQ_ROLE_MEMBER
+					: i == SIM_MEMBERS ? SMQ_ROLE_KEYSERVER
+							   : SMQ_ROLE_ADMIN;
 		ret_credential->sig_alg = SMQ_ES256;
 		ret_credential->dh_curve = SMQ_P256;
 		ret_credential->expires_ms = INT64_MAX;
@@ -137,7 +142,7 @@ void sim_fail(struct sim *s, const char *format, ...)
 /* ---- schedules ---- */
 
 static const struct scenario *const scenarios[] = { &scenario_sessions, &scenario_static, &scenario_keyed,
-						    &scenario_kept };
+						    &scenario_kept, &scenario_served };
 
 static const struct sim_op *op_of(const struct sim *s, size_t kind)
 {
@@ -360,7 +365,7 @@ static int run_many(const struct request *q)
 static int usage(void)
 {
 	fprintf(stderr, "usage: sim [--seed N [--only LIST] [--verbose]] [--first N] [--count N] [--jobs N]\n"
-			"           [--scenario sessions|static|keyed|kept]\n");
+			"           [--scenario sessions|static|keyed|kept|served]\n");
 	return 2;
 }
 

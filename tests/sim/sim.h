@@ -21,7 +21,10 @@
 
 #include "base/table.h"
 
-enum { SIM_MEMBERS = 5, SIM_OPS_MAX = 160, SIM_TEXT = 16, SIM_TOPIC = 96, SIM_PAYLOAD = 1536 };
+enum { SIM_MEMBERS = 5, SIM_OPS_MAX = 160, SIM_TEXT = 16, SIM_TOPIC = 96, SIM_PAYLOAD = 4096 };
+
+/* Members, a key server, an admin. */
+enum { SIM_NODES = SIM_MEMBERS + 2 };
 
 /* ---- chance ---- */
 
@@ -67,7 +70,7 @@ struct bus_message {
 	bool retain;
 };
 
-enum { FLIGHT_MAX = 256, ARCHIVE_MAX = 256, RETAINED_MAX = 32, TEXTS_MAX = 4096 };
+enum { FLIGHT_MAX = 256, ARCHIVE_MAX = 256, RETAINED_MAX = 192, TEXTS_MAX = 4096 };
 
 /* What was published in the clear, as the oracle knows it. */
 struct text {
@@ -91,8 +94,8 @@ struct sim {
 	struct dice random_dice;
 	struct smq_credentials credentials;
 	struct smq_now now; /* of an observer; members have clocks of their own */
-	int64_t skew_ms[SIM_MEMBERS];
-	bool cut_off[SIM_MEMBERS];
+	int64_t skew_ms[SIM_NODES];
+	bool cut_off[SIM_NODES];
 
 	struct bus_message flight[FLIGHT_MAX];
 	size_t flight_count;
@@ -138,12 +141,16 @@ void sim_identities_done(void);
 const struct smq_crypto *watch_crypto(bool real);
 void watch_begin(struct sim *s);
 void watch_end(struct sim *s); /* no key may be left over */
+/* What was sealed since the mark never left its maker: its nonces may be used for what takes its place. */
+size_t watch_mark(void);
+void watch_forget(size_t mark);
 /* A signer of the mock: anybody's, by public key. */
 void mock_signer(const uint8_t public_key[SMQ_PUBLIC_KEY_MAX], struct smq_signer *ret_signer);
 void mock_hash(const smq_span *parts, size_t count, uint8_t ret_hash[SMQ_HASH_LEN]);
 
 /* ---- the broker (bus.c) ---- */
 
+void bus_copy(struct bus_message *to, const struct bus_message *from);
 void bus_publish(struct sim *s, const char *topic, smq_span payload, bool retain);
 void bus_deliver_some(struct sim *s, size_t count);
 void bus_deliver_all(struct sim *s);
@@ -162,6 +169,6 @@ void oracle_delivered(struct sim *s, int to, const char *sender, const char *top
 /* Whether the newest text has reached all who may read it. */
 bool oracle_reached(const struct sim *s, size_t text, uint64_t readers);
 
-extern const struct scenario scenario_sessions, scenario_static, scenario_keyed, scenario_kept;
+extern const struct scenario scenario_sessions, scenario_static, scenario_keyed, scenario_kept, scenario_served;
 
 #endif

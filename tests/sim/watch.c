@@ -258,15 +258,23 @@ static void remember(const struct smq_aead *a, const uint8_t *nonce, smq_span aa
 	size_t i = w % SEEN_LEN;
 	while (watch.seen[i].where != 0 && watch.seen[i].where != w)
 		i = (i + 1) % SEEN_LEN;
-	if (watch.seen[i].where == w && watch.seen[i].what != t)
+	if (watch.seen[i].where == w && watch.seen[i].what != t && watch.seen[i].what != 0)
 		sim_fail(watch.sim, "a key and nonce were used for two messages");
-	if (watch.seen[i].where == w)
+	if (watch.seen[i].where == w && watch.seen[i].what == t)
 		return;
 	if (watch.count == SMQ_COUNT(watch.used))
 		sim_fail(watch.sim, "the watch is full");
 	watch.seen[i].where = w;
 	watch.seen[i].what = t;
 	watch.used[watch.count++] = i;
+}
+
+size_t watch_mark(void) { return watch.count; }
+
+void watch_forget(size_t mark)
+{
+	for (size_t i = mark; i < watch.count; i++)
+		watch.seen[watch.used[i]].what = 0;
 }
 
 static smq_err watch_aead_new(const struct smq_aead_alg *alg, smq_span key, smq_aead **ret_aead)
