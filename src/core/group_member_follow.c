@@ -238,6 +238,7 @@ static smq_err follow(smq_group_member *m, const struct smq_manifest_step *step)
 static smq_err act_on(smq_group_member *m, smq_span bytes, const struct smq_manifest_step *step)
 {
 	smq_err err = smq_manifest_policy_check(&step->manifest, &m->k.mark);
+	bool jumped = step->manifest.epoch - m->k.chain.epoch >= SMQ_GM_JUMP;
 	keep_pending(m, bytes, step->manifest.epoch);
 	if (err == SMQ_ERR_STALE_EPOCH || err == SMQ_ERR_EXISTS) {
 		smq_gm_note(m, err == SMQ_ERR_EXISTS ? SMQ_GROUP_FORK : SMQ_GROUP_STALE, step->manifest.epoch, err);
@@ -258,6 +259,8 @@ static smq_err act_on(smq_group_member *m, smq_span bytes, const struct smq_mani
 	m->expired_told = false;
 	if (m->k.mode == SMQ_MODE_SLOTTED && m->k.holder_count == 0)
 		m->want_join = true; /* other slots: seeds of them */
+	if (jumped)
+		m->want_join = true; /* what the key server was restored from may not know this life of ours */
 	smq_gm_pass_time(m);
 	return SMQ_OK;
 }

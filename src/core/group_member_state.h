@@ -21,6 +21,7 @@
 
 enum {
 	SMQ_GM_EPOCHS_MAX = SMQ_KS_HISTORY_MAX + 2, /* passed ones that the policy grants, the present, the next */
+	SMQ_GM_JUMP = 1 << 16, /* epochs: a key server that was restored has moved ahead by as many (PROTOCOL.md 7.7) */
 	SMQ_GM_WANTED_MAX = SMQ_KS_FETCH_SENDERS_MAX,
 	SMQ_GM_NOTES_MAX = 32,
 	SMQ_GM_TOPICS_MAX = 128,

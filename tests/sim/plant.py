@@ -94,7 +94,7 @@ class Bench:
             program = os.path.join(directory, 'sim')
             self.link(self.compile(plant, directory), program)
             try:
-                done = run([program, '--count', str(count)], timeout=240)
+                done = run([program, '--count', str(count)], timeout=400)
             except subprocess.TimeoutExpired:
                 return 'does not come to an end'
             if done.returncode < 0:
@@ -107,7 +107,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument('root')
     parser.add_argument('build')
-    parser.add_argument('--count', type=int, default=4000)
+    parser.add_argument('--count', type=int, default=6000)
     parser.add_argument('--jobs', type=int, default=2)
     parser.add_argument('names', nargs='*')
     wanted = parser.parse_intermixed_args()
