@@ -200,7 +200,8 @@ static void every_change_to_the_log_is_noticed(void **state)
 		{ "DELETE FROM audit WHERE number = 3", SMQ_ERR_TRUNCATED },
 		{ "DELETE FROM audit", SMQ_ERR_TRUNCATED },
 		{ "DELETE FROM meta WHERE name = 'audit'", SMQ_ERR_SIGNATURE },
-		{ "UPDATE meta SET value = CAST(substr(value, 1, length(value) - 1) || x'7f' AS BLOB) WHERE name = "
+		{ "UPDATE meta SET value = CAST(substr(value, 1, length(value) - 1) || CASE substr(value, -1) WHEN "
+		  "x'7f' THEN x'7e' ELSE x'7f' END AS BLOB) WHERE name = "
 		  "'audit'",
 		  SMQ_ERR_SIGNATURE },
 	};
