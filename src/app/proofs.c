@@ -508,6 +508,12 @@ void smq_proofs_online(struct smq_proofs *p, struct smq_now now)
 
 void smq_proofs_offline(struct smq_proofs *p) { p->online = false; }
 
+void smq_proofs_review(struct smq_proofs *p)
+{
+	if (p->checks)
+		smq_proof_checker_review(&p->checker);
+}
+
 void smq_proofs_tick(struct smq_proofs *p, struct smq_now now)
 {
 	for (struct stream *s = p->streams; s; s = s->next) {

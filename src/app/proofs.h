@@ -69,6 +69,8 @@ enum smq_proofs_answer smq_proofs_opened(struct smq_proofs *p, struct smq_messag
 
 void smq_proofs_online(struct smq_proofs *p, struct smq_now now);
 void smq_proofs_offline(struct smq_proofs *p);
+/* Trust has changed: a new revocation list is in force. */
+void smq_proofs_review(struct smq_proofs *p);
 /* Signs what is gathered, before saying goodbye. */
 void smq_proofs_flush(struct smq_proofs *p, struct smq_now now);
 void smq_proofs_tick(struct smq_proofs *p, struct smq_now now);

@@ -356,6 +356,12 @@ static smq_err still_good(struct smq_proof_checker *c, struct smq_proof_key *k, 
 	return err;
 }
 
+void smq_proof_checker_review(struct smq_proof_checker *c)
+{
+	for (size_t i = 0; i < c->config.key_count; i++)
+		c->config.keys[i].checked_ms = 0;
+}
+
 smq_err smq_proof_checker_signature(struct smq_proof_checker *c, const char *sender,
 				    const struct smq_proof_input *input, const uint8_t signature[SMQ_SIG_LEN],
 				    struct smq_now now)

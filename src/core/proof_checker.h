@@ -119,6 +119,9 @@ SMQ_MUST_USE smq_err smq_proof_checker_signature(struct smq_proof_checker *c, co
 						 const struct smq_proof_input *input,
 						 const uint8_t signature[SMQ_SIG_LEN], struct smq_now now);
 
+/* Trust has changed, a new revocation list say: certificates are judged again before they are believed. */
+void smq_proof_checker_review(struct smq_proof_checker *c);
+
 /* The next verdict on a message that was OPEN; false: none now. */
 bool smq_proof_checker_next(struct smq_proof_checker *c, struct smq_now now, uint64_t *ret_tag,
 			    enum smq_proof_verdict *ret_verdict);

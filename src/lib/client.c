@@ -25,6 +25,7 @@ struct smq_client {
 	struct smq_wakeup wakeup;
 	void *member_memory;
 	smq_member *member;
+	struct smq_proofs *proofs; /* the messenger's */
 	struct smq_groups groups;
 	struct smq_crl_watch crl;
 	struct smq_mqtt_message will; /* sealed */
@@ -261,6 +262,7 @@ static smq_err make_messenger(struct smq_client *c, const char **ret_why)
 		smq_proofs_free(config.proofs);
 		return because(err, ret_why, "out of memory", NULL);
 	}
+	c->proofs = config.proofs;
 	struct smq_transport_events events = smq_messenger_events(c->messenger);
 	err = smq_transport_mosquitto_new(&c->options, &events, &c->transport, ret_why);
 	if (err == SMQ_OK)
@@ -385,8 +387,12 @@ static void turn(struct smq_client *c, int timeout_ms)
 	c->stopped = c->stopped || ready.stopped;
 	int64_t mono_ms = clock_ms(CLOCK_MONOTONIC);
 	ops->service(c->transport, ready.readable, ready.writable, mono_ms);
-	if (mono_ms >= c->crl.due_ms)
+	if (mono_ms >= c->crl.due_ms) {
+		unsigned generation = c->crl.generation;
 		smq_crl_watch_look(&c->crl, c->member, &c->options, now());
+		if (c->proofs && c->crl.generation != generation)
+			smq_proofs_review(c->proofs);
+	}
 	smq_messenger_tick(c->messenger);
 	leave_on(c);
 	/* A reconnect may be given the number of the socket that it closed; epoll has forgotten that one. */
