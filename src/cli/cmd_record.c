@@ -167,6 +167,7 @@ static void when_event(void *self, const struct smq_event *event)
 {
 	struct record *r = self;
 	tool_trust_event(&r->tool, event);
+	tool_group_event(&r->tool, event);
 }
 
 /* ---- subscriptions ---- */

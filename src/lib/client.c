@@ -209,6 +209,11 @@ static smq_err seal_will(struct smq_client *c, const char **ret_why)
 	smq_err err =
 	    c->groups.seal_proven(c->groups.self, o->will_group, o->will->topic, o->will->payload, now(),
 				  o->sign == SMQ_SIGN_NONE ? NULL : &proof, smq_mspan_of(c->will_payload, room), &len);
+	if (err == SMQ_ERR_NO_SESSION)
+		return because(err, ret_why,
+			       "the broker takes the will before the key server can be asked, and this realm holds no "
+			       "key of the group yet: publish once without a will",
+			       o->will_group);
 	if (err != SMQ_OK)
 		return because(err, ret_why, "the will cannot be sealed", smq_err_text(err));
 	c->will = *o->will;

@@ -194,6 +194,23 @@ def without_a_key_server(stage):
     keys.stop()
 
 
+def wills(stage):
+    keys = Keys(stage).start()
+    keys.make('last', 'update', '--filter', 'last/#', '--publish', '*', '--subscribe', '*')
+    will = ('--will-topic', 'last/w', '--will-payload', 'gone', '--will-qos', '1')
+    status, _, err = stage.pub_now('fridge-07', '--group', 'last', '-t', 'last/a', '-m', 'x', *will)
+    ok(status != 0 and 'without a will' in err, 'a will before the first join: what would be right', (status, err))
+    sub = reader(stage, 'desk', 'last', 'last/#')
+    stage.pub_now('fridge-07', '--group', 'last', '-q', '1', '-t', 'last/a', '-m', 'first')
+    pub = stage.pub('fridge-07', '--group', 'last', '-q', '1', '-t', 'last/a', '-l', '-d', *will)
+    pub.write('here')
+    ok(heard(sub, 'fridge-07 here'), 'with a will', (pub.said[-5:], sub.said[-5:]))
+    pub.stop(signal.SIGKILL)
+    ok(heard(sub, 'fridge-07 gone', 30), 'and it is read', sub.said[-5:])
+    sub.stop(signal.SIGINT)
+    keys.stop()
+
+
 if __name__ == '__main__':
     play([members_read_and_who_is_expelled_does_not, nothing_is_lost_over_epochs, the_topic_picks_the_group,
-          retained_messages_are_sealed_anew, leaving_and_refusals, without_a_key_server])
+          retained_messages_are_sealed_anew, leaving_and_refusals, without_a_key_server, wills])
