@@ -535,14 +535,17 @@ static smq_err take_2(struct smq_edhoc *e, struct step *s)
 		err = agree(e, s, g_y, g_y);
 	if (err == SMQ_OK)
 		err = open_2(e, s, ciphertext);
-	if (err == SMQ_OK)
-		err = check_2(e, s);
 	if (err != SMQ_OK)
 		return err;
-	s->proven = true;
 	if (e->plain.c_r.len > 0)
 		memcpy(c_r.b, e->plain.c_r.p, e->plain.c_r.len);
 	c_r.len = e->plain.c_r.len;
+	err = check_2(e, s);
+	if (err == SMQ_ERR_CREDENTIAL)
+		e->peer_cid = c_r; /* whom to tell that its certificate is wanted by value */
+	if (err != SMQ_OK)
+		return err;
+	s->proven = true;
 	err = keep_ead(e, s, e->plain.ead);
 	if (err == SMQ_OK)
 		err = smq_edhoc_th_next(e->config->crypto, &s->keys.th, smq_span_of(e->work, ciphertext.len),

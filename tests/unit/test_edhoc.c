@@ -253,6 +253,9 @@ static void an_unknown_hash_is_told_and_met_by_the_chain(void **state)
 	assert_int_equal(rig_step(&pair, 3), SMQ_ERR_CREDENTIAL);
 	assert_memory_equal(pair.m[3].b, "\x03\xf5", 2);
 	assert_int_equal(smq_edhoc_state(&pair.i.e), SMQ_EDHOC_WAIT_2);
+	/* The error must reach the run that it is about. */
+	assert_int_equal(smq_edhoc_peer_cid(&pair.i.e).len, pair.r.e.own_cid.len);
+	assert_memory_equal(smq_edhoc_peer_cid(&pair.i.e).p, pair.r.e.own_cid.b, pair.r.e.own_cid.len);
 	assert_int_equal(rig_step(&pair, 4), SMQ_ERR_PEER_REFUSED); /* the error in m[3] */
 	assert_int_equal(smq_edhoc_peer_error(&pair.r.e), SMQ_EDHOC_ERR_UNKNOWN_CREDENTIAL);
 	assert_int_equal(smq_edhoc_state(&pair.r.e), SMQ_EDHOC_WAIT_3);
