@@ -5,6 +5,8 @@
 
 #include "base/wipe.h"
 
+enum { CLOCK_SLACK_MS = 60 * 1000 };
+
 /* ---- life ---- */
 
 static uint64_t capacity(unsigned height) { return UINT64_C(1) << (2 * height); }
@@ -420,6 +422,13 @@ static void check_retained(struct ks_group *g, struct smq_now now)
 		g->heard_by = now.mono_ms + KS_RETAINED_WAIT_MS;
 }
 
+/* Our clock has jumped back, and the latest epoch was to begin at a time that we take for wrong now: it is stated anew,
+ * or members would wait for it. */
+static bool is_ahead_of_us(const struct ks_group *g, struct smq_now now)
+{
+	return g->activate_at_ms > now.unix_ms + (int64_t)g->policy.policy.activation_ms + CLOCK_SLACK_MS;
+}
+
 void ks_group_timers(struct ks_group *g, struct smq_now now)
 {
 	if (g->broken && now.mono_ms >= g->reload_at) {
@@ -433,7 +442,7 @@ void ks_group_timers(struct ks_group *g, struct smq_now now)
 		lapse(g, now);
 	if (slots_missing(g, now))
 		ks_group_schedule(g, false, now);
-	if (now.unix_ms >= ks_group_rotates_at(g) && !(g->due && g->prompt)) {
+	if ((now.unix_ms >= ks_group_rotates_at(g) || is_ahead_of_us(g, now)) && !(g->due && g->prompt)) {
 		smq_keygroup_rotate(g->group);
 		ks_group_schedule(g, true, now);
 	}

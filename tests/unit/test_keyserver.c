@@ -559,7 +559,66 @@ static void it_rotates_by_itself(void **state)
 	assert_int_equal(rig_follow(r, A, "g"), SMQ_OK);
 }
 
+static void a_clock_that_was_wrong_for_a_while(void **state)
+{
+	(void)state;
+	make(SMQ_MODE_UPDATE);
+	joined(A);
+	rig_time.unix_ms += INT64_C(3600) * 1000;
+	joined(B); /* an epoch for in an hour */
+	rig_time.unix_ms -= INT64_C(3600) * 1000;
+	uint64_t epoch = rig_epoch(r, "g");
+	rig_pass(r, 1000, 100);
+	assert_int_equal(rig_epoch(r, "g"), epoch + 1);
+	rig_pass(r, 5000, 100);
+	assert_int_equal(rig_epoch(r, "g"), epoch + 1);
+	assert_true(rig_same_keys(r, A, B, "g"));
+}
+
 /* ---- rates, junk ---- */
+
+enum { RECORDED_MAX = 16 };
+static struct {
+	char topic[80];
+	uint8_t bytes[2048];
+	size_t len;
+} recorded[RECORDED_MAX];
+static size_t recorded_count;
+
+static void record(void *self, const char *topic, smq_span payload)
+{
+	(void)self;
+	if (!strstr(topic, "/ks/q/") || recorded_count == RECORDED_MAX || payload.len > sizeof(recorded[0].bytes))
+		return;
+	snprintf(recorded[recorded_count].topic, sizeof(recorded[0].topic), "%s", topic);
+	memcpy(recorded[recorded_count].bytes, payload.p, payload.len);
+	recorded[recorded_count++].len = payload.len;
+}
+
+static void replayed_requests_do_nothing(void **state)
+{
+	(void)state;
+	make(SMQ_MODE_UPDATE);
+	recorded_count = 0;
+	r->heard = record;
+	joined(A);
+	assert_int_equal(rig_leave(r, A, "g"), SMQ_OK);
+	r->heard = NULL;
+	assert_true(recorded_count >= 6); /* two runs of three messages */
+	uint64_t epoch = rig_epoch(r, "g");
+	unsigned lines = r->stores[0].lines;
+	for (int round = 0; round < 2; round++) {
+		for (size_t i = 0; i < recorded_count; i++) {
+			rig_publish(r, recorded[i].topic, smq_span_of(recorded[i].bytes, recorded[i].len));
+			rig_settle(r);
+		}
+		rig_pass(r, 2000, 100);
+		assert_int_equal(rig_epoch(r, "g"), epoch);
+		assert_int_equal(r->stores[0].lines, lines);
+		rig_restart(r, 0); /* nor after it has forgotten the runs */
+	}
+	joined(A);
+}
 
 static void too_many_requests_are_refused(void **state)
 {
@@ -671,6 +730,8 @@ int main(void)
 		row(slots_do_not_run_out),
 		row(history_as_the_policy_grants_it),
 		row(it_rotates_by_itself),
+		row(a_clock_that_was_wrong_for_a_while),
+		row(replayed_requests_do_nothing),
 		row(too_many_requests_are_refused),
 		row(junk_is_met_with_silence),
 		row(a_broker_that_forgot_is_told_everything),
