@@ -76,7 +76,18 @@ def keyserver_table(data):
     yield 'Memory: %.0f bytes for each member of a group.' % data['memory']
 
 
-TABLES = {'keyserver': keyserver_table, 'seal': seal_table, 'group': group_table, 'pki': pki_table}
+def record_table(data):
+    yield 'Rows a second, %d rows, the best of %d rounds taking turns: the store, and bare SQLite with the same tables,' % (
+        data['rows'], data['rounds'])
+    yield 'index, pragmas (WAL, synchronous FULL) and batches, whose numbers are known beforehand.'
+    yield ''
+    yield '| rows a commit | bare SQLite | the store | |'
+    yield '|---|---|---|---|'
+    for row in data['results']:
+        yield '| %d | %.0f | %.0f | %.2f x |' % (row['batch'], row['bare_per_s'], row['store_per_s'], row['ratio'])
+
+
+TABLES = {'record': record_table, 'keyserver': keyserver_table, 'seal': seal_table, 'group': group_table, 'pki': pki_table}
 
 
 def machine():
