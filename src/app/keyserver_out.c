@@ -160,6 +160,8 @@ static bool send_out(struct smq_keyserver *ks, struct ks_flight *flight)
 		err = payload_of(&out, &t, &payload);
 	if (err == SMQ_OK)
 		err = ks->config.publish(ks->config.self, topic, payload, true, &id);
+	if (err == SMQ_ERR_FULL) /* goes on with the next acknowledgement */
+		return false;
 	if (err != SMQ_OK) {
 		ks->out_hold_until = ks_now(ks).mono_ms + OUT_HOLD_MS;
 		return false;

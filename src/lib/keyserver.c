@@ -15,7 +15,7 @@
 #include "lib/line.h"
 #include "lib/realm_internal.h"
 
-enum { GOODBYE_MS = 2000 };
+enum { INFLIGHT = 64 }; /* messages on their way to the broker, answers and retained ones together */
 
 static _Thread_local char why_text[SMQ_WHY_MAX];
 
@@ -377,7 +377,8 @@ static smq_err make_server(struct smq_keyserver_service *s)
 					  .self = s,
 					  .publish = publish,
 					  .on_event = on_server_event,
-					  .requests_per_min = o->requests_per_min };
+					  .requests_per_min = o->requests_per_min,
+					  .out_max = INFLIGHT };
 	const char *why = "";
 	smq_err err = open_database(o, false, false, &c.store);
 	if (err != SMQ_OK)
@@ -397,10 +398,12 @@ static smq_err connect_line(struct smq_keyserver_service *s)
 						     .unsubscribed = on_unsubscribed,
 						     .log = on_log };
 	const char *why = "";
+	struct smq_client_options broker = *s->options.broker;
+	broker.inflight_max = INFLIGHT;
 	s->line.self = s;
 	s->line.tick = tick;
 	s->line.wake_at = wake_at;
-	smq_err err = smq_line_open(&s->line, s->options.broker, &events, &why);
+	smq_err err = smq_line_open(&s->line, &broker, &events, &why);
 	return err == SMQ_OK ? err : because(err, "%s", why && *why ? why : smq_err_text(err));
 }
 
