@@ -8,6 +8,7 @@
 
 #include "cli/cmd_broker.h"
 #include "cli/cmd_ca.h"
+#include "cli/cmd_chat.h"
 #include "cli/cmd_config.h"
 #include "cli/cmd_data.h"
 #include "cli/cmd_group.h"
@@ -18,6 +19,7 @@
 #include "cli/cmd_record.h"
 #include "cli/cmd_simulate.h"
 #include "cli/cmd_sub.h"
+#include "cli/cmd_swarm.h"
 #include "cli/cmd_watch.h"
 #include "cli/command.h"
 #include "cli/nearest.h"
@@ -27,6 +29,7 @@
 const struct command commands[] = {
 	{ "pub", "Messages", "publish messages, sealed end to end", cmd_pub },
 	{ "sub", "Messages", "subscribe to topics and print what opens", cmd_sub },
+	{ "chat", "Messages", "talk in a group", cmd_chat },
 	{ "record", "Messages", "store what opens and is as declared, the rest in quarantine", cmd_record },
 	{ "query", "Messages", "ask a store of records: latest, range, counts, plots", cmd_query },
 	{ "ca", "Realm", "a realm's authority: issue, renew, revoke", cmd_ca },
@@ -37,6 +40,7 @@ const struct command commands[] = {
 	{ "data", "Looking closer", "what is in a CSV file before it is sent", cmd_data },
 	{ "config", "Looking closer", "check and show sealmq.yaml", cmd_config },
 	{ "inspect", "Looking closer", "what a sealed payload says, and what is in it", cmd_inspect },
+	{ "swarm", "Looking closer", "many real members against a broker and a key server", cmd_swarm },
 	{ "simulate", "Looking closer", "what rekeying costs a group of any size", cmd_simulate },
 	{ "help", "Help", "what a command does and which options it takes", NULL },
 };

@@ -183,12 +183,14 @@ static bool open_realm(struct tool *t)
 	return true;
 }
 
-static bool start(struct tool *t, const char *name, bool publishing, bool apart, int argc, char **argv)
+enum start_kind { WITH_TOPICS, WITHOUT_TOPICS, WITHOUT_REALM };
+
+static bool start(struct tool *t, const char *name, bool publishing, enum start_kind kind, int argc, char **argv)
 {
 	const char *why = "";
 	*t = (struct tool){ .publishing = publishing, .report = { .tool = name } };
 	settings_init(&t->s);
-	t->s.topicless = apart;
+	t->s.topicless = kind != WITH_TOPICS;
 	bool ok = read_settings(t, argc, argv, &why);
 	if (ok && (t->s.help || t->s.version)) {
 		if (t->s.help)
@@ -211,17 +213,22 @@ static bool start(struct tool *t, const char *name, bool publishing, bool apart,
 	t->options = settings_client(&t->s, publishing, &t->will);
 	config_complete(t->config, publishing, &t->options);
 	t->options.self = t;
-	return open_realm(t);
+	return kind == WITHOUT_REALM || open_realm(t);
 }
 
 bool tool_start_as(struct tool *t, const char *name, bool publishing, int argc, char **argv)
 {
-	return start(t, name, publishing, false, argc, argv);
+	return start(t, name, publishing, WITH_TOPICS, argc, argv);
+}
+
+bool tool_start_bare(struct tool *t, const char *name, int argc, char **argv)
+{
+	return start(t, name, false, WITHOUT_REALM, argc, argv);
 }
 
 bool tool_start_apart(struct tool *t, const char *name, int argc, char **argv)
 {
-	return start(t, name, false, true, argc, argv);
+	return start(t, name, false, WITHOUT_TOPICS, argc, argv);
 }
 
 bool tool_start(struct tool *t, bool publishing, int argc, char **argv)

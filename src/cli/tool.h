@@ -48,6 +48,8 @@ bool tool_start(struct tool *t, bool publishing, int argc, char **argv);
 bool tool_start_as(struct tool *t, const char *name, bool publishing, int argc, char **argv);
 /* The same for one that needs the realm and the way to the broker alone, and takes sub's options for both. */
 bool tool_start_apart(struct tool *t, const char *name, int argc, char **argv);
+/* The same for one that opens realms itself. */
+bool tool_start_bare(struct tool *t, const char *name, int argc, char **argv);
 /* Makes the client and starts connecting. */
 bool tool_connect(struct tool *t);
 /* Waits until the client, extra_fd (-1: none) or the deadline has something to do; true if extra_fd can be read. */

@@ -1,0 +1,541 @@
+/* sealmq swarm: many real members in one process, against a real broker and key server. */
+#include "cli/cmd_swarm.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <sealmq/ca.h>
+
+#include "cli/mem.h"
+#include "cli/own_options.h"
+#include "cli/print.h"
+#include "cli/tool.h"
+
+enum { MEMBERS_MAX = 4096, EVENTS = 256, JOINING_AT_ONCE = 32, WAIT_MS = 60000, TICK_MS = 20 };
+
+static const char usage[] =
+    "sealmq swarm - many real members against a real broker and key server, and how long they take\n\n"
+    "usage: sealmq swarm --ca DIR --group GROUP --members N -t TOPIC [options] [-h HOST] [options of sub]\n\n"
+    "  sealmq swarm --ca plant --group telemetry --members 1000 -t plant/swarm --leaves 10 --tls\n\n"
+    "Issues swarm-0001, swarm-0002, ... where they are not there yet, joins all of them to the group, lets the first\n"
+    "publish, lets some of the others leave one after the other, and follows every member to the new epoch. Counts\n"
+    "every message at every member: none may be lost. One process, one loop over poll descriptors.\n\n"
+    "  --ca DIR        the realm's authority, which issues the identities\n"
+    "  --group GROUP   whose policy admits swarm-* to publish and subscribe\n"
+    "  --members N     at most 4096 (default 100)\n"
+    "  -t TOPIC        where to publish\n"
+    "  --leaves N      members that leave, one after the other (default 3)\n"
+    "  --rate N        messages per second (default 20)\n"
+    "  --json          the result as JSON\n"
+    "  --help          this text\n\n"
+    "Options of `sealmq sub` that say where the broker is and how to get in mean the same here; --tls and nothing\n"
+    "else takes each member's own certificate.\n";
+
+struct swarm;
+
+struct member {
+	struct swarm *swarm;
+	smq_realm *realm;
+	smq_client *client;
+	bool connecting, subscribed, joined, gone;
+	int64_t started_us, joined_us, epoch_us;
+	uint64_t epoch, received;
+	uint64_t owed; /* messages published while it was subscribed and in the group */
+};
+
+struct spread {
+	double p50, p99, most; /* ms */
+};
+
+struct result {
+	size_t members, rekeyed;
+	struct spread join, rekey;
+	double joined_s;
+	uint64_t published, expected, received, lost, refused, refused_gone;
+	long rss_kib;
+};
+
+struct swarm {
+	struct tool tool;
+	const char *ca;
+	uint64_t count, leaves, rate;
+	bool json, help;
+	struct member *members;
+	struct smq_client_options *options;
+	const char *group[1];
+	int epoll;
+	size_t joined;
+	int64_t published_us;
+	uint64_t published;
+	bool publishing;
+	double *joins, *rekeys;
+	size_t rekey_count;
+	struct result result;
+	const char *trouble;
+};
+
+static int64_t now_us(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+static void progress(const struct swarm *s, const char *what, size_t done, size_t of)
+{
+	if (!s->tool.s.quiet && isatty(STDERR_FILENO))
+		fprintf(stderr, "\r%s %zu of %zu%s", what, done, of, done == of ? "\n" : "");
+}
+
+/* ---- what members hear ---- */
+
+static void when_message(void *self, const struct smq_message *message)
+{
+	struct member *m = self;
+	(void)message;
+	m->received++;
+}
+
+static void when_refused(void *self, const struct smq_refusal *refusal)
+{
+	struct member *m = self;
+	(void)refusal;
+	if (m->gone) /* what it should not read */
+		m->swarm->result.refused_gone++;
+	else
+		m->swarm->result.refused++;
+}
+
+static void when_event(void *self, const struct smq_event *e)
+{
+	struct member *m = self;
+	struct swarm *s = m->swarm;
+	if (e->kind == SMQ_EVENT_GROUP_JOINED && !m->joined) {
+		m->joined = true;
+		m->joined_us = now_us();
+		s->joins[s->joined++] = (double)(m->joined_us - m->started_us) / 1000;
+	}
+	if (e->kind == SMQ_EVENT_GROUP_EPOCH) {
+		m->epoch = e->epoch;
+		m->epoch_us = now_us();
+	}
+	if (e->kind == SMQ_EVENT_GROUP_LEFT || e->kind == SMQ_EVENT_GROUP_EXPELLED)
+		m->gone = true;
+	if (e->kind == SMQ_EVENT_GROUP_REFUSED)
+		s->trouble = smq_err_text(e->err);
+}
+
+static void when_connected(void *self, int reason, bool session_present)
+{
+	struct member *m = self;
+	int id;
+	(void)session_present;
+	if (reason != 0)
+		m->swarm->trouble = "the broker refused a member";
+	else if (!m->subscribed &&
+		 smq_client_subscribe(m->client, m->swarm->tool.s.topics.items[0], 1, NULL, 0, &id) == SMQ_OK)
+		m->subscribed = true;
+}
+
+/* ---- identities ---- */
+
+static bool open_member(struct swarm *s, size_t i)
+{
+	char name[32], dir[4096];
+	const char *why = NULL;
+	struct smq_ca_issued issued;
+	snprintf(name, sizeof(name), "swarm-%04zu", i + 1);
+	snprintf(dir, sizeof(dir), "%s/members/%s", s->ca, name);
+	if (access(dir, F_OK) != 0) {
+		struct smq_ca_issue_options o = { .name = name };
+		if (smq_ca_issue(s->ca, &o, &issued, &why) != SMQ_OK) {
+			report_line(&s->tool.report, "%s", why ? report_shown(why) : name);
+			return false;
+		}
+	}
+	smq_err err = smq_realm_open(dir, &s->members[i].realm, &why);
+	if (err != SMQ_OK)
+		report_line(&s->tool.report, "%s", why ? report_shown(why) : smq_err_text(err));
+	return err == SMQ_OK;
+}
+
+static bool make_member(struct swarm *s, size_t i)
+{
+	struct member *m = &s->members[i];
+	const char *why = NULL;
+	struct smq_client_options o = s->tool.options;
+	m->swarm = s;
+	o.realm = m->realm;
+	o.client_id = NULL;
+	o.groups = s->group;
+	o.group_count = 1;
+	o.only_subscribes = false;
+	o.only_publishes = false;
+	o.any_peer = false; /* no sessions: they would greet each other, all of them */
+	o.self = m;
+	o.on_connect = when_connected;
+	o.on_message = when_message;
+	o.on_refused = when_refused;
+	o.on_event = when_event;
+	smq_err err = smq_client_new(&o, &m->client, &why);
+	if (err != SMQ_OK) {
+		report_line(&s->tool.report, "%s", why ? report_shown(why) : smq_err_text(err));
+		return false;
+	}
+	struct epoll_event e = { .events = EPOLLIN, .data.ptr = m };
+	if (epoll_ctl(s->epoll, EPOLL_CTL_ADD, smq_client_fd(m->client), &e) != 0) {
+		report_line(&s->tool.report, "%s", strerror(errno));
+		return false;
+	}
+	return true;
+}
+
+static bool make_members(struct swarm *s)
+{
+	s->epoll = epoll_create1(EPOLL_CLOEXEC);
+	for (size_t i = 0; i < s->count; i++) {
+		if (!open_member(s, i) || !make_member(s, i))
+			return false;
+		progress(s, "identities", i + 1, s->count);
+	}
+	return true;
+}
+
+/* ---- the loop ---- */
+
+static void publish_due(struct swarm *s)
+{
+	struct member *first = &s->members[0];
+	int64_t gap = 1000000 / (int64_t)s->rate;
+	struct smq_publish p = { .topic = s->tool.s.topics.items[0],
+				 .payload = smq_span_str("{\"swarm\":true,\"temperature\":21.5}"),
+				 .qos = 1,
+				 .group = s->group[0] };
+	if (!s->publishing || now_us() < s->published_us + gap)
+		return;
+	s->published_us = now_us();
+	if (smq_client_publish(first->client, &p, NULL) != SMQ_OK)
+		return;
+	s->published++;
+	for (size_t i = 0; i < s->count; i++)
+		s->members[i].owed += !s->members[i].gone;
+}
+
+static void turn(struct swarm *s)
+{
+	struct epoll_event events[EVENTS];
+	int got = epoll_wait(s->epoll, events, EVENTS, TICK_MS);
+	for (int i = 0; i < got; i++) {
+		struct member *m = events[i].data.ptr;
+		(void)!smq_client_service(m->client);
+	}
+	publish_due(s);
+}
+
+static bool going_on(struct swarm *s, int64_t until_us)
+{
+	if (s->trouble) {
+		report_line(&s->tool.report, "%s", s->trouble);
+		return false;
+	}
+	if (now_us() > until_us) {
+		report_line(&s->tool.report, "not all of them came within a minute");
+		return false;
+	}
+	return true;
+}
+
+static int64_t in_a_while(void) { return now_us() + (int64_t)WAIT_MS * 1000; }
+
+/* ---- what is measured ---- */
+
+static bool join_all(struct swarm *s)
+{
+	size_t started = 0;
+	int64_t begin = now_us(), until = in_a_while();
+	while (s->joined < s->count) {
+		while (started < s->count && started - s->joined < JOINING_AT_ONCE) {
+			s->members[started].started_us = now_us();
+			if (smq_client_connect(s->members[started++].client) != SMQ_OK)
+				s->trouble = "a member cannot connect";
+		}
+		size_t before = s->joined;
+		turn(s);
+		if (s->joined > before) {
+			until = in_a_while();
+			progress(s, "joined", s->joined, s->count);
+		}
+		if (!going_on(s, until))
+			return false;
+	}
+	s->result.joined_s = (double)(now_us() - begin) / 1e6;
+	return true;
+}
+
+static uint64_t newest(const struct swarm *s)
+{
+	uint64_t epoch = 0;
+	for (size_t i = 0; i < s->count; i++)
+		epoch = !s->members[i].gone && s->members[i].epoch > epoch ? s->members[i].epoch : epoch;
+	return epoch;
+}
+
+static bool all_have(const struct swarm *s, uint64_t epoch)
+{
+	for (size_t i = 0; i < s->count; i++) {
+		if (!s->members[i].gone && s->members[i].epoch < epoch)
+			return false;
+	}
+	return true;
+}
+
+/* Until all are in the newest epoch that anybody knows, and nothing has moved for half a second. */
+static bool settle(struct swarm *s)
+{
+	int64_t until = in_a_while(), quiet_since = now_us();
+	uint64_t epoch = newest(s);
+	while (!all_have(s, epoch) || now_us() < quiet_since + 500000) {
+		turn(s);
+		if (newest(s) != epoch) {
+			epoch = newest(s);
+			quiet_since = now_us();
+		}
+		if (!going_on(s, until))
+			return false;
+	}
+	return true;
+}
+
+/* The last member leaves; from its asking on, how long every other one takes to be in the next epoch. */
+static bool leave_one(struct swarm *s, size_t who)
+{
+	uint64_t before = newest(s);
+	int64_t begin = now_us(), until = in_a_while();
+	s->members[who].gone = true; /* it is owed nothing from here on */
+	smq_client_leave_groups(s->members[who].client);
+	while (!all_have(s, before + 1)) {
+		turn(s);
+		if (!going_on(s, until))
+			return false;
+	}
+	for (size_t i = 0; i < s->count; i++) {
+		if (!s->members[i].gone)
+			s->rekeys[s->rekey_count++] = (double)(s->members[i].epoch_us - begin) / 1000;
+	}
+	return true;
+}
+
+static bool everything_came(const struct swarm *s)
+{
+	for (size_t i = 0; i < s->count; i++) {
+		if (!s->members[i].gone && s->members[i].received < s->members[i].owed)
+			return false;
+	}
+	return true;
+}
+
+static void drain(struct swarm *s)
+{
+	int64_t until = now_us() + 10 * 1000000;
+	s->publishing = false;
+	while ((smq_client_pending(s->members[0].client) > 0 || !everything_came(s)) && now_us() < until)
+		turn(s);
+}
+
+static int by_size(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+	return (x > y) - (x < y);
+}
+
+static struct spread spread_of(double *values, size_t count)
+{
+	if (count == 0)
+		return (struct spread){ 0, 0, 0 };
+	qsort(values, count, sizeof(values[0]), by_size);
+	return (struct spread){ values[count / 2], values[(size_t)((double)count * 0.99)], values[count - 1] };
+}
+
+static void sum_up(struct swarm *s)
+{
+	struct result *r = &s->result;
+	struct rusage used;
+	r->members = s->count;
+	r->rekeyed = s->leaves;
+	r->join = spread_of(s->joins, s->joined);
+	r->rekey = spread_of(s->rekeys, s->rekey_count);
+	r->published = s->published;
+	for (size_t i = 0; i < s->count; i++) {
+		const struct member *m = &s->members[i];
+		if (m->gone)
+			continue;
+		r->expected += m->owed;
+		r->received += m->received;
+		r->lost += m->owed > m->received ? m->owed - m->received : 0;
+	}
+	getrusage(RUSAGE_SELF, &used);
+	r->rss_kib = used.ru_maxrss;
+}
+
+static bool measure(struct swarm *s)
+{
+	if (!join_all(s) || !settle(s))
+		return false;
+	s->publishing = true;
+	for (size_t i = 0; i < s->leaves; i++) {
+		if (!leave_one(s, s->count - 1 - i) || !settle(s))
+			return false;
+		progress(s, "left", i + 1, s->leaves);
+	}
+	drain(s);
+	sum_up(s);
+	return true;
+}
+
+/* ---- the result ---- */
+
+static void json_number(struct smq_json *j, const char *key, double value)
+{
+	smq_json_key(j, key);
+	smq_json_double(j, value);
+}
+
+static void json_spread(struct smq_json *j, const char *key, const struct spread *s)
+{
+	smq_json_key(j, key);
+	smq_json_object(j);
+	json_number(j, "p50", s->p50);
+	json_number(j, "p99", s->p99);
+	json_number(j, "max", s->most);
+	smq_json_end(j);
+}
+
+static void write_result(struct smq_json *j, const void *of)
+{
+	const struct result *r = of;
+	smq_json_object(j);
+	json_number(j, "members", (double)r->members);
+	json_number(j, "joined_s", r->joined_s);
+	json_spread(j, "join_ms", &r->join);
+	json_number(j, "leaves", (double)r->rekeyed);
+	json_spread(j, "rekey_ms", &r->rekey);
+	json_number(j, "published", (double)r->published);
+	json_number(j, "expected", (double)r->expected);
+	json_number(j, "received", (double)r->received);
+	json_number(j, "lost", (double)r->lost);
+	json_number(j, "refused", (double)r->refused);
+	json_number(j, "refused_by_leavers", (double)r->refused_gone);
+	json_number(j, "rss_kib", (double)r->rss_kib);
+	smq_json_end(j);
+}
+
+static void print_result(const struct result *r)
+{
+	printf("%zu members joined in %.2f s; one takes %.1f ms (median), %.1f (p99), %.1f at most\n", r->members,
+	       r->joined_s, r->join.p50, r->join.p99, r->join.most);
+	if (r->rekeyed)
+		printf(
+		    "%zu left; from asking to be let go until another member is in the next epoch: %.1f ms (median), "
+		    "%.1f (p99), %.1f at most\n",
+		    r->rekeyed, r->rekey.p50, r->rekey.p99, r->rekey.most);
+	printf("%llu messages to each: %llu of %llu came, %llu lost, %llu refused; those who left could not read %llu; "
+	       "%.1f MiB of "
+	       "memory in all\n",
+	       (unsigned long long)r->published, (unsigned long long)r->received, (unsigned long long)r->expected,
+	       (unsigned long long)r->lost, (unsigned long long)r->refused, (unsigned long long)r->refused_gone,
+	       (double)r->rss_kib / 1024);
+}
+
+static int show(struct swarm *s)
+{
+	if (s->json)
+		(void)!print_json(stdout, write_result, &s->result);
+	else
+		print_result(&s->result);
+	return s->result.lost ? smq_err_exit(SMQ_ERR_CONNECTION_LOST) : 0;
+}
+
+/* ---- the command ---- */
+
+static const char *wrong(const struct swarm *s)
+{
+	if (!s->ca)
+		return "--ca DIR says who issues the identities";
+	if (s->tool.s.groups.count != 1)
+		return "--group GROUP says which group to join";
+	if (s->tool.s.topics.count != 1)
+		return "-t TOPIC says where to publish";
+	if (s->count < 2 || s->leaves >= s->count)
+		return "at least two members, and fewer that leave";
+	return s->rate < 1 ? "--rate is at least 1" : NULL;
+}
+
+static void raise_limit(void)
+{
+	struct rlimit files;
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+		files.rlim_cur = files.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &files);
+	}
+}
+
+static int swarm(struct swarm *s)
+{
+	const char *why = wrong(s);
+	if (why) {
+		report_line(&s->tool.report, "%s; `sealmq swarm --help` tells more", why);
+		return smq_err_exit(SMQ_ERR_USAGE);
+	}
+	s->group[0] = s->tool.s.groups.items[0];
+	s->members = mem_array(NULL, s->count, sizeof(s->members[0]));
+	s->joins = mem_array(NULL, s->count, sizeof(double));
+	s->rekeys = mem_array(NULL, s->count * (s->leaves + 1), sizeof(double));
+	memset(s->members, 0, s->count * sizeof(s->members[0]));
+	raise_limit();
+	bool done = make_members(s) && measure(s);
+	int status = done ? show(s) : smq_err_exit(SMQ_ERR_TIMEOUT);
+	for (size_t i = 0; i < s->count; i++) {
+		smq_client_free(s->members[i].client);
+		smq_realm_free(s->members[i].realm);
+	}
+	if (s->epoll >= 0)
+		close(s->epoll);
+	free(s->members);
+	free(s->joins);
+	free(s->rekeys);
+	return status;
+}
+
+int cmd_swarm(int argc, char **argv)
+{
+	struct swarm *s = mem_array(NULL, 1, sizeof *s);
+	memset(s, 0, sizeof *s);
+	s->epoll = -1;
+	s->count = 100;
+	s->leaves = 3;
+	s->rate = 20;
+	const struct own_option own[] = { { "--ca", OWN_TEXT, &s->ca, 0 },
+					  { "--members", OWN_NUMBER, &s->count, MEMBERS_MAX },
+					  { "--leaves", OWN_NUMBER, &s->leaves, MEMBERS_MAX },
+					  { "--rate", OWN_NUMBER, &s->rate, 10000 },
+					  { "--json", OWN_FLAG, &s->json, 0 },
+					  { "--help", OWN_FLAG, &s->help, 0 } };
+	int status = smq_err_exit(SMQ_ERR_USAGE);
+	if (own_options_take("sealmq swarm", own, sizeof own / sizeof own[0], &argc, argv)) {
+		if (s->help) {
+			fputs(usage, stdout);
+			status = 0;
+		} else {
+			if (tool_start_bare(&s->tool, "sealmq swarm", argc, argv))
+				tool_end(&s->tool, swarm(s));
+			status = tool_finish(&s->tool);
+		}
+	}
+	free(s);
+	return status;
+}
