@@ -22,7 +22,7 @@ sys.path.insert(0, os.path.join(ROOT, 'tools'))
 from tap import Tap  # noqa: E402
 
 CLAIMS = ['broker_reads_nothing', 'reader_reads_everything', 'small', 'keys_rotate', 'altered_refused', 'moved_refused',
-          'replayed_refused']
+          'replayed_refused', 'group_reads', 'expelled_reads_nothing', 'others_read_on']
 CSV = '''date,time,fridge_temperature,temp_condition,label,type
 25-Apr-19, 19:19:40 ,9,high,1,ddos
 25-Apr-19, 19:19:45 ,12.65,high,0,normal
@@ -110,13 +110,15 @@ def test_claims(t, demo, csv_file):
 
 
 LIES = {'plain': ['broker_reads_nothing'], 'big': ['small'], 'lose': ['reader_reads_everything'],
-        'flip,replay': ['altered_refused', 'replayed_refused'], 'move': ['moved_refused'], 'still': ['keys_rotate']}
+        'flip,replay': ['altered_refused', 'replayed_refused'], 'move': ['moved_refused'], 'still': ['keys_rotate'],
+        'keep': ['expelled_reads_nothing']}
 
 
 def test_lies(t, demo):
     """Each lie makes one claim false, so that each claim is known to be able to fail."""
     with ThreadPoolExecutor(3) as pool:  # they mostly wait
-        runs = {lie: pool.submit(demo.run, '--seconds', '6', '--json', DEMO_BREAK=lie) for lie in LIES}
+        runs = {lie: pool.submit(demo.run, '--seconds', '6', '--json', '--mode', 'update' if lie == 'keep' else 'none',
+                                 DEMO_BREAK=lie) for lie in LIES}
     for lie, run in runs.items():
         status, out, err = run.result()
         claims = summary_of(out).get('claims', {})
@@ -124,6 +126,17 @@ def test_lies(t, demo):
               'a planted lie is caught: %s' % lie.replace(',', ' and '),
               ['status %d' % status, json.dumps(summary_of(out).get('details')), err])
     t.row(not demo.left_behind(), 'and leaves nothing behind', demo.left_behind())
+
+
+def test_modes(t, demo):
+    """The second act with the other two kinds of keys."""
+    with ThreadPoolExecutor(2) as pool:
+        runs = {mode: pool.submit(demo.run, '--seconds', '6', '--json', '--mode', mode) for mode in ('static', 'slotted')}
+    for mode, run in runs.items():
+        status, out, err = run.result()
+        claims = summary_of(out).get('claims', {})
+        t.row(status == 0 and claims.get('expelled_reads_nothing') is True, 'the second act, %s' % mode,
+              ['status %d' % status, json.dumps(summary_of(out).get('details')), err])
 
 
 def test_ends(t, demo):
@@ -200,7 +213,7 @@ def test_terminal(t, demo):
 
 
 def test_keep(t, demo):
-    status, out, err = demo.run('--seconds', '6', '--keep')
+    status, out, err = demo.run('--seconds', '6', '--keep', '--mode', 'none')
     commands = [line.strip() for line in out.split('\n') if line.startswith('  ') and not line.startswith('     ')]
     t.row(status == 0 and len(commands) == 3, '--keep ends with status 0 and three commands', [out[-600:], err])
     if len(commands) != 3:
@@ -226,6 +239,7 @@ def main(tool):
         demo = Demo(os.path.abspath(tool), home)
         test_claims(t, demo, csv_file.name)
         test_lies(t, demo)
+        test_modes(t, demo)
         test_ends(t, demo)
         test_mishaps(t, demo)
         test_terminal(t, demo)

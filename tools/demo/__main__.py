@@ -1,5 +1,6 @@
 """
-./run demo: sealed telemetry from two devices to one reader, over a broker that learns nothing, checked as it runs.
+./run demo: sealed telemetry from two devices to one reader, over a broker that learns nothing, checked as it runs; then
+a group whose key server expels one of its members.
 
 Starts the real programs in a temporary directory and on a free loopback port, shows what the broker sees beside what
 the reader reads, lets the broker turn hostile, and ends with status 0 only if every claim it showed was checked and
@@ -42,12 +43,15 @@ def arguments(argv):
                         help='how long telemetry flows (%(default)s)')
     parser.add_argument('--rotate-every', type=whole(1, 300), metavar='SECONDS',
                         help='new keys this often (a quarter of --seconds, at most 5)')
+    parser.add_argument('--mode', choices=('static', 'update', 'slotted', 'none'), default='update',
+                        help='keys of the group in the second act (%(default)s); none: no second act')
     parser.add_argument('--csv', metavar='FILE', help='what %s publishes, instead of the fridge data at hand' % st.FRIDGE)
     parser.add_argument('--port', type=whole(1, 65535), metavar='N', help='the broker\'s port (a free one)')
     parser.add_argument('--json', action='store_true', help='print one JSON object at the end, and nothing else')
     parser.add_argument('--keep', action='store_true',
                         help='leave realm and broker up, and say how to use and how to stop them')
     options = parser.parse_args(argv)
+    options.mode = None if options.mode == 'none' else options.mode
     options.rotate_every = options.rotate_every or max(2, min(5, options.seconds // 4))
     if options.rotate_every * 2 > options.seconds:
         parser.error('--rotate-every %d leaves no time for a rotation in %d s' % (options.rotate_every, options.seconds))

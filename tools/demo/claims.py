@@ -18,7 +18,7 @@ class Claim:
 
 
 class Claims:
-    def __init__(self, reader, elsewhere):
+    def __init__(self, reader, elsewhere, group=None):
         self.rows = [
             Claim('broker_reads_nothing', 'Broker reads nothing', 'searching all it sees for plaintext'),
             Claim('reader_reads_everything', '%s reads all' % reader.capitalize(), 'in order, once, nothing lost'),
@@ -28,6 +28,13 @@ class Claims:
             Claim('moved_refused', 'Moved to %s' % elsewhere, ''),
             Claim('replayed_refused', 'Sent a second time', ''),
         ]
+        if group:
+            expelled, other = group
+            self.rows += [
+                Claim('group_reads', 'A group reads', 'after the first act'),
+                Claim('expelled_reads_nothing', 'Expelled: %s' % expelled, ''),
+                Claim('others_read_on', '%s reads on' % other.capitalize(), ''),
+            ]
 
     def __getitem__(self, key):
         return next(claim for claim in self.rows if claim.key == key)

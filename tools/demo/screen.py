@@ -68,7 +68,7 @@ class Lines(Silent):
 
     def __init__(self, stream):
         super().__init__()
-        self.stream, self.show, self.next, self.told = stream, None, 0, set()
+        self.stream, self.show, self.next, self.told, self.shown = stream, None, 0, set(), 0
 
     def watch(self, show):
         self.show = show
@@ -86,8 +86,8 @@ class Lines(Silent):
         show = self.show
         if not show:
             return
-        if show.ledger.pairs and time.monotonic() >= self.next:
-            self.next = time.monotonic() + LINE_S
+        if len(show.ledger.pairs) > self.shown and time.monotonic() >= self.next:
+            self.next, self.shown = time.monotonic() + LINE_S, len(show.ledger.pairs)
             seen, read = show.ledger.pairs[-1]
             self.say('broker sees     %s  %s' % (seen.topic, group_hex(seen.payload, 24, self.paint.dots)))
             self.say('%s reads  %s  %s  (%s, +%d bytes)' % (
@@ -169,7 +169,7 @@ class Live(Silent):
         paint, show = self.paint, self.show
         if not show:
             return [paint('bold', 'SealMQ') + '  ' + paint.fit(self.status, width - 8).rstrip()]
-        lines = [self.title(width), ''] + self.table(width, max(min(height - 19, 12), 3)) + ['']
+        lines = [self.title(width), ''] + self.table(width, max(min(height - 12 - len(show.claims.rows), 12), 3)) + ['']
         lines += self.figures(width)
         lines += [''] + [self.claim_line(claim, width) for claim in show.claims.rows[:4]]
         lines += [paint('dim', paint.fit('   ' + show.caption, width).rstrip())]

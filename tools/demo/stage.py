@@ -38,6 +38,10 @@ def free_port():
         return s.getsockname()[1]
 
 
+def private(path, flags):
+    return os.open(path, flags, 0o600)
+
+
 class Stage:
     def __init__(self, programs, sealmq, port, rotate_every):
         self.programs, self.sealmq = programs, sealmq
@@ -50,6 +54,7 @@ class Stage:
         self.log = os.path.join(self.dir, 'mosquitto.log')
         self.ca = os.path.join(self.dir, REALM)
         self.broker = None
+        self.admitted = {}  # members of the second act: topics to write, filters to read
 
     def path(self, *names):
         return os.path.join(self.dir, *names)
@@ -150,8 +155,16 @@ class Stage:
             lines.append('topic deny %s' % topic_of(withheld))
         for name in PUBLISHERS:
             lines += ['user %s' % name, 'topic write %s' % topic_of(name), control]
+        for name, (writes, reads) in self.admitted.items():
+            lines += ['user %s' % name, control] + ['topic write %s' % t for t in writes] + [
+                'topic read %s' % t for t in reads]
         lines += ['user %s' % OBSERVER, 'topic read #', 'topic readwrite %s' % EVERYTHING]
         self.write('acl', lines)
+
+    def admit(self, members):
+        """More members, at a running broker."""
+        self.admitted = members
+        self.withhold(None)
 
     def withhold(self, member):
         """The broker keeps what this member sends from the reader; None: nobody's."""
@@ -210,8 +223,8 @@ class Stage:
             '-i', member, '-t', topic_of(member), '-q', '1'] + list(what) + (
                 ['--plain'] if plain else ['--to', READER, '--rotate-every', str(self.rotate_every)])
 
-    def eye(self):
-        return [self.mosquitto_sub] + self.tls(OBSERVER) + ['-V', '5', '-i', 'eye', '-t', '#', '-q', '1',
+    def eye(self, name='eye', topic='#'):
+        return [self.mosquitto_sub] + self.tls(OBSERVER) + ['-V', '5', '-i', name, '-t', topic, '-q', '1',
                                                             '-F', '%t %x']
 
     def inject(self, topic, payload):

@@ -4,6 +4,7 @@ import time
 
 import stage as st
 from claims import Claims
+from group import LAB, TABLET, Group
 from hostile import Hostile
 from ledger import BUDGET, STAMP, Ledger
 from programs import Failure
@@ -27,7 +28,7 @@ class Story:
         self.options, self.programs, self.stage, self.screen = options, programs, stage, screen
         self.reader, self.pump, self.senders = st.READER, st.PUMP, (st.FRIDGE, st.WARD)
         self.ledger = Ledger([st.topic_of(name) for name in self.senders], KNOWN_WORDS)
-        self.claims = Claims(st.READER, st.ELSEWHERE.split('/')[-1])
+        self.claims = Claims(st.READER, st.ELSEWHERE.split('/')[-1], options.mode and (LAB, TABLET))
         self.started, self.next_progress = None, 0
         self.lies = set(os.environ.get('DEMO_BREAK', '').split(','))  # planted by the tests: we have to notice
         self.caption = 'at half time the broker turns hostile'
@@ -124,6 +125,8 @@ class Story:
             self.play()
         self.close()
         self.judge()
+        if self.options.mode:
+            Group(self, self.options.mode).run()
 
     def play(self):
         hostile = Hostile(self.stage, self.ledger, self.claims, self.wait, self.pump_program, self.tell, self.lies)
