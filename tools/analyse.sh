@@ -5,7 +5,7 @@
 #
 # cppcheck's "uninitvar" is left to the sanitizers and valgrind, which see paths as they are: it does not follow that a
 # value is there where an error is not; so are leaks, which it sees wherever memory is handed over through a struct.
-# "readdirCalled" asks for readdir_r, which the C library has given up; "invalidFunctionArgBool" and "autoVariables" take
+# "readdirCalled" asks for readdir_r, which the C library has given up; "getpwuidCalled" for threads that are not there; "invalidFunctionArgBool" and "autoVariables" take
 # functions of ours for others of their name, and a pointer that lives as long as what it points to for one that outlives
 # it.
 set -eu
@@ -51,7 +51,7 @@ for tool in "$@"; do
 	cppcheck)
 		command -v cppcheck >/dev/null || { echo "# cppcheck is not here"; continue; }
 		cppcheck -q --std=c11 --enable=warning,portability --inline-suppr --error-exitcode=1 --library=posix \
-			--suppress=missingIncludeSystem --suppress=readdirCalled --suppress=uninitvar \
+			--suppress=missingIncludeSystem --suppress=readdirCalled --suppress=getpwuidCalled --suppress=uninitvar \
 			--suppress=ctuuninitvar --suppress=legacyUninitvar --suppress=memleak \
 			--suppress=invalidFunctionArgBool --suppress=autoVariables -I include -I src src || code=$?
 		;;
