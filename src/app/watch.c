@@ -35,6 +35,7 @@ struct counter {
 /* Whose client id it is. */
 struct client {
 	uint64_t hash;
+	uint64_t used; /* at which line */
 	char user[SMQ_SUBJECT_LEN];
 };
 
@@ -109,13 +110,29 @@ static struct counter *counter_of(struct smq_watch *w, enum smq_watch_rule rule,
 	return oldest;
 }
 
-static struct client *client_of(struct smq_watch *w, smq_span id) { return &w->clients[hash_of(w, 0, id) % CLIENTS]; }
+/* The place of a client id, or the one among its places that was used longest ago. */
+static struct client *client_of(struct smq_watch *w, smq_span id)
+{
+	uint64_t hash = hash_of(w, 0, id);
+	struct client *set = &w->clients[(hash % (CLIENTS / WAYS)) * WAYS];
+	struct client *oldest = set;
+	for (size_t i = 0; i < WAYS; i++) {
+		if (set[i].hash == hash)
+			return &set[i];
+		if (set[i].used < oldest->used)
+			oldest = &set[i];
+	}
+	return oldest;
+}
 
 /* The member behind a client id, if it is known; else the id. */
 static smq_span user_of(struct smq_watch *w, smq_span id)
 {
-	const struct client *c = client_of(w, id);
-	return c->hash == hash_of(w, 0, id) && c->user[0] ? smq_span_str(c->user) : id;
+	struct client *c = client_of(w, id);
+	if (c->hash != hash_of(w, 0, id) || !c->user[0])
+		return id;
+	c->used = w->totals.lines;
+	return smq_span_str(c->user);
 }
 
 /* ---- alarms ---- */
@@ -304,6 +321,7 @@ static void connected(struct smq_watch *w, const struct smq_watch_line *l, smq_s
 {
 	struct client *c = client_of(w, l->who);
 	c->hash = hash_of(w, 0, l->who);
+	c->used = w->totals.lines;
 	keep(c->user, sizeof(c->user), l->what);
 	count(w, SMQ_RULE_RECONNECT_LOOP, l->who, line, now_s);
 }
