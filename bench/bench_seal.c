@@ -1,12 +1,16 @@
 /*
- * Seal and open against raw OpenSSL with a cached context, in the same run: rounds of all candidates take turns, and
- * the medians of many rounds are compared, so that a slow moment of the machine hits all of them alike.
+ * Seal and open against OpenSSL in the same run: rounds of all candidates take turns, and what is compared are the
+ * pairs of one round, so that a slow moment of the machine hits all of them alike.
  *
- *     raw         EVP, nonce set per message, no AAD
- *     raw + AAD   the same with as much AAD as the protocol authenticates
- *     SealMQ      smq_seal; smq_sealed_decode and smq_open
+ *     naive       EVP as it stands in tutorials: a context made and keyed for each message; as many bytes authenticated
+ *     raw         EVP, keyed once, nonce set per message, no AAD
+ *     floor       the same with as much AAD as the protocol authenticates: what could be had by hand
+ *     evp         SealMQ on EVP: a group's message sealed; decoded, its sender found among 1,000, opened
+ *     direct      SealMQ on the provider's own functions
+ *     every       SealMQ, each message signed and the signature made (seal) or checked (open), ES256
+ *     checkpoint  SealMQ, its digest taken and, every 32 messages, a checkpoint signed (seal only)
  *
- * usage: bench_seal [ROUNDS [BATCH]]      prints JSON
+ * usage: bench_seal [ROUNDS [BATCH [LARGEST]]]      prints JSON; "distribution" are single messages of 64 bytes
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,29 +20,73 @@
 
 #include <sealmq/client.h>
 
+#include "adapters/crypto_openssl/signer.h"
 #include "base/table.h"
-#include "core/seal.h"
+#include "core/group.h"
+#include "core/proof_signer.h"
 
-enum { BATCH_MAX = 4096, SIZE_MAX_ = 1024, MESSAGE_MAX = SIZE_MAX_ + 64, ROUNDS_MAX = 2000 };
+enum {
+	BATCH_MAX = 500,
+	LARGEST = 65536,
+	MESSAGE_MAX = LARGEST + 256,
+	ROUNDS_MAX = 2000,
+	SENDERS = 1000,
+	MEMBERS = 250,
+	SINGLES = 20000
+};
 
-static const char topic[] = "plant/fridge-07/temperature";
-static const size_t sizes[] = { 16, 64, 256, 1024 };
+static const char topic_text[] = "plant/fridge-07/temperature";
+static const size_t sizes[] = { 16, 64, 256, 1024, 4096, 16384, LARGEST };
 static const int algs[] = { SMQ_A128GCM, SMQ_A256GCM, SMQ_CHACHA20_POLY1305 };
 
-enum candidate { RAW_SEAL, RAW_AAD_SEAL, OUR_SEAL, RAW_OPEN, RAW_AAD_OPEN, OUR_OPEN, CANDIDATES };
+enum candidate {
+	NAIVE_SEAL,
+	RAW_SEAL,
+	FLOOR_SEAL,
+	EVP_SEAL,
+	DIRECT_SEAL,
+	CHECKPOINT_SEAL,
+	EVERY_SEAL,
+	NAIVE_OPEN,
+	RAW_OPEN,
+	FLOOR_OPEN,
+	EVP_OPEN,
+	DIRECT_OPEN,
+	EVERY_OPEN,
+	CANDIDATES
+};
 
-static const char *const names[] = { "raw_seal", "raw_aad_seal", "seal", "raw_open", "raw_aad_open", "open" };
+static const char *const names[] = { "naive_seal",      "raw_seal",    "floor_seal", "evp_seal", "direct_seal",
+				     "checkpoint_seal", "every_seal",  "naive_open", "raw_open", "floor_open",
+				     "evp_open",        "direct_open", "every_open" };
+
+static bool is_seal(enum candidate c) { return c < NAIVE_OPEN; }
+static bool is_signed(enum candidate c) { return c == EVERY_SEAL || c == EVERY_OPEN || c == CHECKPOINT_SEAL; }
+
+/* A group with its own key: who sends, and who has heard a thousand. */
+struct lane {
+	struct smq_group sender, receiver;
+	struct smq_group_life sender_life, lives[SENDERS + 24];
+	struct smq_replay *window; /* of the sender, at the receiver */
+};
 
 struct bench {
 	size_t size, aad_len, batch;
-	struct smq_sealer sealer;
-	struct smq_opener opener;
+	struct smq_group_file file;
+	struct lane lanes[2]; /* EVP, direct */
+	struct smq_own_credential own;
+	struct smq_proof_signer checkpoints;
+	uint8_t public_key[SMQ_PUBLIC_KEY_MAX];
+	const EVP_CIPHER *cipher;
 	EVP_CIPHER_CTX *seal_ctx, *open_ctx;
-	uint8_t aad[256], plain[SIZE_MAX_], out[MESSAGE_MAX];
+	uint8_t aad[256], plain[LARGEST], out[MESSAGE_MAX];
 	uint8_t raw[2][MESSAGE_MAX]; /* ciphertext and tag, without and with AAD */
 	uint8_t (*messages)[MESSAGE_MAX];
-	size_t message_len;
+	size_t lens[BATCH_MAX];
 };
+
+static const uint8_t raw_key[32] = { 1, 2, 3 };
+static smq_span topic;
 
 static void must(bool good, const char *what)
 {
@@ -63,67 +111,134 @@ static void set_nonce(uint8_t nonce[12], uint64_t counter)
 	memcpy(nonce + 4, &counter, sizeof(counter));
 }
 
-static bool raw_seal(struct bench *b, uint64_t counter, size_t aad_len, uint8_t *out)
+static bool seal_with(EVP_CIPHER_CTX *ctx, const struct bench *b, uint64_t counter, size_t aad_len, uint8_t *out)
 {
 	uint8_t nonce[12];
 	int n, size = (int)b->size;
 	set_nonce(nonce, counter);
-	return EVP_EncryptInit_ex2(b->seal_ctx, NULL, NULL, nonce, NULL) == 1 &&
-	       (aad_len == 0 || EVP_EncryptUpdate(b->seal_ctx, NULL, &n, b->aad, (int)aad_len) == 1) &&
-	       EVP_EncryptUpdate(b->seal_ctx, out, &n, b->plain, size) == 1 &&
-	       EVP_EncryptFinal_ex(b->seal_ctx, out + size, &n) == 1 &&
-	       EVP_CIPHER_CTX_ctrl(b->seal_ctx, EVP_CTRL_AEAD_GET_TAG, 16, out + size) == 1;
+	return EVP_EncryptInit_ex2(ctx, NULL, NULL, nonce, NULL) == 1 &&
+	       (aad_len == 0 || EVP_EncryptUpdate(ctx, NULL, &n, b->aad, (int)aad_len) == 1) &&
+	       EVP_EncryptUpdate(ctx, out, &n, b->plain, size) == 1 && EVP_EncryptFinal_ex(ctx, out + size, &n) == 1 &&
+	       EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, 16, out + size) == 1;
 }
 
-static bool raw_open(struct bench *b, size_t aad_len, uint8_t *message)
+static bool open_with(EVP_CIPHER_CTX *ctx, struct bench *b, size_t aad_len, uint8_t *message)
 {
 	uint8_t nonce[12], tail[16];
 	int n, size = (int)b->size;
 	set_nonce(nonce, 7);
-	return EVP_DecryptInit_ex2(b->open_ctx, NULL, NULL, nonce, NULL) == 1 &&
-	       EVP_CIPHER_CTX_ctrl(b->open_ctx, EVP_CTRL_AEAD_SET_TAG, 16, message + size) == 1 &&
-	       (aad_len == 0 || EVP_DecryptUpdate(b->open_ctx, NULL, &n, b->aad, (int)aad_len) == 1) &&
-	       EVP_DecryptUpdate(b->open_ctx, b->out, &n, message, size) == 1 &&
-	       EVP_DecryptFinal_ex(b->open_ctx, tail, &n) == 1;
+	return EVP_DecryptInit_ex2(ctx, NULL, NULL, nonce, NULL) == 1 &&
+	       EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, 16, message + size) == 1 &&
+	       (aad_len == 0 || EVP_DecryptUpdate(ctx, NULL, &n, b->aad, (int)aad_len) == 1) &&
+	       EVP_DecryptUpdate(ctx, b->out, &n, message, size) == 1 && EVP_DecryptFinal_ex(ctx, tail, &n) == 1;
 }
 
-static bool our_seal(struct bench *b, uint8_t *out)
+static bool naive(struct bench *b, bool sealing, uint64_t counter)
 {
-	return smq_seal(&b->sealer, smq_span_of(topic, sizeof(topic) - 1), -1, smq_span_of(b->plain, b->size),
-			smq_mspan_of(out, MESSAGE_MAX), &b->message_len) == SMQ_OK;
+	EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+	bool good =
+	    ctx && EVP_CipherInit_ex2(ctx, b->cipher, raw_key, NULL, sealing, NULL) == 1 &&
+	    (sealing ? seal_with(ctx, b, counter, b->aad_len, b->out) : open_with(ctx, b, b->aad_len, b->raw[1]));
+	EVP_CIPHER_CTX_free(ctx);
+	return good;
 }
 
-static bool our_open(struct bench *b, const uint8_t *message)
+static bool our_seal(struct bench *b, struct lane *l, size_t i)
+{
+	return smq_group_seal(&l->sender, topic, -1, smq_span_of(b->plain, b->size),
+			      smq_mspan_of(b->messages[i], MESSAGE_MAX), &b->lens[i]) == SMQ_OK;
+}
+
+static bool every_seal(struct bench *b, struct lane *l, size_t i)
+{
+	struct smq_seal_proof proof = { .signer = &b->own.signer };
+	return smq_group_seal_proven(&l->sender, topic, -1, smq_span_of(b->plain, b->size), &proof,
+				     smq_mspan_of(b->messages[i], MESSAGE_MAX), &b->lens[i]) == SMQ_OK;
+}
+
+static bool checkpoint_seal(struct bench *b, struct lane *l, size_t i)
+{
+	struct smq_seal_proof proof = { .covered = true, .wants_digest = true };
+	static uint8_t room[SMQ_CHECKPOINT_MAX];
+	size_t len;
+	bool good = smq_group_seal_proven(&l->sender, topic, -1, smq_span_of(b->plain, b->size), &proof,
+					  smq_mspan_of(b->messages[i], MESSAGE_MAX), &b->lens[i]) == SMQ_OK;
+	if (!smq_proof_signer_fits(&b->checkpoints, &proof))
+		good &= smq_proof_signer_take(&b->checkpoints, smq_mspan_of(room, sizeof(room)), &len) == SMQ_OK;
+	return good && smq_proof_signer_add(&b->checkpoints, &proof, 0) == SMQ_OK;
+}
+
+static bool verified(const struct bench *b, const struct smq_group_opened *o, const struct smq_sealed *s)
+{
+	struct smq_proof_input input;
+	if (smq_proof_input_make(o->key, s, topic, &input) != SMQ_OK)
+		return false;
+	const smq_span parts[] = { smq_span_of(input.head, input.head_len), input.ciphertext };
+	return smq_crypto_openssl()->verify(SMQ_ES256, smq_span_of(b->public_key, sizeof(b->public_key)), parts, 2,
+					    s->signature.p) == SMQ_OK;
+}
+
+static bool our_open(struct bench *b, struct lane *l, size_t i, bool proven)
 {
 	struct smq_sealed s;
-	size_t len;
-	return smq_sealed_decode(smq_span_of(message, b->message_len), &s) == SMQ_OK &&
-	       smq_open(&b->opener, &s, smq_span_of(topic, sizeof(topic) - 1), smq_mspan_of(b->out, sizeof(b->out)),
-			&len, NULL) == SMQ_OK;
+	struct smq_group_opened o;
+	return smq_sealed_decode(smq_span_of(b->messages[i], b->lens[i]), &s) == SMQ_OK &&
+	       smq_group_open(&l->receiver, &s, topic, 0, smq_mspan_of(b->out, sizeof(b->out)), &o) == SMQ_OK &&
+	       (!proven || verified(b, &o, &s));
+}
+
+static bool once(struct bench *b, enum candidate c, size_t i)
+{
+	struct lane *evp = &b->lanes[0], *direct = &b->lanes[1];
+	switch (c) {
+	case NAIVE_SEAL:
+	case NAIVE_OPEN:
+		return naive(b, c == NAIVE_SEAL, i);
+	case RAW_SEAL:
+	case FLOOR_SEAL:
+		return seal_with(b->seal_ctx, b, i, c == RAW_SEAL ? 0 : b->aad_len, b->out);
+	case RAW_OPEN:
+	case FLOOR_OPEN:
+		return open_with(b->open_ctx, b, c == RAW_OPEN ? 0 : b->aad_len, b->raw[c == FLOOR_OPEN]);
+	case EVP_SEAL:
+	case DIRECT_SEAL:
+		return our_seal(b, c == EVP_SEAL ? evp : direct, i);
+	case CHECKPOINT_SEAL:
+		return checkpoint_seal(b, direct, i);
+	case EVERY_SEAL:
+		return every_seal(b, direct, i);
+	default:
+		return our_open(b, c == EVP_OPEN ? evp : direct, i, c == EVERY_OPEN);
+	}
 }
 
 /* ---- one round of a candidate: ns per message ---- */
 
+static struct lane *lane_of(struct bench *b, enum candidate c) { return &b->lanes[c != EVP_SEAL && c != EVP_OPEN]; }
+
+/* What is to be opened is sealed before, off the clock. */
+static void prepare(struct bench *b, enum candidate c)
+{
+	struct lane *l = lane_of(b, c);
+	bool good = true;
+	l->sender.sealer.next_counter = 1000; /* the same messages again: only a benchmark may */
+	*l->window = (struct smq_replay){ 0 };
+	for (size_t i = 0; i < b->batch && !is_seal(c); i++)
+		good &= c == EVERY_OPEN ? every_seal(b, l, i) : our_seal(b, l, i);
+	must(good, "preparing");
+}
+
 static double run(struct bench *b, enum candidate c)
 {
 	bool good = true;
-	size_t aad_len = c == RAW_AAD_SEAL || c == RAW_AAD_OPEN ? b->aad_len : 0;
-	b->sealer.next_counter = 1000; /* the same messages again: only a benchmark may */
-	b->opener.replay = (struct smq_replay){ 0 };
+	size_t count = is_signed(c) && b->batch > 32 ? 32 : b->batch;
+	prepare(b, c);
 	double start = now_ns();
-	for (size_t i = 0; i < b->batch; i++) {
-		if (c == OUR_SEAL)
-			good &= our_seal(b, b->messages[i]);
-		else if (c == OUR_OPEN)
-			good &= our_open(b, b->messages[i]);
-		else if (c == RAW_SEAL || c == RAW_AAD_SEAL)
-			good &= raw_seal(b, i, aad_len, b->out);
-		else
-			good &= raw_open(b, aad_len, b->raw[c == RAW_AAD_OPEN]);
-	}
+	for (size_t i = 0; i < count; i++)
+		good &= once(b, c, i);
 	double took = now_ns() - start;
 	must(good, names[c]);
-	return took / (double)b->batch;
+	return took / (double)count;
 }
 
 static int by_value(const void *a, const void *b)
@@ -132,42 +247,109 @@ static int by_value(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static void measure(struct bench *b, size_t rounds, double ret_median[CANDIDATES])
+struct spread {
+	double low, median, high; /* quartiles */
+};
+
+static struct spread spread_of(double *values, size_t count)
 {
-	static double ns[CANDIDATES][ROUNDS_MAX];
+	qsort(values, count, sizeof(values[0]), by_value);
+	return (struct spread){ values[count / 4], values[count / 2], values[3 * count / 4] };
+}
+
+static void put(const char *name, const char *unit, struct spread s)
+{
+	printf(", \"%s_%s\": %.4g, \"%s_%s_quartiles\": [%.4g, %.4g]", name, unit, s.median, name, unit, s.low, s.high);
+}
+
+/* Each candidate's time, and its ratio to the floor's time in the same round. */
+static void measure(struct bench *b, size_t rounds)
+{
+	static double ns[CANDIDATES][ROUNDS_MAX], ratio[ROUNDS_MAX];
 	for (size_t r = 0; r < rounds + 1; r++) { /* the first one warms up and is written over */
 		for (int c = 0; c < CANDIDATES; c++)
 			ns[c][r % rounds] = run(b, (enum candidate)c);
 	}
 	for (int c = 0; c < CANDIDATES; c++) {
-		qsort(ns[c], rounds, sizeof(ns[c][0]), by_value);
-		ret_median[c] = ns[c][rounds / 2];
+		for (size_t r = 0; r < rounds; r++)
+			ratio[r] = ns[c][r] / ns[is_seal((enum candidate)c) ? FLOOR_SEAL : FLOOR_OPEN][r];
+		if (c != FLOOR_SEAL && c != FLOOR_OPEN)
+			put(names[c], "ratio", spread_of(ratio, rounds));
 	}
+	for (int c = 0; c < CANDIDATES; c++)
+		put(names[c], "ns", spread_of(ns[c], rounds));
+}
+
+/* Single messages, the clock's own cost taken off. */
+static void distribution(struct bench *b, enum candidate c)
+{
+	static double single[SINGLES];
+	double clock_ns = 1e9;
+	for (size_t i = 0; i < 1000; i++) {
+		double a = now_ns(), d = now_ns() - a;
+		clock_ns = d < clock_ns ? d : clock_ns;
+	}
+	for (size_t i = 0; i < SINGLES; i++) {
+		if (i % b->batch == 0)
+			prepare(b, c);
+		double start = now_ns();
+		bool good = once(b, c, i % b->batch);
+		single[i] = now_ns() - start - clock_ns;
+		must(good, names[c]);
+	}
+	qsort(single, SINGLES, sizeof(single[0]), by_value);
+	printf("\"%s\": [", names[c]);
+	for (int p = 0; p <= 1000; p += 5)
+		printf("%s%.0f", p ? ", " : "", single[(size_t)(SINGLES - 1) * (size_t)p / 1000]);
+	printf("]");
 }
 
 /* ---- setting up ---- */
 
+static void start_sender(struct bench *b, struct lane *l, const struct smq_crypto *crypto, size_t member)
+{
+	memset(&l->sender_life, 0, sizeof(l->sender_life));
+	must(smq_group_init(&l->sender, crypto, smq_random_system(), &b->file, b->file.members[member], NULL,
+			    &l->sender_life, 1) == SMQ_OK,
+	     "sender");
+}
+
+static void init_lane(struct bench *b, struct lane *l, const struct smq_crypto *crypto)
+{
+	memset(l, 0, sizeof(*l));
+	must(smq_group_init(&l->receiver, crypto, smq_random_system(), &b->file, "nobody", NULL, l->lives,
+			    SMQ_COUNT(l->lives)) == SMQ_OK,
+	     "receiver");
+	for (size_t i = 0; i <= SENDERS; i++) {
+		if (i > 0)
+			smq_group_done(&l->sender);
+		start_sender(b, l, crypto, i % MEMBERS);
+		must(our_seal(b, l, 0) && our_open(b, l, 0, false), "first message");
+	}
+	for (size_t i = 0; i < SMQ_COUNT(l->lives); i++) {
+		if (l->lives[i].used && l->lives[i].heard == l->receiver.ticks)
+			l->window = &l->lives[i].opener.replay;
+	}
+	must(l->window != NULL, "window");
+}
+
 static void init(struct bench *b, const struct smq_aead_alg *alg)
 {
-	static const uint8_t key[32] = { 1, 2, 3 };
-	static const struct smq_traffic_secret secret = { { 9 } };
-	const struct smq_seal_context context = { .kind = SMQ_SEALED_SESSION,
-						  .alg = alg,
-						  .realm = smq_span_str("plant"),
-						  .sender = smq_span_str("fridge-07"),
-						  .recipient = smq_span_str("archive") };
 	const struct smq_sealed header = { .alg = alg };
-	const EVP_CIPHER *cipher = alg->id == SMQ_A128GCM   ? EVP_aes_128_gcm()
-				   : alg->id == SMQ_A256GCM ? EVP_aes_256_gcm()
-							    : EVP_chacha20_poly1305();
+	b->file.alg = alg;
+	b->cipher = alg->id == SMQ_A128GCM   ? EVP_aes_128_gcm()
+		    : alg->id == SMQ_A256GCM ? EVP_aes_256_gcm()
+					     : EVP_chacha20_poly1305();
 	b->seal_ctx = EVP_CIPHER_CTX_new();
 	b->open_ctx = EVP_CIPHER_CTX_new();
-	must(EVP_EncryptInit_ex2(b->seal_ctx, cipher, key, NULL, NULL) == 1, "key");
-	must(EVP_DecryptInit_ex2(b->open_ctx, cipher, key, NULL, NULL) == 1, "key");
-	must(smq_sealer_init(&b->sealer, smq_crypto_openssl(), &secret, &context) == SMQ_OK, "sealer");
-	must(smq_opener_init(&b->opener, smq_crypto_openssl(), &secret, &context) == SMQ_OK, "opener");
-	must(smq_seal_enc_structure(&b->sealer.key, &header, smq_span_str(topic), smq_mspan_of(b->aad, sizeof(b->aad)),
-				    &b->aad_len) == SMQ_OK,
+	must(EVP_EncryptInit_ex2(b->seal_ctx, b->cipher, raw_key, NULL, NULL) == 1, "key");
+	must(EVP_DecryptInit_ex2(b->open_ctx, b->cipher, raw_key, NULL, NULL) == 1, "key");
+	b->size = 16;
+	init_lane(b, &b->lanes[0], smq_crypto_openssl_evp());
+	init_lane(b, &b->lanes[1], smq_crypto_openssl());
+	must(smq_proof_signer_init(&b->checkpoints, &b->own, 0, 0) == SMQ_OK, "checkpoints");
+	must(smq_seal_enc_structure(&b->lanes[0].sender.sealer.key, &header, topic,
+				    smq_mspan_of(b->aad, sizeof(b->aad)), &b->aad_len) == SMQ_OK,
 	     "AAD");
 }
 
@@ -175,43 +357,82 @@ static void done(struct bench *b)
 {
 	EVP_CIPHER_CTX_free(b->seal_ctx);
 	EVP_CIPHER_CTX_free(b->open_ctx);
-	smq_sealer_done(&b->sealer);
-	smq_opener_done(&b->opener);
+	for (size_t i = 0; i < SMQ_COUNT(b->lanes); i++) {
+		smq_group_done(&b->lanes[i].sender);
+		smq_group_done(&b->lanes[i].receiver);
+	}
 }
 
-static void bench_row(struct bench *b, const char *alg, size_t size, size_t rounds, bool first)
+static void init_identities(struct bench *b)
 {
-	double median[CANDIDATES];
+	uint8_t secret[SMQ_KEX_LEN] = { [SMQ_KEX_LEN - 1] = 9 };
+	static const uint8_t id_cred[] = { 0xa1, 0x04, 0x41, 0x01 };
+	size_t len;
+	b->file = (struct smq_group_file){ .realm = "plant",
+					   .group = "telemetry",
+					   .epoch = 1,
+					   .member_count = MEMBERS,
+					   .filter_count = 1,
+					   .filters = { "plant/#" } };
+	for (size_t i = 0; i < MEMBERS; i++)
+		snprintf(b->file.members[i], sizeof(b->file.members[i]), "fridge-%zu", i);
+	b->own.id_cred_short = smq_span_of(id_cred, sizeof(id_cred));
+	must(smq_openssl_signer_from_raw(SMQ_P256, secret, &b->own.signer) == SMQ_OK &&
+		 smq_openssl_signer_public(&b->own.signer, b->public_key, &len) == SMQ_OK,
+	     "signer");
+}
+
+static void bench_row(struct bench *b, const struct smq_aead_alg *alg, size_t size, size_t rounds, size_t batch,
+		      bool first)
+{
 	b->size = size;
-	must(raw_seal(b, 7, 0, b->raw[0]) && raw_seal(b, 7, b->aad_len, b->raw[1]), "raw seal");
-	measure(b, rounds, median);
-	printf("%s\n    {\"algorithm\": \"%s\", \"size\": %zu, \"overhead\": %zu, \"aad\": %zu", first ? "" : ",", alg,
-	       size, b->message_len - size, b->aad_len);
-	for (int c = 0; c < CANDIDATES; c++)
-		printf(", \"%s_ns\": %.1f", names[c], median[c]);
+	b->batch = size >= 4096 && batch > 20 ? 20 : batch;
+	must(seal_with(b->seal_ctx, b, 7, 0, b->raw[0]) && seal_with(b->seal_ctx, b, 7, b->aad_len, b->raw[1]), "raw");
+	prepare(b, DIRECT_SEAL);
+	must(our_seal(b, &b->lanes[1], 0), "seal");
+	printf("%s\n    {\"algorithm\": \"%s\", \"size\": %zu, \"overhead\": %zu, \"aad\": %zu", first ? "" : ",",
+	       alg->name, size, b->lens[0] - size, b->aad_len);
+	measure(b, rounds);
 	printf("}");
 }
 
 int main(int argc, char **argv)
 {
 	static struct bench b;
-	size_t rounds = argc > 1 ? strtoul(argv[1], NULL, 10) : 201;
-	b.batch = argc > 2 ? strtoul(argv[2], NULL, 10) : 500;
-	if (rounds < 1 || rounds > ROUNDS_MAX || b.batch < 1 || b.batch > BATCH_MAX) {
-		fprintf(stderr, "usage: bench_seal [ROUNDS (to %d) [BATCH (to %d)]]\n", ROUNDS_MAX, BATCH_MAX);
+	size_t rounds = argc > 1 ? strtoul(argv[1], NULL, 10) : 101;
+	size_t batch = argc > 2 ? strtoul(argv[2], NULL, 10) : 200;
+	size_t largest = argc > 3 ? strtoul(argv[3], NULL, 10) : LARGEST;
+	if (rounds < 1 || rounds > ROUNDS_MAX || batch < 1 || batch > BATCH_MAX) {
+		fprintf(stderr, "usage: bench_seal [ROUNDS (to %d) [BATCH (to %d) [LARGEST]]]\n", ROUNDS_MAX,
+			BATCH_MAX);
 		return 2;
 	}
-	b.messages = calloc(b.batch, sizeof(*b.messages));
+	topic = smq_span_str(topic_text);
+	b.messages = calloc(BATCH_MAX, sizeof(*b.messages));
 	must(b.messages != NULL, "memory");
-	printf("{\"bench\": \"seal\", \"rounds\": %zu, \"batch\": %zu, \"rows\": [", rounds, b.batch);
+	init_identities(&b);
+	printf("{\"bench\": \"seal\", \"rounds\": %zu, \"batch\": %zu, \"senders\": %d, \"rows\": [", rounds, batch,
+	       SENDERS);
 	for (size_t a = 0; a < SMQ_COUNT(algs); a++) {
 		const struct smq_aead_alg *alg = smq_aead_alg_by_id(algs[a]);
 		init(&b, alg);
-		for (size_t s = 0; s < SMQ_COUNT(sizes); s++)
-			bench_row(&b, alg->name, sizes[s], rounds, a + s == 0);
+		for (size_t s = 0; s < SMQ_COUNT(sizes) && sizes[s] <= largest; s++)
+			bench_row(&b, alg, sizes[s], rounds, batch, a + s == 0);
 		done(&b);
 	}
-	printf("\n]}\n");
+	static const enum candidate shown[] = { FLOOR_SEAL, DIRECT_SEAL, EVP_SEAL, FLOOR_OPEN, DIRECT_OPEN, EVP_OPEN };
+	init(&b, smq_aead_alg_by_id(SMQ_A128GCM));
+	b.size = 64;
+	b.batch = batch;
+	must(seal_with(b.seal_ctx, &b, 7, b.aad_len, b.raw[1]), "raw");
+	printf("\n], \"distribution\": {");
+	for (size_t i = 0; i < SMQ_COUNT(shown); i++) {
+		printf("%s", i ? ", " : "");
+		distribution(&b, shown[i]);
+	}
+	printf("}}\n");
+	done(&b);
+	smq_openssl_signer_free(&b.own.signer);
 	free(b.messages);
 	return 0;
 }
