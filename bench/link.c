@@ -2,6 +2,8 @@
  * One publisher, a broker, one or several subscribers: how fast, at what processor time, how late. Each is a process of
  * its own with a client of libsealmq, sealing or not; nothing but the public API is used.
  *
+ * Several subscribers are members of their own: REALM_SUB, REALM_SUB-1, REALM_SUB-2 and so on.
+ *
  * usage: link flood PORT BROKER_PID REALM_PUB REALM_SUB sealed|plain tcp|tls QOS SIZE COUNT SUBSCRIBERS
  *        link pace  PORT BROKER_PID REALM_PUB REALM_SUB sealed|plain tcp|tls QOS SIZE RATE SECONDS
  *        link session PORT REALM_A REALM_B METHOD SUITE COUNT
@@ -10,17 +12,18 @@
  * sends on a fixed grid in time, and what a late message waited for counts. Prints JSON.
  */
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <sealmq/client.h>
 
-enum { SIZE_MAX_ = 65536, COUNT_MAX = 2000000, SUBSCRIBERS_MAX = 200, WINDOW = 400, LIMIT_S = 120 };
+enum { SIZE_MAX_ = 65536, COUNT_MAX = 2000000, SUBSCRIBERS_MAX = 200, WINDOW = 400, LIMIT_S = 20 };
 
 static const char topic[] = "bench/fridge-07/temperature";
 static const char group[] = "bench";
@@ -32,6 +35,7 @@ struct ask {
 	bool sealed, tls;
 	int qos;
 	size_t size, count, subscribers;
+	size_t warm; /* messages before those that count */
 	double rate; /* 0: as fast as it goes */
 };
 
@@ -95,7 +99,7 @@ static smq_client *client_of(const struct ask *a, const char *dir, struct smq_cl
 	o->plain = !a->sealed;
 	o->tls.by_realm = a->tls;
 	o->groups = groups;
-	o->group_count = a->sealed ? 1 : 0;
+	o->group_count = a->sealed && a->realm_pub ? 1 : 0;
 	o->inflight_max = WINDOW;
 	if (smq_client_new(o, &client, &why) != SMQ_OK)
 		die("client", why);
@@ -112,19 +116,18 @@ static void serve(smq_client *client, int timeout_ms)
 /* ---- a subscriber ---- */
 
 static size_t me;
-static size_t late_max;
 
 static void take(void *self, const struct smq_message *m)
 {
 	const struct ask *a = self;
 	double sent, now;
-	size_t n = shared->sub[me].received;
+	size_t n = shared->sub[me].received, at = n - a->warm;
 	if (m->mqtt.payload.len != a->size)
 		return;
-	if (me == 0 && n < late_max) {
+	if (me == 0 && n >= a->warm && at < a->count) {
 		memcpy(&sent, m->mqtt.payload.p + 1, sizeof(sent));
 		now = now_s();
-		shared->late_us[n] = (uint32_t)((now - sent) * 1e6);
+		shared->late_us[at] = (uint32_t)((now - sent) * 1e6);
 	}
 	shared->sub[me].received = n + 1;
 }
@@ -149,22 +152,25 @@ static int subscribe(const struct ask *a, size_t number)
 {
 	struct smq_client_options o;
 	me = number;
-	late_max = a->count;
 	smq_client_options_init(&o);
 	o.self = (void *)a;
 	o.on_message = take;
 	o.on_refused = refuse;
 	o.on_subscribed = subscribed;
 	o.only_subscribes = true;
-	smq_client *client = client_of(a, a->realm_sub, &o);
+	char dir[4096];
+	snprintf(dir, sizeof(dir), number ? "%s-%zu" : "%s", a->realm_sub, number);
+	smq_client *client = client_of(a, dir, &o);
 	if (smq_client_subscribe(client, topic, a->qos, NULL, 0, NULL) != SMQ_OK ||
 	    smq_client_connect(client) != SMQ_OK)
 		die("subscribing", NULL);
-	while (shared->sub[me].received < 1) /* the first one only sets the sender up: it does not count */
-		serve(client, 100);
-	double before = clock_s(CLOCK_PROCESS_CPUTIME_ID), until = now_s() + LIMIT_S;
-	while (shared->sub[me].received < a->count + 1 && now_s() < until)
-		serve(client, 100);
+	double until = now_s() + LIMIT_S;
+	while (shared->sub[me].received < a->warm && now_s() < until)
+		serve(client, 10);
+	double before = clock_s(CLOCK_PROCESS_CPUTIME_ID);
+	until = now_s() + LIMIT_S;
+	while (shared->sub[me].received < a->warm + a->count && now_s() < until)
+		serve(client, 10);
 	shared->sub[me].cpu_s = clock_s(CLOCK_PROCESS_CPUTIME_ID) - before;
 	shared->sub[me].last_s = now_s();
 	return 0;
@@ -218,19 +224,20 @@ static void sleep_until(smq_client *client, double due_s)
 	}
 }
 
-static void send_all(smq_client *client, const struct ask *a)
+/* Numbers first to end - 1, at the rate or as fast as the subscribers follow. */
+static void send_all(smq_client *client, const struct ask *a, size_t first, size_t end, double rate)
 {
 	double start = now_s();
-	for (size_t i = 0; i < a->count; i++) {
-		if (a->rate > 0)
-			sleep_until(client, start + (double)i / a->rate);
-		while (a->rate == 0 && i + 1 - least_received(a) >= WINDOW)
-			serve(client, 1);
+	for (size_t i = first; i < end; i++) {
+		if (rate > 0)
+			sleep_until(client, start + (double)(i - first) / rate);
+		else if (i >= WINDOW)
+			await(client, a, i + 1 - WINDOW);
 		publish(client, a);
-		if (a->rate > 0 || i % 16 == 15)
+		if (rate > 0 || i % 16 == 15)
 			serve(client, 0);
 	}
-	await(client, a, a->count + 1);
+	await(client, a, end);
 }
 
 static int by_value(const void *a, const void *b)
@@ -265,8 +272,10 @@ static void start_subscribers(const struct ask *a, pid_t *children)
 {
 	for (size_t i = 0; i < a->subscribers; i++) {
 		children[i] = fork();
-		if (children[i] == 0)
+		if (children[i] == 0) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL); /* whatever becomes of us, none stays */
 			_exit(subscribe(a, i));
+		}
 		if (children[i] < 0)
 			die("fork", NULL);
 	}
@@ -295,10 +304,10 @@ static int run(const struct ask *a)
 		die("connecting", NULL);
 	while (!smq_client_connected(client))
 		serve(client, 20);
-	publish(client, a);
-	await(client, a, 1);
+	send_all(client, a, 0, 1, 0); /* the first one sets the sender up */
+	send_all(client, a, 1, a->warm, 0);
 	double start = now_s(), own = clock_s(CLOCK_PROCESS_CPUTIME_ID), broker = broker_cpu_s(a->broker);
-	send_all(client, a);
+	send_all(client, a, a->warm, a->warm + a->count, a->rate);
 	double wall = now_s() - start;
 	own = clock_s(CLOCK_PROCESS_CPUTIME_ID) - own;
 	broker = broker_cpu_s(a->broker) - broker;
@@ -408,6 +417,7 @@ int main(int argc, char **argv)
 			 .qos = atoi(argv[8]),
 			 .size = strtoul(argv[9], NULL, 10) };
 	a.count = flood ? strtoul(argv[10], NULL, 10) : (size_t)(strtod(argv[10], NULL) * strtod(argv[11], NULL));
+	a.warm = 1 + (a.count < 4000 ? 2 * a.count : 8000);
 	a.rate = flood ? 0 : strtod(argv[10], NULL);
 	a.subscribers = flood ? strtoul(argv[11], NULL, 10) : 1;
 	if (a.size <= sizeof(double) || a.size > SIZE_MAX_ || a.count < 1 || a.count > COUNT_MAX || a.subscribers < 1 ||

@@ -6,6 +6,7 @@
 #include <sealmq/text.h>
 #include <sealmq/version.h>
 
+#include "cli/cmd_bench.h"
 #include "cli/cmd_broker.h"
 #include "cli/cmd_ca.h"
 #include "cli/cmd_chat.h"
@@ -42,6 +43,7 @@ const struct command commands[] = {
 	{ "inspect", "Looking closer", "what a sealed payload says, and what is in it", cmd_inspect },
 	{ "swarm", "Looking closer", "many real members against a broker and a key server", cmd_swarm },
 	{ "simulate", "Looking closer", "what rekeying costs a group of any size", cmd_simulate },
+	{ "bench", "Looking closer", "measure on this machine what sealing costs", cmd_bench },
 	{ "help", "Help", "what a command does and which options it takes", NULL },
 };
 const size_t command_count = sizeof commands / sizeof commands[0];

@@ -1,0 +1,83 @@
+#!/usr/bin/env python3
+"""sealmq bench: what it measures in seconds, its JSON, plots and report; not how fast anything is.
+
+usage: test_bench.py SEALMQ ROOT
+"""
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import xml.etree.ElementTree
+
+SEALMQ, ROOT = (os.path.abspath(path) for path in sys.argv[1:3])
+sys.path.insert(0, os.path.join(ROOT, 'tools'))
+from tap import Tap  # noqa: E402
+
+TAP = Tap()
+SEARCH = os.environ.get('PATH', os.defpath) + ':/usr/sbin:/usr/local/sbin'
+
+
+def bench(*words):
+    done = subprocess.run([SEALMQ, 'bench', *words], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                          timeout=200, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+def wrong_uses():
+    for words in (['colour'], ['dataset'], ['--rounds', 'x'], ['--rounds', '9999'], ['--plot'], ['dataset', '/none']):
+        status, out, err = bench(*words)
+        TAP.row(status == 1 and not out and err.startswith('sealmq bench: ') and err.count('\n') == 1,
+                'refused: ' + ' '.join(words), [out, err])
+    status, out, err = bench('--help')
+    TAP.row(status == 0 and out.startswith('usage: sealmq bench') and '--quick' in out and not err, '--help', [err])
+
+
+def dataset(folder):
+    rows = os.path.join(folder, 'rows.csv')
+    with open(rows, 'w', encoding='utf-8') as file:
+        file.write('time,name,temp\n' + ''.join('%d,"fridge, %d",%d.5\n' % (i, i % 3, i % 7) for i in range(300)))
+    plots = os.path.join(folder, 'plots')
+    drawn = bool(shutil.which('gnuplot'))
+    status, out, err = bench('dataset', rows, '--quick', '--json', *(['--plot', plots] if drawn else []))
+    TAP.row(status == 0, 'a file is measured', [err])
+    result = json.loads(out) if status == 0 else {}
+    part = result.get('parts', {}).get('dataset', {})
+    TAP.row(part.get('rows') == 300 and 0 < part['overhead'] < 60 and len(part['seal_ns']) == 201 and
+            part['seal_ns'] == sorted(part['seal_ns']) and part['seal_ns'][100] > 0, 'its numbers are there', [out[:500]])
+    TAP.row(result.get('machine', {}).get('cores', 0) >= 1 and result.get('version'), 'the machine is described')
+    if not drawn:
+        return
+    TAP.row(sorted(os.listdir(plots)) == ['dataset.png', 'dataset.svg', 'report.html', 'results.json'],
+            'plots and report', [str(os.listdir(plots))])
+    with open(os.path.join(plots, 'dataset.png'), 'rb') as file:
+        TAP.row(file.read(8) == b'\x89PNG\r\n\x1a\n', 'the PNG is one')
+    xml.etree.ElementTree.parse(os.path.join(plots, 'dataset.svg'))
+    with open(os.path.join(plots, 'report.html'), encoding='utf-8') as file:
+        report = file.read()
+    TAP.row('<svg' in report and 'src=' not in report and '<link' not in report and '300' in report,
+            'the report needs no other file')
+
+
+def session():
+    if not shutil.which('mosquitto', path=SEARCH):
+        return
+    status, out, err = bench('session', '--quick', '--json')
+    rows = json.loads(out)['parts']['session']['rows'] if status == 0 else []
+    TAP.row([(r['method'], r['suite']) for r in rows] == [(0, 2), (0, 0), (3, 2)] and all(r['bytes'] > 0 for r in rows),
+            'key exchanges are measured', [err])
+
+
+def main():
+    folder = tempfile.mkdtemp(prefix='sealmq-bench-test-')
+    try:
+        wrong_uses()
+        dataset(folder)
+        session()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return TAP.end()
+
+
+sys.exit(main())
