@@ -334,8 +334,8 @@ static void init_lane(struct bench *b, struct lane *l, const struct smq_crypto *
 		must(our_seal(b, l, 0) && our_open(b, l, 0, false), "first message");
 	}
 	for (size_t i = 0; i < SMQ_COUNT(l->lives); i++) {
-		if (l->lives[i].used && l->lives[i].heard == l->receiver.ticks)
-			l->window = &l->lives[i].opener.replay;
+		if (l->lives[i].used && l->lives[i].heard == l->receiver.lives.ticks)
+			l->window = &l->lives[i].replay;
 	}
 	must(l->window != NULL, "window");
 }
