@@ -29,6 +29,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import statistics
 import subprocess
@@ -643,6 +644,7 @@ def measure(options):
 
 def main():
     sealmq, words = sys.argv[1], sys.argv[2:]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # by way of what ends the broker
     if '--help' in words:
         print(__doc__.split('\n\n', 1)[1].rstrip())
         return 0
