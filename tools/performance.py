@@ -32,11 +32,11 @@ PREDECESSORS = (
 
 
 def markdown(rows):
-    rows = [[str(cell) for cell in row] for row in rows]
+    rows = [[str(cell).replace('|', '\\|') for cell in row] for row in rows]
     yield '| %s |' % ' | '.join(rows[0])
     yield '|' + '---|' * len(rows[0])
     for row in rows[1:]:
-        yield '| %s |' % ' | '.join(cell.replace('|', '\\|') for cell in row)
+        yield '| %s |' % ' | '.join(row)
 
 
 def part_lines(part, data):
@@ -225,8 +225,9 @@ def main():
     commit = subprocess.run(['git', '-C', root, 'rev-parse', '--short', 'HEAD'], capture_output=True, text=True,
                             check=False).stdout.strip() or 'unknown'
     m = data.get('machine') or SUITE.machine()
-    note = '`%s`, commit %s, %s, on %s, %d cores, %s, %s.' % (
-        command, commit, datetime.date.today().isoformat(), m['processor'], m['cores'], m['system'], m['openssl'])
+    note = '`%s`, commit %s, %s, on %s, %d cores, %s, %s; load before it %.1f.' % (
+        command, commit, datetime.date.today().isoformat(), m['processor'], m['cores'], m['system'], m['openssl'],
+        m['load_before'])
     path = os.path.join(root, 'doc', 'PERFORMANCE.md')
     with open(path, encoding='utf-8') as file:
         text = file.read()
