@@ -459,6 +459,6 @@ void ks_group_jump(struct ks_group *g, uint64_t epoch, const uint8_t hash[SMQ_HA
 	uint64_t ids = smq_keygroup_next_sender_id(g->group) + KS_JUMP;
 	smq_keygroup_skip_sender_ids(g->group, ids > g->epoch_floor ? ids : g->epoch_floor);
 	g->jumped = true;
-	smq_keygroup_rotate(g->group);
+	smq_keygroup_renew(g->group);
 	ks_group_schedule(g, true, now);
 }

@@ -356,6 +356,12 @@ void smq_keygroup_rotate(smq_keygroup *g)
 	g->dirty = true;
 }
 
+void smq_keygroup_renew(smq_keygroup *g)
+{
+	smq_keytree_renew(g->tree);
+	g->dirty = true;
+}
+
 size_t smq_keygroup_lapse(smq_keygroup *g, int64_t now_ms)
 {
 	size_t count = 0;

@@ -74,6 +74,8 @@ SMQ_MUST_USE smq_err smq_keygroup_join(smq_keygroup *g, const struct smq_join *j
 /* Lets a member go. *ret_moves: an epoch has to follow, for it could open what comes otherwise. SMQ_ERR_NOT_FOUND. */
 SMQ_MUST_USE smq_err smq_keygroup_leave(smq_keygroup *g, smq_span name, bool expelled, bool *ret_moves);
 void smq_keygroup_rotate(smq_keygroup *g);
+/* After a restore: every key of the tree is drawn afresh with the next epoch (smq_keytree_renew). */
+void smq_keygroup_renew(smq_keygroup *g);
 /* Whether anything waits for a commit. */
 bool smq_keygroup_is_dirty(const smq_keygroup *g);
 /* Members whose interval ended before now are let go, without an epoch of their own (a foreseen leave). */

@@ -209,6 +209,14 @@ smq_err smq_keytree_leave(smq_keytree *t, uint64_t leaf)
 
 void smq_keytree_rotate(smq_keytree *t) { t->rotate = true; }
 
+void smq_keytree_renew(smq_keytree *t)
+{
+	for (unsigned h = 1; h <= t->height; h++) {
+		for (uint64_t i = 0; i < width(t->height, h); i++)
+			t->flags[h][i] |= DIRTY | CHANGED;
+	}
+}
+
 /* Wraps a node's fresh key for each of its children that leads to a member; each child's key moves on. */
 static smq_err wrap_for_children(smq_keytree *t, struct smq_tree_node_message *m)
 {

@@ -57,6 +57,11 @@ SMQ_MUST_USE smq_err smq_keytree_join(smq_keytree *t, uint64_t *ret_leaf);
 SMQ_MUST_USE smq_err smq_keytree_leave(smq_keytree *t, uint64_t leaf);
 /* The root gets a fresh key with the next epoch although nobody leaves. */
 void smq_keytree_rotate(smq_keytree *t);
+/*
+ * Every inner node gets a fresh key with the next epoch. For a tree that was put back from a backup: whoever joined
+ * since then holds inner keys that the tree still has, though it knows nothing of him.
+ */
+void smq_keytree_renew(smq_keytree *t);
 
 /*
  * Makes what was gathered one epoch (above the present one; it need not be the next, see restores) and calls emit

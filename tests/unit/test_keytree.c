@@ -311,6 +311,54 @@ static void the_tree_grows(void **state)
 	everyone_follows();
 }
 
+/* A backup knows nothing of who joined after it, and still has the inner keys that he was given. */
+static void after_a_restore_nobody_else_follows(void **state)
+{
+	(void)state;
+	for (int renewed = 0; renewed < 2; renewed++) {
+		start(3);
+		populate(20);
+		size_t size = smq_keytree_size(3);
+		void *backup = malloc(size);
+		assert_non_null(backup);
+		smq_keytree *then;
+		assert_int_equal(smq_keytree_init(backup, size, 3, smq_keytree_epoch(tree), &scope, &then), SMQ_OK);
+		for (unsigned h = 0; h <= 3; h++) {
+			for (uint64_t i = 0; smq_keytree_node(tree, h, i); i++) {
+				if (h > 0 || i < 20)
+					assert_int_equal(
+					    smq_keytree_load(then, h, i, smq_keytree_node(tree, h, i), false), SMQ_OK);
+			}
+		}
+		size_t late = join();
+		advance();
+		welcome(late);
+		smq_keytree_done(tree);
+		free(memory);
+		tree = then;
+		memory = backup;
+		retained_count = 0;
+		if (renewed)
+			smq_keytree_renew(tree);
+		else
+			smq_keytree_rotate(tree);
+		struct smq_tree_key secret;
+		assert_int_equal(smq_keytree_advance(tree, smq_keytree_epoch(tree) + 1000, NULL, emit), SMQ_OK);
+		assert_int_equal(follow(0, &secret), SMQ_OK);
+		for (int i = 0; i < 3; i++) { /* until the backup's keys have come as far as those that he was given */
+			smq_keytree_rotate(tree);
+			advance();
+		}
+		if (renewed)
+			assert_int_not_equal(follow(late, &secret), SMQ_OK);
+		else
+			assert_int_equal(follow(late, &secret), SMQ_OK); /* which is why a rotation is not enough */
+		assert_int_equal(follow(0, &secret), SMQ_OK);
+		if (!renewed)
+			stop(NULL);
+	}
+}
+
 static void a_forged_or_old_node_message_changes_nothing(void **state)
 {
 	(void)state;
@@ -408,6 +456,7 @@ int main(void)
 		TREE_TEST(sleepers_resynchronise_from_their_path),
 		TREE_TEST(random_histories_agree),
 		TREE_TEST(the_tree_grows),
+		TREE_TEST(after_a_restore_nobody_else_follows),
 		TREE_TEST(a_forged_or_old_node_message_changes_nothing),
 		TREE_TEST(keys_before_a_wrap_are_gone_from_a_stolen_path),
 		TREE_TEST(costs_are_logarithmic),
