@@ -145,6 +145,8 @@ static void when_event(void *self, const struct smq_event *event)
 	tool_group_event(t, event);
 	if (event->kind == SMQ_EVENT_GROUP_REFUSED || event->kind == SMQ_EVENT_GROUP_EXPELLED)
 		p->exchange_err = event->err;
+	if (p->exchange_err == SMQ_ERR_NOT_AUTHORIZED && event->group && t->s.groups.count == 1 && t->s.to.count == 0)
+		tool_end(t, smq_err_exit(event->err)); /* waiting makes no member of us */
 	if (event->kind == SMQ_EVENT_SESSION_FAILED && event->err) {
 		p->exchange_err = event->err;
 		if (event->err == SMQ_ERR_NOT_AUTHORIZED) /* some brokers hang up after it */

@@ -91,6 +91,8 @@ def members_read_and_who_is_expelled_does_not(stage):
            subs['pump-2'].said[-5:])
         ok('fridge-07 two' not in subs['pump-2'].lines and subs['pump-2'].child.poll() is None,
            mode + ': and has read nothing of it, although still connected')
+        late = stage.pub('pump-2', '--group', group, '-q', '1', '-t', topic, '-m', 'still here', '--wait', '600')
+        ok(late.end(60) == 135, mode + ': it publishes nothing either, and does not wait for better days', late.said[-5:])
         pub.close()
         ok(pub.end() == 0, mode + ': the publisher ends well', pub.said[-5:])
         for sub in subs.values():
