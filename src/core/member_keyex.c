@@ -127,6 +127,11 @@ static void schedule_retry(struct smq_member *m, struct peer *peer, struct smq_n
 	}
 }
 
+static enum smq_keyex_kind first_kind(const struct smq_member *m)
+{
+	return m->config.role == SMQ_MEMBER_WRITER ? SMQ_KEYEX_WRITER_1 : SMQ_KEYEX_MESSAGE_1;
+}
+
 smq_err smq_run_start(struct smq_member *m, struct peer *peer, struct smq_now now)
 {
 	struct run *run = smq_run_of(m, peer);
@@ -145,8 +150,7 @@ smq_err smq_run_start(struct smq_member *m, struct peer *peer, struct smq_now no
 	err = smq_edhoc_start(&run->edhoc, &run->config, in_id(m, run->session), smq_mspan_of(m->body, sizeof(m->body)),
 			      &len);
 	if (err == SMQ_OK)
-		err = smq_keyex_send(m, SMQ_KEYEX_MESSAGE_1, peer->name, in_id(m, run->session),
-				     smq_span_of(m->body, len));
+		err = smq_keyex_send(m, first_kind(m), peer->name, in_id(m, run->session), smq_span_of(m->body, len));
 	if (err != SMQ_OK)
 		smq_run_drop(m, run, now);
 	else
@@ -211,12 +215,6 @@ static smq_err send_answer(struct smq_member *m, struct run *run, enum smq_keyex
 /* Both sides have begun: the run of the smaller name goes on. True if that is ours. */
 static bool we_win(const struct smq_member *m, const struct peer *peer) { return strcmp(m->name, peer->name) < 0; }
 
-/* A writer answers no message_1: whoever insists although it speaks itself is one, perhaps, and must be answered. */
-static bool tried_in_vain(const struct smq_member *m, const struct peer *peer, struct smq_now now)
-{
-	return peer->attempts > 1 && now.mono_ms - m->runs[peer->run].started_ms >= SMQ_RETRY_MIN_MS;
-}
-
 static smq_err on_message_1(struct smq_member *m, const struct smq_keyex *k, size_t wire_len, struct smq_now now)
 {
 	struct peer *peer = smq_peer_find(m, k->from);
@@ -225,7 +223,8 @@ static smq_err on_message_1(struct smq_member *m, const struct smq_keyex *k, siz
 		return SMQ_ERR_UNKNOWN_SENDER;
 	if (m->config.role == SMQ_MEMBER_WRITER)
 		return SMQ_OK; /* meant for a reader of our name */
-	if (peer && peer->run != NONE && we_win(m, peer) && !tried_in_vain(m, peer, now)) {
+	/* A writer never answers ours, so there is nothing to wait for. */
+	if (k->kind != SMQ_KEYEX_WRITER_1 && peer && peer->run != NONE && we_win(m, peer)) {
 		/* It is there now. If it cannot have heard us, begin again rather than wait for our retry. */
 		if (now.mono_ms - m->runs[peer->run].started_ms >= SMQ_CROSSING_MS)
 			hint(m, peer, now);
@@ -416,6 +415,7 @@ smq_err smq_keyex_input(struct smq_member *m, const struct smq_keyex *k, size_t 
 	case SMQ_KEYEX_NO_KEY:
 		return on_no_key(m, k, now);
 	case SMQ_KEYEX_MESSAGE_1:
+	case SMQ_KEYEX_WRITER_1:
 		return on_message_1(m, k, wire_len, now);
 	case SMQ_KEYEX_REQUEST:
 	case SMQ_KEYEX_ANSWER:

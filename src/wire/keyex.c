@@ -79,7 +79,7 @@ smq_err smq_keyex_decode(smq_span payload, struct smq_keyex *ret_message)
 	if (smq_cbor_get_uint(&r) != VERSION)
 		smq_reader_fail(&r, SMQ_ERR_VERSION);
 	uint64_t kind = smq_cbor_get_uint(&r);
-	if (kind < SMQ_KEYEX_MESSAGE_1 || kind > SMQ_KEYEX_ANSWER)
+	if (kind < SMQ_KEYEX_MESSAGE_1 || kind > SMQ_KEYEX_WRITER_1)
 		smq_reader_fail(&r, SMQ_ERR_MALFORMED);
 	m.kind = (enum smq_keyex_kind)kind;
 	m.to = smq_cbor_get_text(&r);

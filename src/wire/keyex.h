@@ -22,7 +22,8 @@ enum smq_keyex_kind {
 	SMQ_KEYEX_HELLO = 6,   /* to "all": I have started, my sessions are gone; no id, no body */
 	SMQ_KEYEX_NO_KEY = 7,  /* to "all": I hold no key with this id; no body */
 	SMQ_KEYEX_REQUEST = 8, /* to and from a key server (PROTOCOL.md 7.2) */
-	SMQ_KEYEX_ANSWER = 9
+	SMQ_KEYEX_ANSWER = 9,
+	SMQ_KEYEX_WRITER_1 = 10 /* message_1 of a member that answers none itself */
 };
 
 struct smq_keyex {

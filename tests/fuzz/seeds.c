@@ -80,8 +80,8 @@ static void keyex_seeds(void)
 	uint8_t room[512];
 	char name[64];
 	size_t len;
-	for (int kind = SMQ_KEYEX_MESSAGE_1; kind <= SMQ_KEYEX_NO_KEY; kind++) {
-		bool open = kind >= SMQ_KEYEX_HELLO, hello = kind == SMQ_KEYEX_HELLO;
+	for (int kind = SMQ_KEYEX_MESSAGE_1; kind <= SMQ_KEYEX_WRITER_1; kind++) {
+		bool hello = kind == SMQ_KEYEX_HELLO, open = hello || kind == SMQ_KEYEX_NO_KEY;
 		struct smq_keyex m = { .kind = (enum smq_keyex_kind)kind,
 				       .to = smq_span_str(open ? "all" : "cellar"),
 				       .from = smq_span_str("fridge-07"),
