@@ -80,6 +80,42 @@ static smq_err store_shard(struct smq_group_windows_store *w, const struct shard
 	return w->store->put(w->store->self, s->key, smq_span_of(w->room, s->len));
 }
 
+/* ---- two values ---- */
+
+static uint8_t *find_life(uint8_t *value, size_t len, const uint8_t *boot_id)
+{
+	for (size_t at = sizeof(head); at < len; at += SMQ_GROUP_SHARD_ENTRY_LEN) {
+		if (memcmp(value + at, boot_id, SMQ_BOOT_ID_LEN) == 0)
+			return value + at;
+	}
+	return NULL;
+}
+
+smq_err smq_group_floors_merge(smq_span mine, smq_span theirs, smq_mspan room, size_t *ret_len)
+{
+	smq_span base = mine.len > 0 ? mine : smq_span_of(head, sizeof(head));
+	size_t len = base.len, most = room.len < SMQ_GROUP_SHARD_MAX ? room.len : SMQ_GROUP_SHARD_MAX;
+	if (check_shard(base.p, base.len) != SMQ_OK || check_shard(theirs.p, theirs.len) != SMQ_OK)
+		return SMQ_ERR_CORRUPT;
+	if (len > most)
+		return SMQ_ERR_FULL;
+	memcpy(room.p, base.p, len);
+	for (size_t at = sizeof(head); at < theirs.len; at += SMQ_GROUP_SHARD_ENTRY_LEN) {
+		const uint8_t *its = theirs.p + at;
+		uint8_t *ours = find_life(room.p, len, its);
+		if (!ours && most - len < SMQ_GROUP_SHARD_ENTRY_LEN)
+			return SMQ_ERR_FULL;
+		if (!ours) {
+			memcpy(room.p + len, its, SMQ_GROUP_SHARD_ENTRY_LEN);
+			len += SMQ_GROUP_SHARD_ENTRY_LEN;
+		} else if (get_u64(its + SMQ_BOOT_ID_LEN) > get_u64(ours + SMQ_BOOT_ID_LEN)) {
+			memcpy(ours, its, SMQ_GROUP_SHARD_ENTRY_LEN);
+		}
+	}
+	*ret_len = len;
+	return SMQ_OK;
+}
+
 /* ---- the port ---- */
 
 static smq_err load(void *self, uint64_t sender_id, const uint8_t boot_id[SMQ_BOOT_ID_LEN], uint64_t *ret_floor)

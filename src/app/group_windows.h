@@ -23,6 +23,10 @@ enum { SMQ_GROUP_STATE_DIGEST_ROOM = 2 * 12 + 1 };
 SMQ_MUST_USE smq_err smq_group_state_digest(const struct smq_crypto *crypto, const struct smq_group_file *file,
 					    char ret_hex[SMQ_GROUP_STATE_DIGEST_ROOM]);
 
+/* Two values of one name, of two processes that read beside each other: the higher floor of each life. mine may be
+ * empty. SMQ_ERR_FULL: they do not fit into one; SMQ_ERR_CORRUPT. */
+SMQ_MUST_USE smq_err smq_group_floors_merge(smq_span mine, smq_span theirs, smq_mspan room, size_t *ret_len);
+
 struct smq_group_windows_store {
 	const struct smq_store *store;
 	char prefix[40]; /* of the keys: "floor-" and a digest of realm, group and epoch */

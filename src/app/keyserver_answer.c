@@ -188,13 +188,50 @@ static void answer_join(struct smq_keyserver *ks, const struct ks_wait *w, struc
 
 /* ---- those who wait for a transaction ---- */
 
-static void wait_for(struct smq_keyserver *ks, uint64_t run, struct ks_group *g, enum smq_ks_what what, const char *who,
-		     smq_span whom)
+struct asking {
+	struct smq_keyserver *ks;
+	uint64_t run;
+	const struct smq_credential *from;
+	const struct smq_ks_request *q;
+	struct ks_group *g; /* NULL: there is none of that name */
+	struct smq_now now;
+	const char *why;
+	bool waits; /* the answer comes after a transaction */
+	size_t body_len;
+};
+
+static void wait_for(const struct asking *a, smq_span whom)
 {
-	struct ks_wait *w = &ks->waits[ks->wait_count++];
-	*w = (struct ks_wait){ .run = run, .group = g, .what = what };
-	copy_name(w->who, smq_span_str(who));
+	struct ks_wait *w = &a->ks->waits[a->ks->wait_count++];
+	*w = (struct ks_wait){ .run = a->run, .group = a->g, .what = a->q->what };
+	memcpy(w->boot_id, a->q->boot_id, sizeof(w->boot_id));
+	copy_name(w->who, smq_span_str(a->from->name));
 	copy_name(w->whom, whom);
+}
+
+bool ks_wait_is_overtaken(const struct ks_wait *w)
+{
+	const struct smq_keygroup_member *m =
+	    w->what == SMQ_KS_JOIN && w->group ? smq_keygroup_find(w->group->group, smq_span_str(w->who)) : NULL;
+	return m && memcmp(m->boot_id, w->boot_id, sizeof(m->boot_id)) != 0;
+}
+
+void ks_join_overtaken(struct smq_keyserver *ks, struct smq_now now)
+{
+	for (size_t i = 0; i < ks->wait_count; i++) {
+		struct ks_wait *w = &ks->waits[i];
+		bool pending;
+		if (!w->overtaken)
+			continue;
+		w->overtaken = false;
+		const struct smq_keygroup_member *m = smq_keygroup_find(w->group->group, smq_span_str(w->who));
+		if (m && ks_wait_is_overtaken(w)) {
+			struct smq_join j = { smq_span_str(w->who), m->roles, m->from_ms, m->until_ms, { 0 } };
+			memcpy(j.boot_id, w->boot_id, sizeof(j.boot_id));
+			(void)!smq_keygroup_join(w->group->group, &j, &pending);
+		}
+		ks_group_schedule(w->group, true, now);
+	}
 }
 
 bool ks_wait_is_over(const struct ks_wait *w, struct smq_now now)
@@ -209,7 +246,9 @@ void ks_answer_waits(struct smq_keyserver *ks, smq_err err, struct smq_now now)
 	for (size_t i = 0; i < ks->wait_count; i++) {
 		struct ks_wait w = ks->waits[i];
 		const struct ks_group *g = w.group;
-		if (!ks_wait_is_over(&w, now)) {
+		bool over = ks_wait_is_over(&w, now);
+		w.overtaken = over && err == SMQ_OK && ks_wait_is_overtaken(&w);
+		if (!over || w.overtaken) {
 			ks->waits[kept++] = w;
 			continue;
 		}
@@ -225,18 +264,6 @@ void ks_answer_waits(struct smq_keyserver *ks, smq_err err, struct smq_now now)
 }
 
 /* ---- members' requests ---- */
-
-struct asking {
-	struct smq_keyserver *ks;
-	uint64_t run;
-	const struct smq_credential *from;
-	const struct smq_ks_request *q;
-	struct ks_group *g; /* NULL: there is none of that name */
-	struct smq_now now;
-	const char *why;
-	bool waits; /* the answer comes after a transaction */
-	size_t body_len;
-};
 
 /* Where a template allows it, a group comes into being at its first join. */
 static smq_err make_group(struct asking *a)
@@ -473,7 +500,7 @@ static void finish(struct asking *a, smq_err err)
 	copy_name(group, a->g ? smq_span_str(a->g->name) : a->q->group);
 	copy_name(whom, a->q->what == SMQ_KS_EXPEL ? a->q->name : smq_span_of("", 0));
 	if (a->waits) {
-		wait_for(a->ks, a->run, a->g, a->q->what, a->from->name, smq_span_str(whom));
+		wait_for(a, smq_span_str(whom));
 		return; /* it is noted in the transaction that makes it true */
 	}
 	if (is_audited(a->q->what, err))

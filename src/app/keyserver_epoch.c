@@ -99,6 +99,27 @@ static smq_err make_card(struct ks_group *g, const struct smq_keygroup_member *m
 	return err != SMQ_OK ? err : ks_out_stage(g, KS_OUT_CARD(m->sender_id));
 }
 
+/* Another life of the same member: its process may still be there, beside the new one. Too old a life is gone. */
+static smq_err put_earlier(struct ks_group *g, struct ks_leaf *leaf, uint64_t sender)
+{
+	uint64_t oldest = leaf->earlier[KS_EARLIER_MAX - 1];
+	smq_err err = oldest != 0 ? bury(g, oldest) : SMQ_OK;
+	memmove(leaf->earlier + 1, leaf->earlier, (KS_EARLIER_MAX - 1) * sizeof(leaf->earlier[0]));
+	leaf->earlier[0] = sender;
+	return err;
+}
+
+static smq_err bury_all(struct ks_group *g, struct ks_leaf *leaf)
+{
+	smq_err err = leaf->card != 0 ? bury(g, leaf->card) : SMQ_OK;
+	for (size_t i = 0; i < KS_EARLIER_MAX; i++) {
+		if (err == SMQ_OK && leaf->earlier[i] != 0)
+			err = bury(g, leaf->earlier[i]);
+		leaf->earlier[i] = 0;
+	}
+	return err;
+}
+
 /* A sender has a card as long as it may publish; a longer interval is stated anew. */
 static smq_err renew_card(struct ks_group *g, const struct smq_keygroup_member *m)
 {
@@ -107,8 +128,10 @@ static smq_err renew_card(struct ks_group *g, const struct smq_keygroup_member *
 	smq_err err = SMQ_OK;
 	if (wanted && leaf->card == m->sender_id && leaf->card_until_ms == m->until_ms)
 		return SMQ_OK;
-	if (leaf->card != 0 && (!wanted || leaf->card != m->sender_id))
-		err = bury(g, leaf->card);
+	if (!wanted)
+		err = bury_all(g, leaf);
+	else if (leaf->card != 0 && leaf->card != m->sender_id)
+		err = put_earlier(g, leaf, leaf->card);
 	if (err == SMQ_OK && wanted)
 		err = make_card(g, m);
 	leaf->card = wanted ? m->sender_id : 0;

@@ -246,7 +246,10 @@ smq_err ks_group_join(struct ks_group *g, const struct smq_credential *from, con
 {
 	smq_span name = smq_span_str(from->name);
 	const struct smq_keygroup_member *m = smq_keygroup_find(g->group, name);
-	struct smq_join j = { .name = name, .roles = ks_admitted(g, name, from->roles, q->roles) };
+	/* A member's roles are those of all its processes: one that only reads does not take the other's right to
+	 * speak. */
+	unsigned roles = q->roles | (m ? m->roles : 0);
+	struct smq_join j = { .name = name, .roles = ks_admitted(g, name, from->roles, roles) };
 	if (ks_barred(&g->bars, from->id) || ks_barred(&g->ks->bars, from->id)) {
 		*ret_why = "expelled: it takes a new certificate to come back";
 		return SMQ_ERR_NOT_AUTHORIZED;

@@ -29,6 +29,8 @@ enum {
 	KS_REVIEWED_AT_A_TIME = 64, /* certificates asked about every 100 ms, in all groups together */
 	KS_ACKED_MAX = 256,         /* acknowledged messages that the store still lists as outgoing */
 	KS_CLAIM_EVERY_MS = 5000,
+	KS_EARLIER_MAX =
+	    3, /* lives of a member before its latest that have a card still: processes beside each other */
 	KS_DOCUMENT_MAX = SMQ_POLICY_MAX + SMQ_SIGN1_OVERHEAD_MAX
 };
 
@@ -41,7 +43,8 @@ struct ks_bytes {
 struct ks_leaf {
 	uint8_t credential[SMQ_HASH_LEN]; /* what `holds` knows it by */
 	unsigned cert_roles;
-	uint64_t card; /* sender id that it has a card for; 0: none */
+	uint64_t card;                    /* sender id that it has a card for; 0: none */
+	uint64_t earlier[KS_EARLIER_MAX]; /* and those of its lives before, the latest first; 0: none */
 	int64_t card_until_ms;
 };
 
@@ -117,6 +120,8 @@ struct ks_wait {
 	struct ks_group *group; /* NULL: whichever */
 	enum smq_ks_what what;
 	char who[SMQ_MEMBER_NAME_MAX + 1], whom[SMQ_MEMBER_NAME_MAX + 1];
+	uint8_t boot_id[SMQ_BOOT_ID_LEN]; /* a join: of the life that asked */
+	bool overtaken; /* by a join of another life of the same member within one transaction: once more */
 };
 
 /* A line for the audit log. */
@@ -275,6 +280,9 @@ void ks_asked(struct smq_keyserver *ks, const struct smq_ks_asked *asked, struct
 /* After the transaction: everybody who waited for these groups gets an answer. */
 void ks_answer_waits(struct smq_keyserver *ks, smq_err err, struct smq_now now);
 bool ks_wait_is_over(const struct ks_wait *w, struct smq_now now);
+/* A join whose sender id is another life's already: it gets one of its own with the next transaction. */
+bool ks_wait_is_overtaken(const struct ks_wait *w);
+void ks_join_overtaken(struct smq_keyserver *ks, struct smq_now now);
 void ks_note(struct smq_keyserver *ks, const char *what, const char *who, const char *group, const char *whom,
 	     smq_err err);
 const char *ks_what_name(enum smq_ks_what what);

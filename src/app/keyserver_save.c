@@ -32,7 +32,7 @@ static smq_err save_notes(struct smq_keyserver *ks, struct smq_now now)
 	}
 	for (size_t i = 0; i < ks->wait_count && err == SMQ_OK; i++) {
 		const struct ks_wait *w = &ks->waits[i];
-		if (ks_wait_is_over(w, now))
+		if (ks_wait_is_over(w, now) && !ks_wait_is_overtaken(w))
 			err = s->audit(s->self, ks_what_name(w->what), w->who, w->group ? w->group->name : "", w->whom,
 				       SMQ_OK);
 	}
@@ -123,5 +123,6 @@ void ks_flush(struct smq_keyserver *ks, struct smq_now now)
 	ks->note_count = ks->acked_count = 0;
 	ks->acked_at = now.mono_ms;
 	settle_groups(ks, now);
+	ks_join_overtaken(ks, now);
 	ks_out_commit(ks);
 }

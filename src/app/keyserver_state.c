@@ -12,7 +12,7 @@ enum {
 	VERSION = 1,
 	ITEM_MAX = 320,
 	GROUP_FIELDS = 8,
-	MEMBER_FIELDS = 12,
+	MEMBER_FIELDS = 13,
 	NODE_FIELDS = 5,
 	EPOCH_FIELDS = 3
 };
@@ -75,6 +75,9 @@ smq_err ks_save_member(struct ks_group *g, const struct smq_keygroup_member *m)
 	smq_cbor_put_uint(&w, leaf->cert_roles);
 	smq_cbor_put_uint(&w, leaf->card);
 	smq_cbor_put_int(&w, leaf->card_until_ms);
+	smq_cbor_put_array(&w, KS_EARLIER_MAX);
+	for (size_t i = 0; i < KS_EARLIER_MAX; i++)
+		smq_cbor_put_uint(&w, leaf->earlier[i]);
 	return put_item(g, SMQ_KS_ITEM_MEMBER, m->leaf, 0, &w);
 }
 
@@ -168,6 +171,10 @@ static smq_err take_member(void *context, const char *group, uint64_t a, uint64_
 	leaf.cert_roles = (unsigned)smq_get_between(&r, 0, UINT16_MAX);
 	leaf.card = smq_cbor_get_uint(&r);
 	leaf.card_until_ms = smq_cbor_get_int(&r);
+	if (smq_cbor_get_array(&r) != KS_EARLIER_MAX)
+		smq_reader_fail(&r, SMQ_ERR_CORRUPT);
+	for (size_t i = 0; i < KS_EARLIER_MAX; i++)
+		leaf.earlier[i] = smq_cbor_get_uint(&r);
 	smq_err err = end_item(&r);
 	if (err != SMQ_OK || a >= smq_keytree_capacity(smq_keygroup_tree(g->group)))
 		return SMQ_ERR_CORRUPT;
@@ -291,13 +298,18 @@ static smq_err load_cards(struct ks_group *g)
 {
 	const struct smq_ks_store *s = &g->ks->config.store;
 	uint64_t members = smq_keygroup_member_count(g->group);
-	struct live_cards live = { g, calloc(members + 1, sizeof(uint64_t)), 0 };
+	struct live_cards live = { g, calloc(members + 1, (1 + KS_EARLIER_MAX) * sizeof(uint64_t)), 0 };
 	if (!live.senders)
 		return SMQ_ERR_NO_MEMORY;
 	for (uint64_t i = 0; i < smq_keygroup_places(g->group); i++) {
 		const struct smq_keygroup_member *m = smq_keygroup_at(g->group, i);
-		if (m && g->leaves[m->leaf].card != 0)
-			live.senders[live.count++] = g->leaves[m->leaf].card;
+		const struct ks_leaf *leaf = m ? &g->leaves[m->leaf] : NULL;
+		if (leaf && leaf->card != 0)
+			live.senders[live.count++] = leaf->card;
+		for (size_t e = 0; leaf && e < KS_EARLIER_MAX; e++) {
+			if (leaf->earlier[e] != 0)
+				live.senders[live.count++] = leaf->earlier[e];
+		}
 	}
 	qsort(live.senders, live.count, sizeof(uint64_t), by_number);
 	smq_err err = s->each(s->self, SMQ_KS_ITEM_CARD, g->name, &live, take_card);

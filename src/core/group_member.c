@@ -334,7 +334,7 @@ static void fetched(smq_group_member *m, smq_span body)
 	for (size_t i = 0; i < f.node_count; i++)
 		(void)smq_gm_take_node(m, 0, 0, f.nodes[i], true);
 	for (size_t i = 0; i < f.card_count; i++)
-		(void)smq_gm_take_card(m, f.cards[i]);
+		(void)smq_gm_take_card(m, 0, f.cards[i]);
 	(void)smq_gm_take_manifest(m, f.manifest);
 	smq_gm_follow(m);
 	/* With all that there is we cannot follow: only a new grant helps, or its refusal. */
@@ -430,12 +430,22 @@ static void ask_for_cards(smq_group_member *m)
 	}
 }
 
+/* Our card should be there. Perhaps it was withdrawn while we were away: a join has it made anew. */
+static bool misses_own_card(const smq_group_member *m)
+{
+	return m->online && m->own_card != 0 && m->own_card_ms != INT64_MAX && !m->left;
+}
+
 /* What a broker with weak retained messages owes us is asked of the key server. */
 static void ask_for_missing(smq_group_member *m)
 {
 	int64_t mono = m->now.mono_ms;
 	if (!m->k.granted || m->want_join)
 		return;
+	if (misses_own_card(m) && mono - m->own_card_ms >= SMQ_GM_MISSING_MS) {
+		m->own_card_ms = INT64_MAX;
+		m->want_join = true;
+	}
 	if (m->pending_len > 0 && !m->pending_fetched && mono - m->pending_since_ms >= SMQ_GM_MISSING_MS)
 		m->want_fetch = m->pending_fetched = true;
 	if (m->ahead && mono - m->ahead_since_ms >= SMQ_GM_MISSING_MS)
@@ -508,6 +518,8 @@ static int64_t missing_due(const smq_group_member *m)
 		due = least(due, m->ahead_since_ms + SMQ_GM_MISSING_MS);
 	if (!m->heard_manifest)
 		due = least(due, m->online_ms + SMQ_GM_MISSING_MS);
+	if (misses_own_card(m))
+		due = least(due, m->own_card_ms + SMQ_GM_MISSING_MS);
 	return due;
 }
 
@@ -552,6 +564,8 @@ void smq_group_member_online(smq_group_member *m, struct smq_now now)
 	smq_gm_subscribe(m, false, smq_gm_topic(m, SMQ_KS_TOPIC_MANIFEST, 0, 0));
 	smq_gm_subscribe(m, false, smq_gm_topic(m, SMQ_KS_TOPIC_POLICY, 0, 0));
 	m->heights = 0;
+	m->own_card = 0;
+	smq_gm_watch_own_card(m);
 	for (unsigned h = 1; h <= m->k.path.height && m->k.granted; h++, m->heights++)
 		smq_gm_subscribe(m, false, smq_gm_topic(m, SMQ_KS_TOPIC_NODE, h, smq_keypath_index(&m->k.path, h)));
 	for (size_t i = 0; i < SMQ_GM_WANTED_MAX; i++) {
@@ -622,7 +636,7 @@ smq_err smq_group_member_input(smq_group_member *m, const char *topic, smq_span 
 	m->now = now;
 	if (!smq_group_member_takes(m, topic))
 		return SMQ_ERR_TOPIC;
-	if (payload.len == 0)
+	if (payload.len == 0 && t.kind != SMQ_KS_TOPIC_SENDER)
 		return SMQ_OK; /* a retained message was cleared */
 	switch (t.kind) {
 	case SMQ_KS_TOPIC_ANSWER:
@@ -637,6 +651,6 @@ smq_err smq_group_member_input(smq_group_member *m, const char *topic, smq_span 
 	case SMQ_KS_TOPIC_NODE:
 		return take_node(m, &t, payload);
 	default:
-		return smq_gm_take_card(m, payload);
+		return smq_gm_take_card(m, t.number, payload);
 	}
 }

@@ -29,6 +29,9 @@ struct smq_group_keep {
 	smq_err (*save)(void *self, smq_span state); /* durable when it returns SMQ_OK */
 };
 
+/* The highest epoch that such a state has accepted; 0: none, or it is not one. Of two, the one with the higher. */
+uint64_t smq_group_kept_epoch(smq_span state);
+
 struct smq_group_member_config {
 	const struct smq_crypto *crypto;
 	const struct smq_random *random;

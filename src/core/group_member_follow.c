@@ -463,6 +463,7 @@ static void granted(smq_group_member *m)
 	subscribe_path(m, m->k.path.height);
 	smq_gm_know_sender(m, m->k.sender_id, m->c.name, m->k.boot_id);
 	smq_gm_drop_sealer(m);
+	smq_gm_watch_own_card(m);
 	m->ahead = false;
 	m->expired_told = false;
 	if (m->pending_len > 0 && m->pending_epoch != 0 && m->pending_epoch <= m->k.chain.epoch)

@@ -82,10 +82,35 @@ static smq_err read_card(const smq_group_member *m, smq_span bytes, struct smq_s
 	return err;
 }
 
-smq_err smq_gm_take_card(smq_group_member *m, smq_span bytes)
+void smq_gm_watch_own_card(smq_group_member *m)
+{
+	bool wanted = m->k.granted && (m->k.roles & SMQ_JOIN_PUBLISH) && (m->c.roles & SMQ_JOIN_PUBLISH);
+	uint64_t id = wanted ? m->k.sender_id : 0;
+	if (id == m->own_card || !m->online)
+		return;
+	if (m->own_card != 0)
+		smq_gm_subscribe(m, true, smq_gm_topic(m, SMQ_KS_TOPIC_SENDER, 0, m->own_card));
+	if (id != 0)
+		smq_gm_subscribe(m, false, smq_gm_topic(m, SMQ_KS_TOPIC_SENDER, 0, id));
+	m->own_card = id;
+	m->own_card_ms = m->now.mono_ms;
+}
+
+/* If it is withdrawn other processes of ours have joined since, and the key server has forgotten this life. */
+static smq_err own_card(smq_group_member *m, bool is_there)
+{
+	m->own_card_ms = is_there ? INT64_MAX : m->now.mono_ms;
+	return SMQ_OK;
+}
+
+smq_err smq_gm_take_card(smq_group_member *m, uint64_t sender_id, smq_span bytes)
 {
 	struct smq_sender_card c;
 	char name[SMQ_MEMBER_NAME_MAX + 1] = { 0 };
+	if (sender_id != 0 && sender_id == m->own_card)
+		return own_card(m, bytes.len > 0);
+	if (bytes.len == 0)
+		return SMQ_OK;
 	smq_err err = read_card(m, bytes, &c);
 	if (err != SMQ_OK) {
 		if (err != SMQ_ERR_CREDENTIAL)

@@ -199,6 +199,15 @@ smq_err smq_gm_kept_decode(smq_span bytes, const struct smq_tree_scope *scope, s
 	return SMQ_OK;
 }
 
+uint64_t smq_group_kept_epoch(smq_span state)
+{
+	struct smq_reader r = smq_reader_on(state);
+	struct smq_manifest_chain chain = { .epoch = 0 };
+	smq_get_head(&r, FIELDS, VERSION);
+	get_chain(&r, &chain);
+	return r.err == SMQ_OK ? chain.epoch : 0;
+}
+
 /* ---- changing it ---- */
 
 void smq_gm_begin(smq_group_member *m) { m->next = m->k; }

@@ -117,6 +117,8 @@ struct smq_group_member {
 	int64_t online_ms;       /* mono */
 	bool heard_manifest;     /* since then */
 	unsigned heights;        /* of the path's nodes, subscribed to */
+	uint64_t own_card;       /* our sender id, whose card we watch; 0: none */
+	int64_t own_card_ms;     /* mono: since when it should come; INT64_MAX: it did */
 
 	/* asking */
 	struct smq_ks_asker asker;
@@ -217,7 +219,10 @@ SMQ_MUST_USE smq_err smq_gm_signer(const smq_group_member *m, const struct smq_s
 
 /* ---- group_member_senders.c ---- */
 
-smq_err smq_gm_take_card(smq_group_member *m, smq_span bytes);
+/* Empty bytes: it was withdrawn. */
+smq_err smq_gm_take_card(smq_group_member *m, uint64_t sender_id, smq_span bytes);
+/* Whoever publishes watches its own card: if it goes, others cannot know us any more. */
+void smq_gm_watch_own_card(smq_group_member *m);
 void smq_gm_know_sender(smq_group_member *m, uint64_t sender_id, const char *name, const uint8_t *boot_id);
 void smq_gm_drop_sealer(smq_group_member *m);
 void smq_gm_drop_passed_keys(smq_group_member *m);

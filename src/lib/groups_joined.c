@@ -22,6 +22,7 @@ struct joined_group {
 	struct joined_group *next;
 	char name[SMQ_NAME_MAX + 1];
 	char key[64]; /* in the store */
+	const smq_realm *realm;
 	struct smq_store *store;
 	struct smq_group_keep keep;
 	struct smq_group_windows_store windows_store;
@@ -60,7 +61,8 @@ struct smq_joined {
 static smq_err keep_load(void *self, smq_mspan room, size_t *ret_len)
 {
 	const struct joined_group *g = self;
-	return g->store->get(g->store->self, g->key, room, ret_len);
+	smq_err err = g->store->get(g->store->self, g->key, room, ret_len);
+	return err == SMQ_ERR_NOT_FOUND ? smq_realm_borrow(g->realm, g->key, room, ret_len) : err;
 }
 
 static smq_err keep_save(void *self, smq_span state)
@@ -168,10 +170,10 @@ static struct joined_group *find(const struct smq_joined *j, const char *name)
 
 bool smq_joined_has(const struct smq_joined *j, const char *group) { return find(j, group) != NULL; }
 
-/* A writer whose state another process has keeps nothing and joins afresh: it has a boot id of its own anyway. */
+/* A writer that finds no place keeps nothing and joins afresh: it has a boot id of its own anyway. */
 static smq_err open_store(struct smq_joined *j, struct joined_group *g)
 {
-	smq_err err = smq_realm_store(j->realm, &g->store);
+	smq_err err = smq_realm_store(j->realm, j->writer ? SMQ_STATE_WRITES : SMQ_STATE_READS, &g->store);
 	if (err == SMQ_ERR_LOCKED && j->writer) {
 		g->store = NULL;
 		return SMQ_OK;
@@ -190,6 +192,7 @@ smq_err smq_joined_add(struct smq_joined *j, const char *name, struct smq_now no
 	if (!g)
 		return SMQ_ERR_NO_MEMORY;
 	snprintf(g->name, sizeof(g->name), "%s", name);
+	g->realm = j->realm;
 	smq_err err = open_store(j, g);
 	if (err == SMQ_OK) {
 		size_t size = smq_group_member_size(&c);

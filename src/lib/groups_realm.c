@@ -98,8 +98,7 @@ static smq_err join_wanted(struct groups *g, struct smq_now now)
 		smq_err err = find(g, o->groups[i]) ? SMQ_OK : smq_joined_add(g->joined, o->groups[i], now);
 		if (err != SMQ_OK) {
 			snprintf(why_text, sizeof(why_text), "group %s: %s%s", o->groups[i], smq_err_text(err),
-				 err == SMQ_ERR_LOCKED ? "; whoever reads a group needs a realm directory of its own"
-						       : "");
+				 err == SMQ_ERR_LOCKED ? "; 16 processes read with this realm directory already" : "");
 			return err;
 		}
 	}
@@ -140,7 +139,7 @@ static smq_err need_windows(struct groups *g, struct entry *e)
 	struct smq_store *store;
 	if (e->with_windows || e->group.lives.repeats)
 		return SMQ_OK;
-	smq_err err = smq_realm_store(g->keeper, &store);
+	smq_err err = smq_realm_store(g->keeper, SMQ_STATE_READS, &store);
 	if (err == SMQ_OK)
 		err = smq_group_windows_init(&e->windows_store, store, smq_crypto_openssl(), &e->file, &e->windows);
 	if (err != SMQ_OK)
@@ -158,7 +157,7 @@ static smq_err need_life(struct groups *g, struct entry *e)
 		return SMQ_OK;
 	if (e->with_life)
 		return smq_kept_life_before_seal(&e->life, &e->group.sealer);
-	smq_err err = smq_realm_store(g->keeper, &store);
+	smq_err err = smq_realm_store(g->keeper, SMQ_STATE_COUNTERS, &store);
 	if (err == SMQ_OK)
 		err = smq_kept_life_begin(&e->life, store, smq_crypto_openssl(), smq_random_system(), &e->group);
 	e->with_life = err == SMQ_OK;

@@ -11,11 +11,11 @@
 
 #include "adapters/config_yaml/realm_yaml.h"
 #include "adapters/crypto_openssl/signer.h"
-#include "adapters/store_files/store_files.h"
 #include "adapters/x509_openssl/x509.h"
 #include "base/wipe.h"
 #include "lib/files.h"
 #include "lib/realm_internal.h"
+#include "lib/realm_state.h"
 
 struct smq_realm {
 	char dir[SMQ_PATH_MAX];
@@ -26,8 +26,7 @@ struct smq_realm {
 	struct smq_x509_own certificate;
 	struct smq_own_credential own;
 	uint8_t root_fingerprint[SMQ_HASH_LEN];
-	struct smq_store store;
-	bool store_open;
+	struct smq_store stores[SMQ_STATE_USES]; /* self NULL: not opened */
 	unsigned crl_generation;
 	struct stat crl_seen; /* crl.pem when it was last read; all zero: it was not there */
 };
@@ -288,8 +287,10 @@ void smq_realm_free(smq_realm *realm)
 		return;
 	smq_openssl_signer_free(&realm->own.signer);
 	smq_x509_free(realm->x509);
-	if (realm->store_open)
-		realm->store.free(realm->store.self);
+	for (int i = 0; i < SMQ_STATE_USES; i++) {
+		if (realm->stores[i].self)
+			realm->stores[i].free(realm->stores[i].self);
+	}
 	free(realm);
 }
 
@@ -321,17 +322,23 @@ const uint8_t *smq_realm_root_fingerprint(const smq_realm *realm) { return realm
 
 const char *smq_realm_state_dir(const smq_realm *realm) { return realm->state_dir; }
 
-smq_err smq_realm_store(smq_realm *realm, struct smq_store **ret_store)
+smq_err smq_realm_store(smq_realm *realm, enum smq_state_use use, struct smq_store **ret_store)
 {
-	if (!realm->store_open) {
-		smq_err err = smq_store_files_new(realm->state_dir, &realm->store);
+	struct smq_store *store = &realm->stores[use];
+	if (!store->self) {
+		smq_err err = smq_state_open(realm->state_dir, use, store);
 		if (err != SMQ_OK)
 			return err;
-		realm->store_open = true;
-		smq_x509_set_store(realm->x509, &realm->store);
+		if (use != SMQ_STATE_COUNTERS)
+			smq_x509_set_store(realm->x509, store);
 	}
-	*ret_store = &realm->store;
+	*ret_store = store;
 	return SMQ_OK;
+}
+
+smq_err smq_realm_borrow(const smq_realm *realm, const char *key, smq_mspan room, size_t *ret_len)
+{
+	return smq_state_borrow(realm->state_dir, key, room, ret_len);
 }
 
 bool smq_realm_takes_stale_crl(const smq_realm *realm)

@@ -22,10 +22,19 @@ const char *smq_realm_cert_file(const smq_realm *realm);
 const char *smq_realm_key_file(const smq_realm *realm);
 
 /*
- * The realm's state, opened (and locked for this process) at the first call, closed with the realm. From then on
- * accepted certificates are kept there too. SMQ_ERR_LOCKED: another process uses this realm directory.
+ * The realm's state, opened (and locked for this process) at the first call of each use, closed with the realm. Several
+ * processes may have one realm directory: each gets a directory of its own within its state (FORMATS.md 2). From the
+ * first call on accepted certificates are kept there too. SMQ_ERR_LOCKED: as many processes as there may be use it.
  */
-SMQ_MUST_USE smq_err smq_realm_store(smq_realm *realm, struct smq_store **ret_store);
+enum smq_state_use {
+	SMQ_STATE_READS,    /* who opens messages: what a process before this one delivered is known */
+	SMQ_STATE_WRITES,   /* who only seals, under a boot id of its own */
+	SMQ_STATE_COUNTERS, /* a boot id that is kept: one process at a time, or counters would repeat */
+	SMQ_STATE_USES
+};
+SMQ_MUST_USE smq_err smq_realm_store(smq_realm *realm, enum smq_state_use use, struct smq_store **ret_store);
+/* A membership (FORMATS.md 2.4) as other processes of this realm directory keep it: the one that has come furthest. */
+SMQ_MUST_USE smq_err smq_realm_borrow(const smq_realm *realm, const char *key, smq_mspan room, size_t *ret_len);
 
 /*
  * Reads crl.pem again; certificates already accepted are judged by it from now on. A list by which not even the own

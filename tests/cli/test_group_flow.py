@@ -84,7 +84,7 @@ def heard(process, count, refused=0):
 
 def flow(w):
     fridge, archive = w.member('fridge-07'), w.member('archive')
-    eye, sub = w.eye(), w.sub(archive)
+    eye, sub, beside = w.eye(), w.sub(archive), w.sub(archive)
     w.pub(fridge, 'one')
     w.pub(fridge, 'two')
     raw = [bytes.fromhex(line) for line in heard(eye, 2)[0]]
@@ -92,6 +92,7 @@ def flow(w):
     w.replay(raw[1], 'plant/b')
     lines, err = heard(sub, 2, 2)
     TAP.row(lines == ['fridge-07 tele 1 one', 'fridge-07 tele 1 two'], 'members of a group read each other', lines)
+    TAP.row(heard(beside, 2)[0] == lines, 'in two processes of one realm directory, too', beside.lines + beside.said[-5:])
     TAP.row(err.count('refused') == 2 and 'fridge-07' in err, 'a replay is refused, under another topic too', [err])
     TAP.row(all(b'one' not in r and b'two' not in r for r in raw), 'the broker sees no plaintext')
     lives = [re.search(rb'^\x84\x01\x00(.{16})', r, re.S).group(1) for r in raw]

@@ -213,6 +213,54 @@ def wills(stage):
     keys.stop()
 
 
+def processes_of_one_member(stage):
+    """A publisher that stays, another one, and two readers, all of them on one realm directory."""
+    keys = Keys(stage).start()
+    keys.make('both', 'update', '--filter', 'both/#', '--publish', '*', '--subscribe', '*')
+    eye = stage.eye('-t', 'both/#')
+    words = ('--group', 'both', '-q', '1', '-t', 'both/a')
+    pubs = [stage.pub('desk', *words, '-l', '-d')]
+    ok(joined(pubs[0]), 'a publisher comes first', pubs[0].said[-5:])
+    form = ('-q', '1', '-t', 'both/a', '-F', '%s %B %n %p', '-d', '--group', 'both')
+    subs = [stage.sub(name, *form) for name in ('desk', 'desk', 'ward-3')]
+    ok(all(joined(sub) for sub in subs), 'then two readers of the same realm directory', [sub.said[-3:] for sub in subs])
+    pubs.append(stage.pub('desk', *words, '-l', '-d'))
+    ok(joined(pubs[1]), 'and a second publisher', pubs[1].said[-5:])
+    for i in range(3):
+        for n, pub in enumerate(pubs):
+            pub.write('p%d-%d' % (n, i))
+        keys.ask('rotate', 'both')
+    good = [wait(lambda sub=sub: len(sub.lines) == 6, 60) for sub in subs]
+    ok(all(good), 'each of them reads both publishers, over three epochs', [(s.lines, s.said[-4:]) for s in subs])
+    seen = [line.split() for line in subs[2].lines]
+    ok(all(s[0] == 'desk' for s in seen) and len({s[1] for s in seen}) == 2 and len({(s[1], s[2]) for s in seen}) == 6,
+       'each publisher is a life of its own: no key and nonce twice', seen)
+    late = reader(stage, 'pump-2', 'both', 'both/a')
+    now = 'epoch %d' % keys.epoch('both')
+    wait(lambda: all(any(now in line for line in pub.said) for pub in pubs), 60)
+    for n, pub in enumerate(pubs):
+        pub.write('p%d-late' % n)
+    ok(heard(late, 'desk p0-late') and heard(late, 'desk p1-late'),
+       'who joins later knows both of them', (late.lines, late.said[-4:]))
+    wait(lambda: all(len(sub.lines) == 8 for sub in subs), 60)
+    subs[1].stop(signal.SIGKILL)
+    for process in pubs + subs[:1] + subs[2:]:
+        process.close()
+        process.stop(signal.SIGINT)
+    again = reader(stage, 'desk', 'both', 'both/a')
+    hand = stage.hand()
+    raw = [line.split()[1] for line in eye.lines]
+    for payload in raw:
+        hand.put('both/a', bytes.fromhex(payload))
+    hand.settle()
+    stage.pub_now('fridge-07', *words, '-m', 'new')
+    ok(heard(again, 'fridge-07 new') and len(raw) == 8 and len(again.lines) == 1,
+       'what readers before it delivered is not delivered again', (len(raw), again.lines, again.said[-5:]))
+    again.stop(signal.SIGINT)
+    keys.stop()
+
+
 if __name__ == '__main__':
     play([members_read_and_who_is_expelled_does_not, nothing_is_lost_over_epochs, the_topic_picks_the_group,
-          retained_messages_are_sealed_anew, leaving_and_refusals, without_a_key_server, wills])
+          retained_messages_are_sealed_anew, leaving_and_refusals, without_a_key_server, wills,
+          processes_of_one_member])

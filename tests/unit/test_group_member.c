@@ -563,6 +563,38 @@ static void no_counter_is_used_twice_in_a_life(void **state)
 	end(s);
 }
 
+/* Its own card is gone: other processes of its own have joined since. It joins again, and is known again. */
+static void a_publisher_whose_card_is_withdrawn_joins_again(void **state)
+{
+	(void)state;
+	struct smq_ks_topic topic = { SMQ_KS_TOPIC_SENDER, smq_span_str("temps"), 0, 0 };
+	char text[SMQ_KS_TOPIC_MAX];
+	struct sim *s = with_members(SMQ_MODE_UPDATE, 2);
+	sim_pass(s, 5000);
+	unsigned sent = s->members[B].sent;
+	topic.number = smq_keygroup_find(s->group, smq_span_str(s->world.members[B].name))->sender_id;
+	assert_int_equal(smq_ks_topic_write("sealmq/world", &topic, smq_mspan_of((uint8_t *)text, sizeof(text))),
+			 SMQ_OK);
+	assert_non_null(sim_find(s, text));
+	sim_publish(s, text, smq_span_of(NULL, 0), true);
+	sim_pass(s, 1000);
+	assert_int_equal(s->members[B].sent, sent);
+	sim_pass(s, 5000);
+	assert_true(s->members[B].sent > sent);
+	sent = s->members[B].sent;
+	sim_pass(s, 60000); /* once */
+	assert_int_equal(s->members[B].sent, sent);
+	struct sim_message m = sim_sealed(s, B, "13.1");
+	assert_int_equal(sim_opened(s, C, &m), SMQ_OK);
+	/* withdrawn while it was away */
+	sim_disconnect(s, B);
+	sim_publish(s, text, smq_span_of(NULL, 0), true);
+	sim_connect(s, B);
+	sim_pass(s, 5000);
+	assert_true(s->members[B].sent > sent);
+	end(s);
+}
+
 static void unknown_senders_take_bounded_room(void **state)
 {
 	(void)state;
@@ -609,6 +641,7 @@ int main(void)
 		cmocka_unit_test(an_interval_is_kept_to_and_renewed),
 		cmocka_unit_test(leaving_is_confirmed),
 		cmocka_unit_test(no_counter_is_used_twice_in_a_life),
+		cmocka_unit_test(a_publisher_whose_card_is_withdrawn_joins_again),
 		cmocka_unit_test(unknown_senders_take_bounded_room),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

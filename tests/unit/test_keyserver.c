@@ -10,6 +10,8 @@
 #include "core/policy.h"
 #include "core/slots.h"
 #include "keyserver_rig.h"
+#include "wire/sender_card.h"
+#include "wire/sign1.h"
 
 enum { A = RIG_FIRST, B, C, D };
 
@@ -34,6 +36,14 @@ static void make(enum smq_policy_mode mode)
 {
 	struct smq_policy p = rig_policy("g", mode);
 	assert_int_equal(rig_set_policy(r, &p), SMQ_OK);
+}
+
+static void rotate_twice(void)
+{
+	for (int i = 0; i < 2; i++) {
+		struct smq_ks_request q = rig_request(SMQ_KS_ROTATE, "g");
+		assert_int_equal(rig_asked(r, RIG_ADMIN, &q), SMQ_OK);
+	}
 }
 
 static void joined(int peer) { assert_int_equal(rig_join(r, peer, "g"), SMQ_OK); }
@@ -412,16 +422,85 @@ static void a_repeated_join_and_a_restart_of_the_member(void **state)
 	joined(A);
 	assert_int_not_equal(r->peers[A].grant.sender_id, sender);
 	assert_int_equal(rig_epoch(r, "g"), epoch);
-	/* the card of the new life is there, and that of the old one until it can be of no use any more */
+	/* both have their cards: the processes may be there beside each other */
 	struct smq_ks_topic card = { SMQ_KS_TOPIC_SENDER, smq_span_str("g"), 0, sender };
+	rotate_twice();
 	assert_non_null(rig_retained(r, &card));
-	for (int i = 0; i < 2; i++) {
-		struct smq_ks_request q = rig_request(SMQ_KS_ROTATE, "g");
-		assert_int_equal(rig_asked(r, RIG_ADMIN, &q), SMQ_OK);
-	}
-	assert_null(rig_retained(r, &card));
 	card.number = r->peers[A].grant.sender_id;
 	assert_non_null(rig_retained(r, &card));
+}
+
+/* Four lives of a member have cards; those of older ones go with the second epoch, and all of them with the member. */
+static void processes_of_one_member_beside_each_other(void **state)
+{
+	(void)state;
+	uint64_t senders[5];
+	struct smq_ks_topic card = { SMQ_KS_TOPIC_SENDER, smq_span_str("g"), 0, 0 };
+	make(SMQ_MODE_UPDATE);
+	for (int life = 0; life < 5; life++) {
+		joined(A);
+		senders[life] = r->peers[A].grant.sender_id;
+		r->peers[A].boot_id[5]++;
+	}
+	rig_restart(r, 0);
+	rotate_twice();
+	for (int life = 0; life < 5; life++) {
+		card.number = senders[life];
+		assert_int_equal(rig_retained(r, &card) != NULL, life > 0);
+	}
+	r->peers[A].boot_id[5]--;
+	assert_int_equal(rig_leave(r, A, "g"), SMQ_OK);
+	rotate_twice();
+	for (int life = 0; life < 5; life++) {
+		card.number = senders[life];
+		assert_null(rig_retained(r, &card));
+	}
+}
+
+/* What one may is not taken from the member by another process that asks for less. */
+static void roles_are_those_of_all_processes_together(void **state)
+{
+	(void)state;
+	make(SMQ_MODE_STATIC);
+	for (unsigned roles = SMQ_JOIN_PUBLISH; roles <= SMQ_JOIN_SUBSCRIBE; roles++) {
+		struct smq_ks_request q = rig_join_request(r, A, "g");
+		q.roles = roles;
+		r->peers[A].boot_id[3]++;
+		memcpy(q.boot_id, r->peers[A].boot_id, sizeof(q.boot_id));
+		assert_int_equal(rig_asked(r, A, &q), SMQ_OK);
+		rig_take_grant(r, A, "g");
+		assert_int_equal(r->peers[A].grant.roles,
+				 roles == SMQ_JOIN_PUBLISH ? SMQ_JOIN_PUBLISH : SMQ_JOIN_PUBLISH | SMQ_JOIN_SUBSCRIBE);
+	}
+}
+
+static void two_processes_that_join_at_once_get_a_sender_id_each(void **state)
+{
+	(void)state;
+	struct smq_ks_topic topic = { SMQ_KS_TOPIC_SENDER, smq_span_str("g"), 0, 0 };
+	make(SMQ_MODE_UPDATE);
+	r->peers[B].config.own = &r->peers[A].own; /* another process of A */
+	memcpy(r->peers[B].name, r->peers[A].name, sizeof(r->peers[B].name));
+	for (int i = A; i <= B; i++) {
+		struct smq_ks_request q = rig_join_request(r, i, "g");
+		rig_ask(r, i, &q);
+	}
+	rig_pass(r, 3000, 50);
+	for (int i = A; i <= B; i++) {
+		struct smq_sign1 s;
+		struct smq_sender_card card;
+		assert_true(r->peers[i].answered);
+		assert_int_equal(r->peers[i].status, SMQ_OK);
+		rig_take_grant(r, i, "g");
+		topic.number = r->peers[i].grant.sender_id;
+		const struct rig_message *m = rig_retained(r, &topic);
+		assert_non_null(m);
+		assert_int_equal(smq_sign1_decode(smq_span_of(m->bytes, m->len), &s), SMQ_OK);
+		assert_int_equal(smq_sender_card_decode(s.payload, &card), SMQ_OK);
+		assert_memory_equal(card.boot_id, r->peers[i].boot_id, sizeof(card.boot_id));
+	}
+	assert_int_not_equal(r->peers[A].grant.sender_id, r->peers[B].grant.sender_id);
+	assert_int_equal(rig_epoch(r, "g"), 2); /* it is one member */
 }
 
 static void a_leave_of_another_life_changes_nothing(void **state)
@@ -725,6 +804,9 @@ int main(void)
 		row(two_joins_in_quick_succession_lose_none),
 		row(twelve_joins_at_once),
 		row(a_repeated_join_and_a_restart_of_the_member),
+		row(processes_of_one_member_beside_each_other),
+		row(roles_are_those_of_all_processes_together),
+		row(two_processes_that_join_at_once_get_a_sender_id_each),
 		row(a_leave_of_another_life_changes_nothing),
 		row(leases_short_long_and_overflowing),
 		row(slots_do_not_run_out),

@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/wipe.h"
+
 #define KEY_MAX 80
 #define LOCK_FILE ".lock"
 #define NEW_PREFIX ".new."
@@ -152,14 +154,13 @@ static smq_err op_put(void *self, const char *key, smq_span value)
 	return err;
 }
 
-static smq_err op_get(void *self, const char *key, smq_mspan room, size_t *ret_len)
+static smq_err get_at(int dir, const char *key, smq_mspan room, size_t *ret_len)
 {
-	const struct files *f = self;
 	struct stat st;
 	smq_err err = SMQ_OK;
 	if (!key_valid(key))
 		return SMQ_ERR_USAGE;
-	int fd = openat(f->dir, key, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+	int fd = openat(dir, key, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
 		return err_of_errno(errno);
 	if (fstat(fd, &st) != 0)
@@ -174,6 +175,12 @@ static smq_err op_get(void *self, const char *key, smq_mspan room, size_t *ret_l
 		*ret_len = (size_t)st.st_size;
 	close(fd);
 	return err;
+}
+
+static smq_err op_get(void *self, const char *key, smq_mspan room, size_t *ret_len)
+{
+	const struct files *f = self;
+	return get_at(f->dir, key, room, ret_len);
 }
 
 static smq_err op_remove(void *self, const char *key)
@@ -272,4 +279,85 @@ smq_err smq_store_files_new(const char *dir, struct smq_store *ret_store)
 	*ret_store =
 	    (struct smq_store){ .self = f, .put = op_put, .get = op_get, .remove = op_remove, .free = op_free };
 	return SMQ_OK;
+}
+
+/* ---- other directories of the same owner ---- */
+
+smq_err smq_store_files_prepare(const char *dir)
+{
+	int fd;
+	smq_err err = open_dir(dir, &fd);
+	if (err == SMQ_OK)
+		close(fd);
+	return err;
+}
+
+smq_err smq_store_files_peek(const char *dir, const char *key, smq_mspan room, size_t *ret_len)
+{
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return err_of_errno(errno);
+	smq_err err = get_at(fd, key, room, ret_len);
+	close(fd);
+	return err;
+}
+
+struct absorbing {
+	struct smq_store from;
+	const struct smq_store *to;
+	smq_store_merge *merge;
+	uint8_t mine[SMQ_STORE_FILES_VALUE_MAX], theirs[SMQ_STORE_FILES_VALUE_MAX], both[SMQ_STORE_FILES_VALUE_MAX];
+};
+
+static void absorb_value(struct absorbing *a, const char *key)
+{
+	size_t mine = 0, theirs = 0, both = 0;
+	smq_err err = a->from.get(a->from.self, key, smq_mspan_of(a->theirs, sizeof(a->theirs)), &theirs);
+	if (err == SMQ_OK) {
+		err = a->to->get(a->to->self, key, smq_mspan_of(a->mine, sizeof(a->mine)), &mine);
+		err = err == SMQ_ERR_NOT_FOUND ? SMQ_OK : err;
+	}
+	if (err == SMQ_OK)
+		err = a->merge(key, smq_span_of(a->mine, mine), smq_span_of(a->theirs, theirs),
+			       smq_mspan_of(a->both, sizeof(a->both)), &both);
+	if (err == SMQ_OK)
+		err = a->to->put(a->to->self, key, smq_span_of(a->both, both));
+	if (err == SMQ_OK)
+		(void)a->from.remove(a->from.self, key);
+}
+
+/* The directory itself stays: somebody may be about to open it. */
+static void absorb_all(struct absorbing *a)
+{
+	const struct files *f = a->from.self;
+	int copy = openat(f->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = copy < 0 ? NULL : fdopendir(copy);
+	if (!d) {
+		if (copy >= 0)
+			close(copy);
+		return;
+	}
+	for (struct dirent *e; (e = readdir(d)) != NULL;) {
+		if (key_valid(e->d_name))
+			absorb_value(a, e->d_name);
+	}
+	closedir(d);
+}
+
+void smq_store_files_absorb(const char *from, const struct smq_store *to, smq_store_merge *merge)
+{
+	struct stat st;
+	if (lstat(from, &st) != 0 || !S_ISDIR(st.st_mode))
+		return;
+	struct absorbing *a = malloc(sizeof(*a));
+	if (!a)
+		return;
+	a->to = to;
+	a->merge = merge;
+	if (smq_store_files_new(from, &a->from) == SMQ_OK) {
+		absorb_all(a);
+		a->from.free(a->from.self);
+	}
+	smq_wipe(a, sizeof(*a));
+	free(a);
 }

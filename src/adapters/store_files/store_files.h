@@ -17,4 +17,19 @@
  */
 SMQ_MUST_USE smq_err smq_store_files_new(const char *dir, struct smq_store *ret_store);
 
+enum { SMQ_STORE_FILES_VALUE_MAX = 32 * 1024 }; /* bytes; of what absorb takes over */
+
+/* Makes dir, mode 0700, if it is not there, for other directories within it. The errors of smq_store_files_new. */
+SMQ_MUST_USE smq_err smq_store_files_prepare(const char *dir);
+/* One value, without the lock: as it is, whoever has the directory. The errors of get. */
+SMQ_MUST_USE smq_err smq_store_files_peek(const char *dir, const char *key, smq_mspan room, size_t *ret_len);
+
+/* What becomes of two values of one name; mine is empty where there is none. On failure both stay where they are. */
+typedef smq_err smq_store_merge(const char *key, smq_span mine, smq_span theirs, smq_mspan room, size_t *ret_len);
+/*
+ * Takes over what nobody uses any more: each value of from goes to `to` by merge, and leaves from only once it is
+ * durable there. Nothing happens where from is not there, or somebody has it open.
+ */
+void smq_store_files_absorb(const char *from, const struct smq_store *to, smq_store_merge *merge);
+
 #endif
