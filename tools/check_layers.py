@@ -43,6 +43,7 @@ FOREIGN = {
     'yaml': re.compile(r'yaml\.h|cyaml/\w+\.h'),
     'postgres': re.compile(r'postgresql/libpq-fe\.h'),
     'microhttpd': re.compile(r'microhttpd\.h'),
+    'pkcs11': re.compile(r'p11-kit/\w+\.h'),
     'csv': None,
     'files': None,
     'memory': None,

@@ -15,7 +15,8 @@
  * wrong, where, and what would be right; valid until the next call in this thread.
  *
  * passphrase_file, wherever it stands: the first line of this file opens the authority's keys, if they are encrypted.
- * It must be closed to group and others.
+ * It must be closed to group and others. Where a key is in a PKCS#11 token, the line is the token's PIN; the URI's
+ * pin-source goes before it, and the systemd credential sealmq-pkcs11-pin stands in for it.
  */
 #ifndef SEALMQ_CA_H
 #define SEALMQ_CA_H
@@ -47,6 +48,8 @@ struct smq_ca_init_options {
 	int days;                    /* how long the root is valid; default SMQ_CA_ROOT_DAYS */
 	enum smq_curve curve;        /* of the authority's keys: SMQ_P256 (default), SMQ_P384, SMQ_ED25519 */
 	const char *passphrase_file; /* the keys are encrypted under it; NULL: they are not */
+	const char *pkcs11;          /* RFC 7512: the keys are made in this token, or the one it names becomes the
+				      * root's; NULL: in files */
 	bool issuing;                /* an issuing authority too, so that root.key can be taken away */
 	bool insecure_stale_crl;     /* members go on trusting by a revocation list that has ended */
 };
@@ -174,6 +177,7 @@ struct smq_ca_rollover_options {
 	int days;             /* 0: SMQ_CA_ISSUING_DAYS; never longer than the root */
 	enum smq_curve curve; /* 0: SMQ_P256 */
 	const char *passphrase_file;
+	const char *pkcs11; /* as in smq_ca_init_options; NULL: a token, if the key before was in one */
 };
 
 /*

@@ -36,9 +36,15 @@ struct smq_keyserver_happening {
 };
 
 struct smq_keyserver_options {
-	smq_realm *realm;                        /* of the key server; not owned, outlives it */
-	const char *database;                    /* FORMATS.md 8 */
-	const char *passphrase_file;             /* mode 0600; NULL: the systemd credential `sealmq-keyserver` */
+	smq_realm *realm;     /* of the key server; not owned, outlives it */
+	const char *database; /* FORMATS.md 8 */
+	/* Mode 0600, its first line: the passphrase, or the token's PIN; NULL: the systemd credential
+	 * `sealmq-keyserver`. */
+	const char *passphrase_file;
+	/* RFC 7512. smq_keyserver_init: the master key comes from a secret key in this PKCS#11 token, made there, or
+	 * the one that object= or id= names; the database knows which. Later only needed where its module is not
+	 * registered. */
+	const char *master_pkcs11;
 	const struct smq_client_options *broker; /* how to get to the broker; only those fields are read */
 	uint32_t requests_per_min;               /* of one identity; 0: 120 */
 	void *self;

@@ -83,6 +83,7 @@ static bool t_identity(struct ca_args *a, const char *v) { return (a->identity =
 static bool t_server(struct ca_args *a, const char *v) { return (a->server = v) != NULL; }
 static bool t_root(struct ca_args *a, const char *v) { return (a->root = v) != NULL; }
 static bool t_token(struct ca_args *a, const char *v) { return (a->token_file = v) != NULL; }
+static bool t_pkcs11(struct ca_args *a, const char *v) { return (a->pkcs11 = v) != NULL; }
 static bool t_force(struct ca_args *a, const char *v) { return (a->force = !v); }
 
 static bool t_port(struct ca_args *a, const char *v)
@@ -160,8 +161,11 @@ static const struct row {
 	{ "root", "FILE", CA_ENROL, "the realm's root (default: DIR/root.crt)", t_root, NULL },
 	{ "token-file", "FILE", CA_ENROL, "the first time: its first line is the token; mode 0600", t_token, NULL },
 	{ "force", NULL, CA_ENROL, "renew although it is not due yet", t_force, NULL },
-	{ "passphrase-file", "FILE", OPENS, "its first line opens the authority's keys (init: encrypts them)", t_pass,
+	{ "pkcs11", "URI", CA_INIT | CA_ROLLOVER,
+	  "make the keys in a PKCS#11 token, or use the one that object= or id= names: pkcs11:token=plant", t_pkcs11,
 	  NULL },
+	{ "passphrase-file", "FILE", OPENS,
+	  "its first line opens the authority's keys (init: encrypts them); or it is the token's PIN", t_pass, NULL },
 	{ "json", NULL, ~0U, "as JSON", t_json, NULL },
 };
 

@@ -31,7 +31,7 @@ struct ca_args {
 	const char *word; /* the one that is no option */
 	const char *ca;   /* the authority's directory; found by ca_find */
 	const char *realm, *prefix, *keyex, *passphrase_file, *name, *names, *from, *address, *identity, *server, *root,
-	    *token_file;
+	    *token_file, *pkcs11;
 	const char *dns[SMQ_CA_HOSTS_MAX], *ip[SMQ_CA_HOSTS_MAX], *to[CA_TO_MAX];
 	size_t dns_count, ip_count, to_count;
 	unsigned roles;

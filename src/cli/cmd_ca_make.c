@@ -50,6 +50,7 @@ int ca_run_init(struct ca_args *a)
 					 .days = a->days,
 					 .curve = a->curve,
 					 .passphrase_file = a->passphrase_file,
+					 .pkcs11 = a->pkcs11,
 					 .issuing = a->issuing,
 					 .insecure_stale_crl = a->stale_crl };
 	hold_signals(&before);
@@ -58,8 +59,9 @@ int ca_run_init(struct ca_args *a)
 	if (err != SMQ_OK)
 		return ca_fail(err, why);
 	return say_path(a, "dir", a->word,
-			a->issuing ? "root.crt is for everybody; take root.key away to a safe place"
-				   : "root.crt is for everybody, root.key for nobody else");
+			a->pkcs11    ? "root.crt is for everybody; the keys are in the token"
+			: a->issuing ? "root.crt is for everybody; take root.key away to a safe place"
+				     : "root.crt is for everybody, root.key for nobody else");
 }
 
 static int say_issued(const struct ca_args *a, smq_err err, const struct smq_ca_issued *i, const char *why)
@@ -255,9 +257,9 @@ int ca_run_renew(struct ca_args *a)
 
 int ca_run_rollover(struct ca_args *a)
 {
-	struct smq_ca_rollover_options o = { .days = a->days,
-					     .curve = a->curve,
-					     .passphrase_file = a->passphrase_file };
+	struct smq_ca_rollover_options o = {
+		.days = a->days, .curve = a->curve, .passphrase_file = a->passphrase_file, .pkcs11 = a->pkcs11
+	};
 	struct smq_ca_issued issued;
 	const char *why = NULL;
 	sigset_t before;

@@ -37,6 +37,9 @@ static const char usage[] =
     "  --db FILE               the database (FORMATS.md 8)\n"
     "  --passphrase-file FILE  its first line is the passphrase; mode 0600; default: the systemd credential\n"
     "                          sealmq-keyserver\n"
+    "  --master-pkcs11 URI     init: the master key comes from a key in this PKCS#11 token, made there, or the one\n"
+    "                          that object= or id= names; the passphrase file holds the PIN then. Later it is needed\n"
+    "                          only for a module that p11-kit does not know (?module-path=)\n"
     "  --requests N            requests per minute of one identity (default 120)\n"
     "  --json                  lines and results as JSON\n"
     "  --help                  this text\n\n"
@@ -315,6 +318,7 @@ static int start(struct keyserver *k, size_t which, int argc, char **argv)
 	const struct own_option own[] = {
 		{ "--db", OWN_TEXT, &k->o.database, 0 },
 		{ "--passphrase-file", OWN_TEXT, &k->o.passphrase_file, 0 },
+		{ "--master-pkcs11", OWN_TEXT, &k->o.master_pkcs11, 0 },
 		{ "--requests", OWN_NUMBER, &k->requests, 1000000 },
 		{ "--json", OWN_FLAG, &k->json, 0 },
 		{ "--help", OWN_FLAG, &k->help, 0 },

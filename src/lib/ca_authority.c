@@ -8,19 +8,23 @@
 #include <unistd.h>
 
 #include "base/text.h"
+#include "lib/ca_key.h"
 #include "lib/ca_log.h"
 
 enum { LINE_MAX_LEN = 512 };
 
 struct authority {
-	struct smq_pem key, cert;
+	struct smq_ca_new_key key;
+	struct smq_ca_issuer *issuer; /* held open */
+	struct smq_pem cert;
 	uint8_t serial[SMQ_SERIAL_LEN];
 	int64_t from_ms, until_ms;
 };
 
 static void authority_free(struct authority *a)
 {
-	smq_pem_free(&a->key);
+	smq_ca_issuer_free(a->issuer);
+	smq_ca_new_key_free(&a->key);
 	smq_pem_free(&a->cert);
 }
 
@@ -36,50 +40,69 @@ static smq_err name_of(const char *realm, const struct authority *above, const u
 	return err;
 }
 
-/* Without one above it, it is a root. */
-static smq_err make(const char *realm, enum smq_curve curve, int days, const struct authority *above,
-		    struct authority *ret)
+/* How an authority's key is kept: in a token, or in a file. */
+struct keeping {
+	const char *token, *passphrase_file; /* NULL: none */
+};
+
+static struct smq_cert_template template_of(int days, const struct authority *above)
 {
-	char name[72];
 	int64_t now = smq_ca_now_ms();
 	struct smq_cert_template t = {
-		.common_name = name,
 		.not_before_ms = now - SMQ_CA_BACKDATE,
 		.not_after_ms = now + days * SMQ_CA_DAY,
 		.authority = true,
 		.path_len = above ? 0 : 1, /* one level of issuing authorities, for a root that is kept offline */
 		.key_usage = SMQ_KEY_USAGE_ISSUE,
 	};
-	smq_span none = { NULL, 0 };
-
 	if (above && t.not_after_ms > above->until_ms)
 		t.not_after_ms = above->until_ms;
 	if (above && t.not_before_ms < above->from_ms)
 		t.not_before_ms = above->from_ms;
+	return t;
+}
+
+/* A root signs itself, and can then sign others. */
+static smq_err certify_root(const struct smq_cert_template *t, struct authority *a)
+{
+	smq_span none = { NULL, 0 };
+	smq_err err;
+	if (!a->key.remote.sign) {
+		err = smq_ca_make_cert(t, smq_pem_span(&a->key.key), none, none, &a->cert);
+		return err == SMQ_OK ? smq_ca_issuer_new(smq_pem_span(&a->cert), smq_pem_span(&a->key.key), &a->issuer)
+				     : err;
+	}
+	err = smq_ca_issuer_new_remote(none, &a->key.remote, &a->issuer);
+	if (err != SMQ_OK)
+		return err;
+	a->key.remote.free = NULL; /* the issuer has it */
+	return smq_ca_issuer_root(a->issuer, t, smq_pem_span(&a->key.public), &a->cert);
+}
+
+/* Without one above it, it is a root. */
+static smq_err make(const char *realm, enum smq_curve curve, int days, const struct keeping *keep,
+		    const struct authority *above, struct authority *ret)
+{
+	char name[72];
+	struct smq_cert_template t = template_of(days, above);
+	t.common_name = name;
 	smq_err err = smq_ca_new_serial(t.serial);
 	if (err == SMQ_OK)
 		err = name_of(realm, above, t.serial, name);
 	if (err == SMQ_OK)
-		err = smq_ca_make_key(curve, &ret->key);
+		err = smq_ca_key_make(keep->token, curve, name, keep->passphrase_file, &ret->key);
 	if (err == SMQ_OK)
-		err = smq_ca_make_cert(&t, smq_pem_span(&ret->key), above ? smq_pem_span(&above->cert) : none,
-				       above ? smq_pem_span(&above->key) : none, &ret->cert);
+		err = above ? smq_ca_issuer_certify(above->issuer, &t, smq_pem_span(&ret->key.public), &ret->cert)
+			    : certify_root(&t, ret);
 	memcpy(ret->serial, t.serial, sizeof(ret->serial));
 	ret->from_ms = t.not_before_ms;
 	ret->until_ms = t.not_after_ms;
 	return err;
 }
 
-static smq_err put_key(const char *made, const char *name, const struct authority *a, smq_span passphrase)
+static smq_err put_key(const char *made, const char *name, const struct authority *a)
 {
-	struct smq_pem box = { NULL, 0 };
-	if (passphrase.len == 0)
-		return smq_ca_put_file(made, name, smq_pem_span(&a->key), 0600);
-	smq_err err = smq_ca_close_key(smq_pem_span(&a->key), passphrase, &box);
-	if (err == SMQ_OK)
-		err = smq_ca_put_file(made, name, smq_pem_span(&box), 0600);
-	smq_pem_free(&box);
-	return err;
+	return smq_ca_put_file(made, name, smq_pem_span(&a->key.file), 0600);
 }
 
 /* The event of the issuing authority: by its serial it can be revoked. */
@@ -102,8 +125,7 @@ static smq_err event_of(const struct authority *issuing, struct smq_ca_event *re
 }
 
 /* issuers/SERIAL, whole or not at all; its line in the log first. */
-static smq_err put_issuing(const char *dir, const struct authority *issuing, smq_span passphrase, int log,
-			   const struct smq_ca_event *e)
+static smq_err put_issuing(const char *dir, const struct authority *issuing, int log, const struct smq_ca_event *e)
 {
 	char name[64];
 	char path[SMQ_PATH_MAX];
@@ -116,7 +138,7 @@ static smq_err put_issuing(const char *dir, const struct authority *issuing, smq
 		return err;
 	err = smq_ca_put_file(made, "issuing.crt", smq_pem_span(&issuing->cert), 0644);
 	if (err == SMQ_OK)
-		err = put_key(made, "issuing.key", issuing, passphrase);
+		err = put_key(made, "issuing.key", issuing);
 	if (err == SMQ_OK && log >= 0)
 		err = smq_ca_log_append(log, e, 1, smq_ca_why(), SMQ_WHY_MAX);
 	if (err == SMQ_OK)
@@ -131,16 +153,15 @@ static smq_err put_root_list(const char *made, const struct authority *root)
 {
 	int64_t now = smq_ca_now_ms();
 	struct smq_pem crl = { NULL, 0 };
-	smq_err err = smq_ca_make_crl(smq_pem_span(&root->cert), smq_pem_span(&root->key), NULL, 0, 1,
-				      now - SMQ_CA_BACKDATE, now + SMQ_CA_ROOT_CRL_HOURS * SMQ_CA_HOUR, &crl);
+	smq_err err = smq_ca_issuer_crl(root->issuer, NULL, 0, 1, now - SMQ_CA_BACKDATE,
+					now + SMQ_CA_ROOT_CRL_HOURS * SMQ_CA_HOUR, &crl);
 	if (err == SMQ_OK)
 		err = smq_ca_put_file(made, "root-crl.pem", smq_pem_span(&crl), 0644);
 	smq_pem_free(&crl);
 	return err;
 }
 
-static smq_err put_all(const char *made, const struct authority *root, const struct authority *issuing,
-		       smq_span passphrase)
+static smq_err put_all(const char *made, const struct authority *root, const struct authority *issuing)
 {
 	struct smq_ca_event e;
 	char line[LINE_MAX_LEN];
@@ -148,7 +169,7 @@ static smq_err put_all(const char *made, const struct authority *root, const str
 	size_t len = 0;
 	smq_err err = smq_ca_put_file(made, "root.crt", smq_pem_span(&root->cert), 0644);
 	if (err == SMQ_OK)
-		err = put_key(made, "root.key", root, passphrase);
+		err = put_key(made, "root.key", root);
 	if (err == SMQ_OK && issuing->cert.len > 0) {
 		err = smq_path_join(made, "issuers", path);
 		if (err == SMQ_OK && mkdir(path, 0700) != 0)
@@ -156,7 +177,7 @@ static smq_err put_all(const char *made, const struct authority *root, const str
 		if (err == SMQ_OK)
 			err = event_of(issuing, &e);
 		if (err == SMQ_OK)
-			err = put_issuing(made, issuing, passphrase, -1, &e);
+			err = put_issuing(made, issuing, -1, &e);
 		if (err == SMQ_OK)
 			err = put_root_list(made, root);
 		if (err == SMQ_OK)
@@ -165,27 +186,35 @@ static smq_err put_all(const char *made, const struct authority *root, const str
 	return err == SMQ_OK ? smq_ca_put_file(made, "issued.log", smq_span_of((const uint8_t *)line, len), 0600) : err;
 }
 
+/* What was made in a token for nothing is taken out of it again. */
+static smq_err settle(struct authority *a, smq_err err)
+{
+	if (err != SMQ_OK)
+		smq_ca_new_key_undo(&a->key);
+	authority_free(a);
+	return err;
+}
+
 smq_err smq_ca_make_authorities(const char *made, const struct smq_realm_settings *settings,
 				const struct smq_ca_init_options *o)
 {
 	struct authority root = { .from_ms = 0 };
 	struct authority issuing = { .from_ms = 0 };
-	struct smq_file_bytes passphrase = { NULL, 0 };
+	const struct keeping keep = { o->pkcs11, o->passphrase_file };
 	enum smq_curve curve = o->curve ? o->curve : SMQ_P256;
-	smq_err err = SMQ_OK;
-
-	if (o->passphrase_file)
-		err = smq_passphrase_read(o->passphrase_file, &passphrase, smq_ca_why(), SMQ_WHY_MAX);
+	smq_err err = make(settings->realm, curve, o->days ? o->days : SMQ_CA_ROOT_DAYS, &keep, NULL, &root);
+	if (err == SMQ_OK && o->issuing) {
+		char token[SMQ_PATH_MAX] = "";
+		if (o->pkcs11) /* it may name the root's key; this one is made beside it */
+			err = smq_ca_key_token_of(o->pkcs11, token);
+		const struct keeping beside = { token, o->passphrase_file };
+		if (err == SMQ_OK)
+			err = make(settings->realm, curve, SMQ_CA_ISSUING_DAYS, &beside, &root, &issuing);
+	}
 	if (err == SMQ_OK)
-		err = make(settings->realm, curve, o->days ? o->days : SMQ_CA_ROOT_DAYS, NULL, &root);
-	if (err == SMQ_OK && o->issuing)
-		err = make(settings->realm, curve, SMQ_CA_ISSUING_DAYS, &root, &issuing);
-	if (err == SMQ_OK)
-		err = put_all(made, &root, &issuing, smq_file_span(&passphrase));
-	authority_free(&root);
-	authority_free(&issuing);
-	smq_file_bytes_free(&passphrase);
-	return err;
+		err = put_all(made, &root, &issuing);
+	err = settle(&issuing, err);
+	return settle(&root, err);
 }
 
 /* ---- another issuing authority ---- */
@@ -193,7 +222,7 @@ smq_err smq_ca_make_authorities(const char *made, const struct smq_realm_setting
 static smq_err read_root(const struct smq_ca_dir *ca, const char *passphrase_file, struct authority *ret_root)
 {
 	smq_span cert = smq_file_span(&ca->root);
-	smq_err err = smq_ca_dir_key(ca, "", passphrase_file, &ret_root->key);
+	smq_err err = smq_ca_key_open(ca, "", cert, passphrase_file, &ret_root->issuer);
 	if (err == SMQ_ERR_NOT_FOUND)
 		return smq_ca_because(err, "%s/root.key: is not here; bring it back for this", ca->dir);
 	if (err == SMQ_OK)
@@ -202,11 +231,6 @@ static smq_err read_root(const struct smq_ca_dir *ca, const char *passphrase_fil
 		return err;
 	if (ret_root->until_ms <= smq_ca_now_ms())
 		return smq_ca_because(SMQ_ERR_CERT_EXPIRED, "%s/root.crt: expired", ca->dir);
-	ret_root->cert.p = malloc(cert.len);
-	if (!ret_root->cert.p)
-		return SMQ_ERR_NO_MEMORY;
-	memcpy(ret_root->cert.p, cert.p, cert.len);
-	ret_root->cert.len = cert.len;
 	return SMQ_OK;
 }
 
@@ -224,15 +248,16 @@ static smq_err rollover(struct smq_ca_dir *ca, const struct smq_ca_rollover_opti
 {
 	struct authority root = { .from_ms = 0 };
 	struct authority issuing = { .from_ms = 0 };
-	struct smq_file_bytes passphrase = { NULL, 0 };
 	struct smq_ca_event e;
 	char path[SMQ_PATH_MAX];
+	char token[SMQ_PATH_MAX] = "";
 	smq_err err = read_root(ca, o->passphrase_file, &root);
-	if (err == SMQ_OK && o->passphrase_file)
-		err = smq_passphrase_read(o->passphrase_file, &passphrase, smq_ca_why(), SMQ_WHY_MAX);
+	if (err == SMQ_OK && !o->pkcs11) /* what was in a token stays in one */
+		err = smq_ca_key_token(ca, token);
+	const struct keeping keep = { o->pkcs11 ? o->pkcs11 : token, o->passphrase_file };
 	if (err == SMQ_OK)
 		err = make(ca->settings.realm, o->curve ? o->curve : SMQ_P256, o->days ? o->days : SMQ_CA_ISSUING_DAYS,
-			   &root, &issuing);
+			   &keep, &root, &issuing);
 	if (err == SMQ_OK)
 		err = event_of(&issuing, &e);
 	if (err == SMQ_OK)
@@ -240,12 +265,11 @@ static smq_err rollover(struct smq_ca_dir *ca, const struct smq_ca_rollover_opti
 	if (err == SMQ_OK && smq_path_join(ca->dir, "root-crl.pem", path) == SMQ_OK && access(path, F_OK) != 0)
 		err = put_root_list(ca->dir, &root);
 	if (err == SMQ_OK)
-		err = put_issuing(ca->dir, &issuing, smq_file_span(&passphrase), ca->log, &e);
+		err = put_issuing(ca->dir, &issuing, ca->log, &e);
 	if (err == SMQ_OK)
 		*ret_issued = e.issued;
+	err = settle(&issuing, err);
 	authority_free(&root);
-	authority_free(&issuing);
-	smq_file_bytes_free(&passphrase);
 	return err;
 }
 

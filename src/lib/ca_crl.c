@@ -10,6 +10,7 @@
 
 #include "adapters/ca_openssl/crl_read.h"
 #include "base/text.h"
+#include "lib/ca_key.h"
 #include "lib/ca_list.h"
 
 /* RFC 5280, 3.3: an entry stays until a list was issued after its certificate's end. */
@@ -61,11 +62,17 @@ static smq_err append(struct making *m, smq_span pem, size_t entries)
 	return SMQ_OK;
 }
 
-static smq_err sign(struct making *m, smq_span cert, const struct smq_pem *key, size_t count, int64_t until_ms,
+/* An empty serial: the root. */
+static smq_err sign(struct making *m, const char *serial, smq_span cert, size_t count, int64_t until_ms,
 		    struct smq_pem *ret_crl)
 {
-	return smq_ca_make_crl(cert, smq_pem_span(key), m->entries, count, m->made.number, m->made.this_update_ms,
-			       until_ms, ret_crl);
+	struct smq_ca_issuer *issuer = NULL;
+	smq_err err = smq_ca_key_open(m->ca, serial, cert, m->o->passphrase_file, &issuer);
+	if (err == SMQ_OK)
+		err = smq_ca_issuer_crl(issuer, m->entries, count, m->made.number, m->made.this_update_ms, until_ms,
+					ret_crl);
+	smq_ca_issuer_free(issuer);
+	return err;
 }
 
 /* The list that the root signed when it was here: good as long as it says everything. */
@@ -102,23 +109,19 @@ static smq_err root_list(struct making *m)
 {
 	bool below = m->ca->issuer.len > 0;
 	int64_t until = below ? smq_ca_now_ms() + SMQ_CA_ROOT_CRL_HOURS * SMQ_CA_HOUR : m->made.next_update_ms;
-	struct smq_pem key = { NULL, 0 };
 	struct smq_pem crl = { NULL, 0 };
 	size_t count = 0;
 	smq_err err = collect(m, "", &count);
 	if (err == SMQ_OK)
-		err = smq_ca_dir_key(m->ca, "", m->o->passphrase_file, &key);
+		err = sign(m, "", smq_file_span(&m->ca->root), count, until, &crl);
 	if (err == SMQ_ERR_NOT_FOUND && below) {
 		smq_ca_why()[0] = 0;
 		return kept_root_list(m, count);
 	}
-	if (err == SMQ_OK)
-		err = sign(m, smq_file_span(&m->ca->root), &key, count, until, &crl);
 	if (err == SMQ_OK && below)
 		err = keep_root_list(m, smq_pem_span(&crl));
 	if (err == SMQ_OK)
 		err = append(m, smq_pem_span(&crl), count);
-	smq_pem_free(&key);
 	smq_pem_free(&crl);
 	return err;
 }
@@ -126,7 +129,6 @@ static smq_err root_list(struct making *m)
 static smq_err issuing_list(struct making *m, const struct smq_ca_issued *authority)
 {
 	struct smq_file_bytes cert = { NULL, 0 };
-	struct smq_pem key = { NULL, 0 };
 	struct smq_pem crl = { NULL, 0 };
 	size_t count = 0;
 	smq_err err = smq_ca_dir_cert(m->ca, authority->serial, &cert);
@@ -137,13 +139,10 @@ static smq_err issuing_list(struct making *m, const struct smq_ca_issued *author
 	if (err == SMQ_OK)
 		err = collect(m, authority->serial, &count);
 	if (err == SMQ_OK)
-		err = smq_ca_dir_key(m->ca, authority->serial, m->o->passphrase_file, &key);
-	if (err == SMQ_OK)
-		err = sign(m, smq_file_span(&cert), &key, count, m->made.next_update_ms, &crl);
+		err = sign(m, authority->serial, smq_file_span(&cert), count, m->made.next_update_ms, &crl);
 	if (err == SMQ_OK)
 		err = append(m, smq_pem_span(&crl), count);
 	smq_file_bytes_free(&cert);
-	smq_pem_free(&key);
 	smq_pem_free(&crl);
 	return err;
 }

@@ -117,8 +117,7 @@ static smq_err read_settings(struct smq_ca_dir *ca)
 	return err == SMQ_OK ? smq_realm_yaml_load(path, &ca->settings, why, sizeof(why)) : err;
 }
 
-/* Where an authority's files lie below the CA's directory. */
-static void name_of(const char *serial, const char *what, char ret_name[80])
+void smq_ca_authority_file(const char *serial, const char *what, char ret_name[80])
 {
 	if (*serial)
 		(void)snprintf(ret_name, 80, "issuers/%.32s/issuing.%s", serial, what);
@@ -140,7 +139,7 @@ static void look_at(void *self, const struct smq_ca_event *e)
 	struct stat st;
 	if (e->kind != SMQ_CA_AUTHORITY)
 		return;
-	name_of(e->issued.serial, "crt", name);
+	smq_ca_authority_file(e->issued.serial, "crt", name);
 	if (smq_path_join(n->dir, name, path) == SMQ_OK && lstat(path, &st) == 0)
 		memcpy(n->serial, e->issued.serial, sizeof(n->serial));
 }
@@ -196,53 +195,10 @@ smq_err smq_ca_dir_cert(const struct smq_ca_dir *ca, const char *serial, struct 
 	char name[80];
 	int64_t from;
 	int64_t until;
-	name_of(serial, "crt", name);
+	smq_ca_authority_file(serial, "crt", name);
 	smq_err err = read_file(ca->dir, name, false, ret_cert);
 	if (err == SMQ_OK && smq_ca_validity(smq_file_span(ret_cert), &from, &until) != SMQ_OK)
 		err = smq_ca_because(SMQ_ERR_CORRUPT, "%s/%s: not a certificate in PEM", ca->dir, name);
-	return err;
-}
-
-static smq_err open_key(const struct smq_ca_dir *ca, const char *name, smq_span text, smq_span passphrase,
-			struct smq_pem *ret_key)
-{
-	smq_err err = smq_ca_open_key(text, passphrase, ret_key);
-	if (err == SMQ_ERR_OPEN && passphrase.len == 0)
-		return smq_ca_because(SMQ_ERR_USAGE, "%s/%s: is encrypted; --passphrase-file FILE opens it", ca->dir,
-				      name);
-	if (err == SMQ_ERR_OPEN)
-		return smq_ca_because(err, "%s/%s: the passphrase does not open it", ca->dir, name);
-	if (err != SMQ_OK)
-		return smq_ca_because(SMQ_ERR_CORRUPT, "%s/%s: does not read as a private key in PEM", ca->dir, name);
-	return SMQ_OK;
-}
-
-smq_err smq_ca_dir_key(const struct smq_ca_dir *ca, const char *serial, const char *passphrase_file,
-		       struct smq_pem *ret_key)
-{
-	struct smq_file_bytes text = { NULL, 0 };
-	struct smq_file_bytes passphrase = { NULL, 0 };
-	char name[80];
-	name_of(serial, "key", name);
-	smq_err err = read_file(ca->dir, name, true, &text);
-
-	if (err == SMQ_OK && passphrase_file)
-		err = smq_passphrase_read(passphrase_file, &passphrase, why, sizeof(why));
-	if (err == SMQ_OK)
-		err = open_key(ca, name, smq_file_span(&text), smq_file_span(&passphrase), ret_key);
-	smq_file_bytes_free(&text);
-	smq_file_bytes_free(&passphrase);
-	return err;
-}
-
-smq_err smq_ca_dir_issuer_open(const struct smq_ca_dir *ca, const char *passphrase_file,
-			       struct smq_ca_issuer **ret_issuer)
-{
-	struct smq_pem key = { NULL, 0 };
-	smq_err err = smq_ca_dir_key(ca, ca->issuer_serial, passphrase_file, &key);
-	if (err == SMQ_OK)
-		err = smq_ca_issuer_new(smq_ca_dir_issuer(ca), smq_pem_span(&key), ret_issuer);
-	smq_pem_free(&key);
 	return err;
 }
 

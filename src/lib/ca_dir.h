@@ -57,14 +57,10 @@ void smq_ca_dir_close(struct smq_ca_dir *ca);
 smq_span smq_ca_dir_issuer(const struct smq_ca_dir *ca);
 /* A certificate as it goes into a member's directory: with its issuers below the root behind it. */
 SMQ_MUST_USE smq_err smq_ca_dir_chain(const struct smq_ca_dir *ca, smq_span cert, struct smq_pem *ret_chain);
+/* Where an authority's files lie below the CA's directory: its "crt", its "key". */
+void smq_ca_authority_file(const char *serial, const char *what, char ret_name[80]);
 /* The certificate of one of the authorities; an empty serial: the root's. */
 SMQ_MUST_USE smq_err smq_ca_dir_cert(const struct smq_ca_dir *ca, const char *serial, struct smq_file_bytes *ret_cert);
-/* The private key of one of them. SMQ_ERR_NOT_FOUND: it is not here. */
-SMQ_MUST_USE smq_err smq_ca_dir_key(const struct smq_ca_dir *ca, const char *serial, const char *passphrase_file,
-				    struct smq_pem *ret_key);
-/* The one that issues, held open. */
-SMQ_MUST_USE smq_err smq_ca_dir_issuer_open(const struct smq_ca_dir *ca, const char *passphrase_file,
-					    struct smq_ca_issuer **ret_issuer);
 /* realm.yaml as it is; it was checked when the directory was opened. */
 SMQ_MUST_USE smq_err smq_ca_dir_settings(const struct smq_ca_dir *ca, struct smq_file_bytes *ret_settings);
 /* crl.pem; empty where there is none. */

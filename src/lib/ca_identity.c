@@ -8,6 +8,7 @@
 
 #include "app/roles.h"
 #include "base/text.h"
+#include "lib/ca_key.h"
 #include "lib/ca_list.h"
 
 /* ---- what is asked for ---- */
@@ -205,13 +206,11 @@ static smq_err complete(struct smq_ca_identity *i, smq_err err)
 
 smq_err smq_ca_identity_certify(struct smq_ca_identity *i, smq_span key)
 {
-	struct smq_pem issuing = { NULL, 0 };
 	smq_err err = fill_template(i);
+	if (err == SMQ_OK && !i->issuer)
+		err = smq_ca_key_open_issuer(&i->ca, i->o->passphrase_file, &i->issuer);
 	if (err == SMQ_OK)
-		err = smq_ca_dir_key(&i->ca, i->ca.issuer_serial, i->o->passphrase_file, &issuing);
-	if (err == SMQ_OK)
-		err = smq_ca_make_cert(&i->t, key, smq_ca_dir_issuer(&i->ca), smq_pem_span(&issuing), &i->cert);
-	smq_pem_free(&issuing);
+		err = smq_ca_issuer_certify(i->issuer, &i->t, key, &i->cert);
 	return complete(i, err);
 }
 
@@ -219,7 +218,7 @@ smq_err smq_ca_identity_make(struct smq_ca_identity *i)
 {
 	smq_err err = fill_template(i);
 	if (err == SMQ_OK && !i->issuer)
-		err = smq_ca_dir_issuer_open(&i->ca, i->o->passphrase_file, &i->issuer);
+		err = smq_ca_key_open_issuer(&i->ca, i->o->passphrase_file, &i->issuer);
 	if (err == SMQ_OK)
 		err = smq_ca_issuer_make(i->issuer, &i->t, i->curve, &i->key, &i->cert);
 	return complete(i, err);

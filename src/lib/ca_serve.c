@@ -14,6 +14,7 @@
 #include "adapters/tls_openssl/tls_link.h"
 #include "lib/ca_dir.h"
 #include "lib/ca_est.h"
+#include "lib/ca_key.h"
 
 enum { LINKS_MAX = 64, PATIENCE_S = 15 };
 
@@ -129,7 +130,7 @@ static smq_err try_authority(const struct smq_ca_server *s)
 	struct smq_ca_issuer *issuer = NULL;
 	smq_err err = smq_ca_dir_open(s->dir, &ca);
 	if (err == SMQ_OK)
-		err = smq_ca_dir_issuer_open(&ca, s->est.passphrase_file, &issuer);
+		err = smq_ca_key_open_issuer(&ca, s->est.passphrase_file, &issuer);
 	smq_ca_issuer_free(issuer);
 	smq_ca_dir_close(&ca);
 	return err;

@@ -9,10 +9,12 @@
 
 #include "adapters/crypto_openssl/password.h"
 #include "adapters/keyserver_sqlite/keyserver_sqlite.h"
+#include "adapters/token_pkcs11/token.h"
 #include "app/keyserver.h"
 #include "base/text.h"
 #include "lib/files.h"
 #include "lib/line.h"
+#include "lib/pin.h"
 #include "lib/realm_internal.h"
 
 enum { INFLIGHT = 64 }; /* messages on their way to the broker, answers and retained ones together */
@@ -47,11 +49,66 @@ static smq_err read_passphrase(const struct smq_keyserver_options *o, struct smq
 			     : because(err, "the path of the credentials is too long");
 }
 
+/* Where the master key comes from. */
+struct master {
+	const struct smq_keyserver_options *o;
+	bool create, said;
+	char source[SMQ_KS_SOURCE_MAX]; /* the URI of a key in a token; "": a passphrase */
+};
+
+static smq_err of_passphrase(const struct master *m, smq_span salt, smq_mspan key)
+{
+	struct smq_file_bytes passphrase = { NULL, 0 };
+	smq_err err = read_passphrase(m->o, &passphrase);
+	if (err == SMQ_OK)
+		err = smq_openssl_scrypt(smq_span_of(passphrase.p, passphrase.len), salt, key);
+	smq_file_bytes_free(&passphrase);
+	return err;
+}
+
+static smq_err new_secret(struct smq_token *token, char ret_uri[SMQ_TOKEN_URI_MAX])
+{
+	const struct smq_random *random = smq_random_system();
+	uint8_t id[SMQ_TOKEN_ID_LEN];
+	smq_err err = random->fill(random->self, smq_mspan_of(id, sizeof(id)));
+	return err == SMQ_OK ? smq_token_make_secret(token, "sealmq keyserver", id, ret_uri, why_text, sizeof(why_text))
+			     : err;
+}
+
+/* HMAC in the token: its key never leaves it, and the master key is nowhere on the disk. */
+static smq_err of_token(struct master *m, smq_span salt, uint8_t ret_key[SMQ_KS_MASTER_KEY_LEN])
+{
+	const char *uri = m->o->master_pkcs11 ? m->o->master_pkcs11 : m->source;
+	struct smq_token_uri said;
+	struct smq_file_bytes pin = { NULL, 0 };
+	struct smq_token *token = NULL;
+	smq_err err = smq_token_uri_read(uri, &said, why_text, sizeof(why_text));
+	if (err == SMQ_OK)
+		err = smq_pin_read(uri, m->o->passphrase_file, SMQ_PIN_CREDENTIAL_KEYSERVER, &pin, why_text,
+				   sizeof(why_text));
+	if (err == SMQ_OK)
+		err = smq_token_open(uri, smq_span_of(pin.p, pin.len), &token, why_text, sizeof(why_text));
+	if (err == SMQ_OK && m->create && !said.object)
+		err = new_secret(token, m->source);
+	else if (err == SMQ_OK)
+		err = smq_token_use_secret(token, m->create ? uri : m->source, m->source, why_text, sizeof(why_text));
+	if (err == SMQ_OK)
+		err = smq_token_mac(token, salt, ret_key, why_text, sizeof(why_text));
+	smq_token_close(token);
+	smq_file_bytes_free(&pin);
+	return err == SMQ_ERR_NOT_FOUND ? SMQ_ERR_NO_KEY : err; /* it is not the database that is missing */
+}
+
 static smq_err derive(void *self, const uint8_t salt[SMQ_KS_SALT_LEN], uint8_t ret_key[SMQ_KS_MASTER_KEY_LEN])
 {
-	const struct smq_file_bytes *passphrase = self;
-	return smq_openssl_scrypt(smq_span_of(passphrase->p, passphrase->len), smq_span_of(salt, SMQ_KS_SALT_LEN),
-				  smq_mspan_of(ret_key, SMQ_KS_MASTER_KEY_LEN));
+	struct master *m = self;
+	smq_span s = smq_span_of(salt, SMQ_KS_SALT_LEN);
+	bool token = m->create ? m->o->master_pkcs11 != NULL : m->source[0] != 0;
+	why_text[0] = 0;
+	smq_err err =
+	    token ? of_token(m, s, ret_key) : of_passphrase(m, s, smq_mspan_of(ret_key, SMQ_KS_MASTER_KEY_LEN));
+	m->said = err != SMQ_OK && why_text[0];
+	return err;
 }
 
 static int64_t unix_ms(void) { return smq_line_clock.now().unix_ms; }
@@ -90,25 +147,28 @@ static smq_err check_role(const struct smq_keyserver_options *o)
 static smq_err open_database(const struct smq_keyserver_options *o, bool create, bool only_read,
 			     struct smq_ks_store *ret_store)
 {
-	struct smq_file_bytes passphrase = { NULL, 0 };
+	struct master master = { .o = o, .create = create };
 	struct smq_keyserver_sqlite_config c = { .path = o->database,
 						 .create = create,
 						 .only_read = only_read,
 						 .crypto = smq_crypto_openssl(),
 						 .random = smq_random_system(),
 						 .own = smq_realm_own(o->realm),
-						 .self = &passphrase,
+						 .self = &master,
 						 .derive = derive,
+						 .source = master.source,
 						 .unix_ms = unix_ms };
 	if (!o->database)
 		return because(SMQ_ERR_USAGE, "no database: --db FILE");
 	smq_err err = check_role(o);
-	if (err == SMQ_OK)
-		err = read_passphrase(o, &passphrase);
-	if (err == SMQ_OK)
-		err = say_store(smq_keyserver_sqlite_open(&c, ret_store), o->database);
-	smq_file_bytes_free(&passphrase);
-	return err;
+	if (err != SMQ_OK)
+		return err;
+	err = smq_keyserver_sqlite_open(&c, ret_store);
+	if (create && master.said)
+		unlink(o->database); /* just made, and without its master key it is none */
+	if (err == SMQ_ERR_OPEN && !master.said && master.source[0])
+		return because(err, "%s: the token's key is not the one it was made with", o->database);
+	return master.said ? err : say_store(err, o->database);
 }
 
 smq_err smq_keyserver_init(const struct smq_keyserver_options *o, const char **ret_why)

@@ -25,4 +25,15 @@ const EVP_MD *smq_ca_digest_for(const EVP_PKEY *key);
 /* SMQ_P256, SMQ_P384, SMQ_ED25519, SMQ_X25519, or 0. */
 enum smq_curve smq_ca_curve_of(const EVP_PKEY *key);
 
+/* An authority held open: its key is here, or is remote. */
+struct smq_ca_issuer {
+	X509 *cert;
+	EVP_PKEY *key;
+	struct smq_ca_remote remote; /* sign NULL: it is here */
+};
+
+/* Sign what is filled in; the object is exchanged where the key is remote. */
+SMQ_MUST_USE smq_err smq_ca_sign_cert(const struct smq_ca_issuer *issuer, X509 **cert);
+SMQ_MUST_USE smq_err smq_ca_sign_crl(const struct smq_ca_issuer *issuer, X509_CRL **crl);
+
 #endif

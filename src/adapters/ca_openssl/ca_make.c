@@ -184,10 +184,11 @@ static bool fill_body(X509 *cert, const struct smq_cert_template *t, EVP_PKEY *k
 	       X509_set_issuer_name(cert, X509_get_subject_name(issuer ? issuer : cert)) == 1;
 }
 
-static smq_err build(const struct smq_cert_template *t, EVP_PKEY *key, X509 *issuer, EVP_PKEY *signing,
+static smq_err build(const struct smq_cert_template *t, EVP_PKEY *key, const struct smq_ca_issuer *signing,
 		     struct smq_pem *ret_cert)
 {
 	smq_err err = SMQ_ERR_CRYPTO;
+	X509 *issuer = signing->cert;
 	X509 *cert = X509_new();
 	BIO *bio = BIO_new(BIO_s_mem());
 
@@ -198,8 +199,9 @@ static smq_err build(const struct smq_cert_template *t, EVP_PKEY *key, X509 *iss
 		err = SMQ_ERR_USAGE;
 		goto out;
 	}
-	if (X509_sign(cert, signing, smq_ca_digest_for(signing)) > 0 && PEM_write_bio_X509(bio, cert) == 1)
-		err = smq_pem_take(bio, ret_cert);
+	err = smq_ca_sign_cert(signing, &cert);
+	if (err == SMQ_OK)
+		err = PEM_write_bio_X509(bio, cert) == 1 ? smq_pem_take(bio, ret_cert) : SMQ_ERR_CRYPTO;
 out:
 	BIO_free(bio);
 	X509_free(cert);
@@ -215,8 +217,10 @@ smq_err smq_ca_make_cert(const struct smq_cert_template *t, smq_span key_pem, sm
 	EVP_PKEY *signing = self_signed ? NULL : smq_pem_read_key(issuer_key_pem);
 	smq_err err = SMQ_ERR_MALFORMED;
 
-	if (key && (self_signed || (issuer && signing)))
-		err = build(t, key, issuer, self_signed ? key : signing, ret_cert);
+	if (key && (self_signed || (issuer && signing))) {
+		const struct smq_ca_issuer by = { .cert = issuer, .key = self_signed ? key : signing };
+		err = build(t, key, &by, ret_cert);
+	}
 	EVP_PKEY_free(signing);
 	X509_free(issuer);
 	EVP_PKEY_free(key);
@@ -225,11 +229,6 @@ smq_err smq_ca_make_cert(const struct smq_cert_template *t, smq_span key_pem, sm
 }
 
 /* ---- many ---- */
-
-struct smq_ca_issuer {
-	X509 *cert;
-	EVP_PKEY *key;
-};
 
 smq_err smq_ca_issuer_new(smq_span cert_pem, smq_span key_pem, struct smq_ca_issuer **ret_issuer)
 {
@@ -253,6 +252,8 @@ void smq_ca_issuer_free(struct smq_ca_issuer *issuer)
 		return;
 	X509_free(issuer->cert);
 	EVP_PKEY_free(issuer->key);
+	if (issuer->remote.free)
+		issuer->remote.free(issuer->remote.self);
 	free(issuer);
 }
 
@@ -263,12 +264,53 @@ smq_err smq_ca_issuer_make(const struct smq_ca_issuer *issuer, const struct smq_
 	EVP_PKEY *key = generate(curve);
 	smq_err err = key ? put_key(key, &pem) : SMQ_ERR_ALGORITHM;
 	if (err == SMQ_OK)
-		err = build(t, key, issuer->cert, issuer->key, ret_cert);
+		err = build(t, key, issuer, ret_cert);
 	if (err == SMQ_OK)
 		*ret_key = pem;
 	else
 		smq_pem_free(&pem);
 	EVP_PKEY_free(key);
 	ERR_clear_error();
+	return err;
+}
+
+smq_err smq_ca_issuer_certify(const struct smq_ca_issuer *issuer, const struct smq_cert_template *t, smq_span key_pem,
+			      struct smq_pem *ret_cert)
+{
+	EVP_PKEY *key = smq_pem_read_public(key_pem);
+	smq_err err = key ? build(t, key, issuer, ret_cert) : SMQ_ERR_MALFORMED;
+	EVP_PKEY_free(key);
+	ERR_clear_error();
+	return err;
+}
+
+/* ---- keys that are elsewhere ---- */
+
+smq_err smq_ca_issuer_new_remote(smq_span cert_pem, const struct smq_ca_remote *remote,
+				 struct smq_ca_issuer **ret_issuer)
+{
+	struct smq_ca_issuer *i = calloc(1, sizeof(*i));
+	if (!i)
+		return SMQ_ERR_NO_MEMORY;
+	i->cert = cert_pem.len > 0 ? smq_pem_read_cert(cert_pem) : NULL;
+	ERR_clear_error();
+	if (cert_pem.len > 0 && !i->cert) {
+		free(i);
+		return SMQ_ERR_MALFORMED;
+	}
+	i->remote = *remote;
+	*ret_issuer = i;
+	return SMQ_OK;
+}
+
+smq_err smq_ca_issuer_root(struct smq_ca_issuer *issuer, const struct smq_cert_template *t, smq_span key_pem,
+			   struct smq_pem *ret_cert)
+{
+	struct smq_pem cert = { NULL, 0 };
+	smq_err err = issuer->cert ? SMQ_ERR_STATE : smq_ca_issuer_certify(issuer, t, key_pem, &cert);
+	if (err == SMQ_OK)
+		issuer->cert = smq_pem_read_cert(smq_span_of(cert.p, cert.len));
+	if (err == SMQ_OK)
+		*ret_cert = cert;
 	return err;
 }

@@ -53,6 +53,28 @@ void smq_ca_issuer_free(struct smq_ca_issuer *issuer);
 /* A new key and its certificate. */
 SMQ_MUST_USE smq_err smq_ca_issuer_make(const struct smq_ca_issuer *issuer, const struct smq_cert_template *t,
 					enum smq_curve curve, struct smq_pem *ret_key, struct smq_pem *ret_cert);
+/* A certificate for the public half of key, as smq_ca_make_cert makes it. */
+SMQ_MUST_USE smq_err smq_ca_issuer_certify(const struct smq_ca_issuer *issuer, const struct smq_cert_template *t,
+					   smq_span key_pem, struct smq_pem *ret_cert);
+
+/* An authority's key that signs where it is, in a token. What it signed is verified before it is handed out. */
+enum { SMQ_REMOTE_SIG_MAX = 96 };
+struct smq_ca_remote {
+	void *self;
+	enum smq_curve curve; /* SMQ_P256, SMQ_P384, SMQ_ED25519 */
+	/* input: the digest for elliptic curves, the message for Ed25519. ret: r || s, or Ed25519's 64 bytes. */
+	smq_err (*sign)(void *self, enum smq_curve curve, smq_span input, uint8_t ret_signature[SMQ_REMOTE_SIG_MAX],
+			size_t *ret_len);
+	void (*free)(void *self);
+};
+/* Its public half as PEM, from the uncompressed point of X9.62, or Ed25519's 32 bytes. SMQ_ERR_MALFORMED */
+SMQ_MUST_USE smq_err smq_ca_public_of_point(enum smq_curve curve, smq_span point, struct smq_pem *ret_public);
+/* The issuer has the remote key then, and frees it. With an empty certificate it can make its own only. */
+SMQ_MUST_USE smq_err smq_ca_issuer_new_remote(smq_span cert_pem, const struct smq_ca_remote *remote,
+					      struct smq_ca_issuer **ret_issuer);
+/* A self-signed certificate for its own key, whose public half is `key`; from then on it issues by it. */
+SMQ_MUST_USE smq_err smq_ca_issuer_root(struct smq_ca_issuer *issuer, const struct smq_cert_template *t,
+					smq_span key_pem, struct smq_pem *ret_cert);
 
 struct smq_crl_entry {
 	uint8_t serial[SMQ_SERIAL_LEN];
@@ -62,6 +84,10 @@ struct smq_crl_entry {
 SMQ_MUST_USE smq_err smq_ca_make_crl(smq_span issuer_cert_pem, smq_span issuer_key_pem,
 				     const struct smq_crl_entry *entries, size_t count, int64_t number,
 				     int64_t this_update_ms, int64_t next_update_ms, struct smq_pem *ret_crl);
+
+SMQ_MUST_USE smq_err smq_ca_issuer_crl(const struct smq_ca_issuer *issuer, const struct smq_crl_entry *entries,
+				       size_t count, int64_t number, int64_t this_update_ms, int64_t next_update_ms,
+				       struct smq_pem *ret_crl);
 
 /* A private key in PKCS#8 encrypted under a passphrase, and opened again; open takes plain ones too. SMQ_ERR_OPEN: the
  * passphrase is missing or wrong. */
@@ -106,6 +132,9 @@ bool smq_ca_key_fits(smq_span key_pem, smq_span cert_pem);
 
 /* When the (first) certificate is valid, Unix time. */
 SMQ_MUST_USE smq_err smq_ca_validity(smq_span cert_pem, int64_t *ret_not_before_ms, int64_t *ret_not_after_ms);
+
+/* Of the public key in it. SMQ_ERR_ALGORITHM: none that is used here. */
+SMQ_MUST_USE smq_err smq_ca_curve(smq_span cert_pem, enum smq_curve *ret_curve);
 
 /* SHA-256 of the (first) certificate in DER. */
 SMQ_MUST_USE smq_err smq_ca_fingerprint(smq_span cert_pem, uint8_t ret_hash[SMQ_HASH_LEN]);

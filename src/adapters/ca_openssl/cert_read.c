@@ -103,3 +103,15 @@ smq_err smq_ca_read_holder(smq_span cert_pem, struct smq_ca_holder *ret_holder)
 	ERR_clear_error();
 	return SMQ_OK;
 }
+
+smq_err smq_ca_curve(smq_span cert_pem, enum smq_curve *ret_curve)
+{
+	X509 *cert = smq_pem_read_cert(cert_pem);
+	enum smq_curve curve = cert ? smq_ca_curve_of(X509_get0_pubkey(cert)) : 0;
+	smq_err err = !cert ? SMQ_ERR_MALFORMED : curve == 0 ? SMQ_ERR_ALGORITHM : SMQ_OK;
+	X509_free(cert);
+	ERR_clear_error();
+	if (err == SMQ_OK)
+		*ret_curve = curve;
+	return err;
+}

@@ -56,27 +56,34 @@ static bool fill_crl(X509_CRL *crl, X509 *issuer, int64_t number, int64_t this_u
 	return ok;
 }
 
+smq_err smq_ca_issuer_crl(const struct smq_ca_issuer *issuer, const struct smq_crl_entry *entries, size_t count,
+			  int64_t number, int64_t this_update_ms, int64_t next_update_ms, struct smq_pem *ret_crl)
+{
+	X509_CRL *crl = X509_CRL_new();
+	BIO *bio = BIO_new(BIO_s_mem());
+	smq_err err = SMQ_ERR_CRYPTO;
+	bool ok = crl && bio && fill_crl(crl, issuer->cert, number, this_update_ms, next_update_ms);
+
+	for (size_t i = 0; ok && i < count; i++)
+		ok = add_revoked(crl, &entries[i]);
+	if (ok && X509_CRL_sort(crl) == 1)
+		err = smq_ca_sign_crl(issuer, &crl);
+	if (err == SMQ_OK)
+		err = PEM_write_bio_X509_CRL(bio, crl) == 1 ? smq_pem_take(bio, ret_crl) : SMQ_ERR_CRYPTO;
+	BIO_free(bio);
+	X509_CRL_free(crl);
+	ERR_clear_error();
+	return err;
+}
+
 smq_err smq_ca_make_crl(smq_span issuer_cert_pem, smq_span issuer_key_pem, const struct smq_crl_entry *entries,
 			size_t count, int64_t number, int64_t this_update_ms, int64_t next_update_ms,
 			struct smq_pem *ret_crl)
 {
-	X509 *issuer = smq_pem_read_cert(issuer_cert_pem);
-	EVP_PKEY *key = smq_pem_read_key(issuer_key_pem);
-	X509_CRL *crl = X509_CRL_new();
-	BIO *bio = BIO_new(BIO_s_mem());
-	smq_err err = issuer && key ? SMQ_ERR_CRYPTO : SMQ_ERR_MALFORMED;
-	bool ok = issuer && key && crl && bio && fill_crl(crl, issuer, number, this_update_ms, next_update_ms);
-
-	for (size_t i = 0; ok && i < count; i++)
-		ok = add_revoked(crl, &entries[i]);
-	ok = ok && X509_CRL_sort(crl) == 1 && X509_CRL_sign(crl, key, smq_ca_digest_for(key)) > 0 &&
-	     PEM_write_bio_X509_CRL(bio, crl) == 1;
-	if (ok)
-		err = smq_pem_take(bio, ret_crl);
-	BIO_free(bio);
-	X509_CRL_free(crl);
-	EVP_PKEY_free(key);
-	X509_free(issuer);
-	ERR_clear_error();
+	struct smq_ca_issuer *issuer = NULL;
+	smq_err err = smq_ca_issuer_new(issuer_cert_pem, issuer_key_pem, &issuer);
+	if (err == SMQ_OK)
+		err = smq_ca_issuer_crl(issuer, entries, count, number, this_update_ms, next_update_ms, ret_crl);
+	smq_ca_issuer_free(issuer);
 	return err;
 }

@@ -75,13 +75,48 @@ EVP_PKEY *smq_pem_read_public(smq_span pem)
 	EVP_PKEY *key = smq_pem_read_key(pem);
 	X509_REQ *request = key ? NULL : smq_pem_read_request(pem);
 	X509 *cert = key || request ? NULL : smq_pem_read_cert(pem);
+	BIO *bio = key || request || cert ? NULL : reading(pem);
 	if (request)
 		key = X509_REQ_get_pubkey(request);
 	else if (cert)
 		key = X509_get_pubkey(cert);
+	else if (bio)
+		key = PEM_read_bio_PUBKEY(bio, NULL, no_passphrase, NULL);
+	BIO_free(bio);
 	X509_REQ_free(request);
 	X509_free(cert);
 	return key;
+}
+
+static EVP_PKEY *public_of(enum smq_curve curve, smq_span point)
+{
+	char group[8];
+	memcpy(group, curve == SMQ_P384 ? "P-384" : "P-256", 6);
+	OSSL_PARAM params[] = { OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, group, 0),
+				OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, (void *)(uintptr_t)point.p,
+								  point.len),
+				OSSL_PARAM_construct_end() };
+	if (curve == SMQ_ED25519)
+		return EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, point.p, point.len);
+	EVP_PKEY *key = NULL;
+	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
+	if (!ctx || EVP_PKEY_fromdata_init(ctx) != 1 || EVP_PKEY_fromdata(ctx, &key, EVP_PKEY_PUBLIC_KEY, params) != 1)
+		key = NULL;
+	EVP_PKEY_CTX_free(ctx);
+	return key;
+}
+
+smq_err smq_ca_public_of_point(enum smq_curve curve, smq_span point, struct smq_pem *ret_public)
+{
+	EVP_PKEY *key = public_of(curve, point);
+	BIO *bio = BIO_new(BIO_s_mem());
+	smq_err err = key ? SMQ_ERR_CRYPTO : SMQ_ERR_MALFORMED;
+	if (key && bio && PEM_write_bio_PUBKEY(bio, key) == 1)
+		err = smq_pem_take(bio, ret_public);
+	BIO_free(bio);
+	EVP_PKEY_free(key);
+	ERR_clear_error();
+	return err;
 }
 
 bool smq_ca_time_ms(const ASN1_TIME *time, int64_t *ret_ms)

@@ -321,7 +321,8 @@ static smq_err take_lock(struct store *s)
 	return flock(s->lock_fd, LOCK_EX | LOCK_NB) == 0 ? SMQ_OK : SMQ_ERR_LOCKED;
 }
 
-static smq_err get_meta(struct store *s, const char *name, uint8_t *room, size_t len)
+/* Of at most `most` bytes. */
+static smq_err get_meta_text(struct store *s, const char *name, uint8_t *room, size_t most, size_t *ret_len)
 {
 	sqlite3_stmt *st;
 	int rc = sqlite3_prepare_v2(s->db, "SELECT value FROM meta WHERE name = ?1", -1, &st, NULL);
@@ -330,12 +331,21 @@ static smq_err get_meta(struct store *s, const char *name, uint8_t *room, size_t
 	sqlite3_bind_text(st, 1, name, -1, SQLITE_STATIC);
 	rc = sqlite3_step(st);
 	smq_err err = rc == SQLITE_DONE ? SMQ_ERR_NOT_FOUND : smq_sqlite_err(s->db, rc);
-	if (rc == SQLITE_ROW && sqlite3_column_bytes(st, 0) != (int)len)
+	size_t len = rc == SQLITE_ROW ? (size_t)sqlite3_column_bytes(st, 0) : 0;
+	if (len > most)
 		err = SMQ_ERR_CORRUPT;
-	if (rc == SQLITE_ROW && err == SMQ_OK)
+	if (len > 0 && err == SMQ_OK)
 		memcpy(room, sqlite3_column_blob(st, 0), len);
 	sqlite3_finalize(st);
+	*ret_len = len;
 	return err;
+}
+
+static smq_err get_meta(struct store *s, const char *name, uint8_t *room, size_t len)
+{
+	size_t got = 0;
+	smq_err err = get_meta_text(s, name, room, len, &got);
+	return err == SMQ_OK && got != len ? SMQ_ERR_CORRUPT : err;
 }
 
 static smq_err put_meta(struct store *s, const char *name, const uint8_t *bytes, size_t len)
@@ -358,6 +368,27 @@ static smq_err verifier(const struct store *s, uint8_t ret_mac[SMQ_HASH_LEN])
 	return s->config.crypto->hmac_sha256(smq_span_of(s->master, sizeof(s->master)), &part, 1, ret_mac);
 }
 
+/* The file may say where its master key comes from. */
+static smq_err get_source(struct store *s)
+{
+	char text[SMQ_KS_SOURCE_MAX];
+	size_t len = 0;
+	smq_err err = get_meta_text(s, "source", (uint8_t *)text, sizeof(text) - 1, &len);
+	if (err == SMQ_ERR_NOT_FOUND)
+		err = SMQ_OK;
+	if (err != SMQ_OK || !s->config.source)
+		return err == SMQ_OK && len > 0 ? SMQ_ERR_OPEN : err;
+	memcpy(s->config.source, text, len);
+	s->config.source[len] = 0;
+	return SMQ_OK;
+}
+
+static smq_err put_source(struct store *s)
+{
+	const char *source = s->config.source;
+	return source && *source ? put_meta(s, "source", (const uint8_t *)source, strlen(source)) : SMQ_OK;
+}
+
 static smq_err unlock(struct store *s)
 {
 	uint8_t salt[SMQ_KS_SALT_LEN], mac[SMQ_HASH_LEN], kept[SMQ_HASH_LEN];
@@ -365,6 +396,8 @@ static smq_err unlock(struct store *s)
 	bool fresh = err == SMQ_ERR_NOT_FOUND && s->config.create;
 	if (fresh)
 		err = s->config.random->fill(s->config.random->self, smq_mspan_of(salt, sizeof(salt)));
+	if (err == SMQ_OK && !fresh)
+		err = get_source(s);
 	if (err == SMQ_OK)
 		err = s->config.derive(s->config.self, salt, s->master);
 	if (err == SMQ_OK)
@@ -377,6 +410,8 @@ static smq_err unlock(struct store *s)
 			err = put_meta(s, "salt", salt, sizeof(salt));
 		if (err == SMQ_OK)
 			err = put_meta(s, "verifier", mac, sizeof(mac));
+		if (err == SMQ_OK)
+			err = put_source(s);
 		return err == SMQ_OK ? op_commit(s) : err;
 	}
 	err = get_meta(s, "verifier", kept, sizeof(kept));

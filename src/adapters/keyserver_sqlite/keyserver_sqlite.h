@@ -13,7 +13,7 @@
 
 #include "app/keyserver_store.h"
 
-enum { SMQ_KS_MASTER_KEY_LEN = 32, SMQ_KS_SALT_LEN = 32 };
+enum { SMQ_KS_MASTER_KEY_LEN = 32, SMQ_KS_SALT_LEN = 32, SMQ_KS_SOURCE_MAX = 1024 };
 
 struct smq_keyserver_sqlite_config {
 	const char *path;
@@ -26,6 +26,9 @@ struct smq_keyserver_sqlite_config {
 	/* The master key, from whatever it comes from and the file's salt. */
 	void *self;
 	smq_err (*derive)(void *self, const uint8_t salt[SMQ_KS_SALT_LEN], uint8_t ret_key[SMQ_KS_MASTER_KEY_LEN]);
+	/* Where the master key comes from: kept in the file, in the clear. With `create` derive fills it in, else it is
+	 * there before derive is called; "" for none. SMQ_KS_SOURCE_MAX bytes; NULL: as "". */
+	char *source;
 	int64_t (*unix_ms)(void); /* for the log's times */
 };
 
