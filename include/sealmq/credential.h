@@ -8,6 +8,8 @@
 #ifndef SEALMQ_CREDENTIAL_H
 #define SEALMQ_CREDENTIAL_H
 
+#include <stdbool.h>
+
 #include <sealmq/crypto.h>
 
 #ifdef __cplusplus
@@ -31,6 +33,7 @@ struct smq_credential {
 	size_t cred_len;
 	int64_t expires_ms; /* Unix time */
 	uint8_t id[SMQ_HASH_LEN]; /* what `holds` knows it by */
+	bool registered;          /* a raw key that an admin registered, no certificate (PROTOCOL.md 7.8) */
 };
 
 struct smq_credentials {
@@ -54,6 +57,7 @@ struct smq_own_credential {
 	smq_span cred;          /* CRED_x */
 	struct smq_signer signer;
 	enum smq_curve dh_curve; /* curve of signer.agree: SMQ_P256 or SMQ_X25519; 0 where it takes either */
+	bool registered;         /* a raw key (PROTOCOL.md 7.8): known to a key server and to nobody else */
 };
 
 #ifdef __cplusplus

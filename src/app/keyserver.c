@@ -138,17 +138,20 @@ static bool within_rate(struct smq_keyserver *ks, const char *name, struct smq_n
 
 /* ---- what arrives ---- */
 
-static void tell_dropped(struct smq_keyserver *ks, smq_err err, struct smq_now now)
+static void tell_dropped(struct smq_keyserver *ks, smq_span from, smq_err err, struct smq_now now)
 {
-	struct smq_keyserver_event e = { .kind = SMQ_KEYSERVER_DROPPED, .err = err };
+	char who[SMQ_MEMBER_NAME_MAX + 1] = "";
+	struct smq_keyserver_event e = { .kind = SMQ_KEYSERVER_DROPPED, .who = who, .err = err };
 	if (now.mono_ms < ks->dropped_at)
 		return;
+	if (smq_name_valid(from))
+		memcpy(who, from.p, from.len);
 	ks->dropped_at = now.mono_ms + DROPPED_GAP_MS;
 	ks_tell(ks, &e);
 }
 
 /* Whoever asks too often is told so, which costs less than what it asked for. */
-static void refuse_rate(struct smq_keyserver *ks, uint64_t run, struct smq_now now)
+static void refuse_rate(struct smq_keyserver *ks, uint64_t run, smq_span from, struct smq_now now)
 {
 	struct smq_ks_answer a = { SMQ_ERR_RATE, smq_span_str(smq_err_text(SMQ_ERR_RATE)), smq_span_of("\xf6", 1) };
 	size_t len = 0;
@@ -159,7 +162,7 @@ static void refuse_rate(struct smq_keyserver *ks, uint64_t run, struct smq_now n
 					 smq_mspan_of(ks->envelope, sizeof(ks->envelope)), &len, to);
 	if (err == SMQ_OK)
 		ks_reply(ks, SMQ_KS_TOPIC_ANSWER, smq_span_str(to), smq_span_of(ks->envelope, len));
-	tell_dropped(ks, SMQ_ERR_RATE, now);
+	tell_dropped(ks, from, SMQ_ERR_RATE, now);
 }
 
 static void request_input(struct smq_keyserver *ks, smq_span from, smq_span payload, struct smq_now now)
@@ -171,9 +174,9 @@ static void request_input(struct smq_keyserver *ks, smq_span from, smq_span payl
 	if (len > 0)
 		ks_reply(ks, SMQ_KS_TOPIC_ANSWER, from, smq_span_of(ks->envelope, len));
 	if (err != SMQ_OK)
-		tell_dropped(ks, err, now);
+		tell_dropped(ks, from, err, now);
 	else if (asked.run != 0 && !within_rate(ks, asked.from->name, now))
-		refuse_rate(ks, asked.run, now);
+		refuse_rate(ks, asked.run, from, now);
 	else if (asked.run != 0)
 		ks_asked(ks, &asked, now);
 	smq_wipe(ks->request, asked.run ? sizeof(ks->request) : 0);
@@ -211,7 +214,7 @@ void smq_keyserver_input(struct smq_keyserver *ks, const char *topic, smq_span p
 	switch (t.kind) {
 	case SMQ_KS_TOPIC_REQUEST:
 		if (retained)
-			tell_dropped(ks, SMQ_ERR_REPLAY, now);
+			tell_dropped(ks, t.name, SMQ_ERR_REPLAY, now);
 		else if (!ks->settled)
 			hold_back(ks, t.name, payload);
 		else
@@ -372,8 +375,9 @@ static smq_err make_desk(struct smq_keyserver *ks)
 {
 	const struct smq_ks_desk_config c = { .crypto = ks->config.crypto,
 					      .random = ks->config.random,
-					      .credentials = ks->config.credentials,
+					      .credentials = &ks->keys.credentials,
 					      .own = ks->config.own,
+					      .own_by_kid = ks->keys.serves ? &ks->keys.own : NULL,
 					      .name = ks->name,
 					      .methods_allowed = 0xf,
 					      .suites = suites,
@@ -421,6 +425,8 @@ smq_err smq_keyserver_new(const struct smq_keyserver_config *config, struct smq_
 	if (err == SMQ_OK)
 		err = make_tables(ks);
 	if (err == SMQ_OK)
+		err = ks_keys_init(ks);
+	if (err == SMQ_OK)
 		err = make_desk(ks);
 	if (err == SMQ_OK)
 		err = ks_load(ks, &why);
@@ -447,6 +453,7 @@ void smq_keyserver_free(struct smq_keyserver *ks)
 		free(ks->early[i].payload.p);
 	if (ks->replies)
 		ks_out_done(ks);
+	ks_keys_done(ks);
 	free(ks->bars.ids);
 	free(ks->desk_memory);
 	free(ks->groups);

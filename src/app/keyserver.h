@@ -23,7 +23,7 @@ struct smq_keyserver;
 enum smq_keyserver_event_kind {
 	SMQ_KEYSERVER_ASKED,   /* who, what, group, outcome */
 	SMQ_KEYSERVER_EPOCH,   /* group, epoch, members, messages and bytes published for it */
-	SMQ_KEYSERVER_DROPPED, /* a request that was not taken: reason; at most one a second is told */
+	SMQ_KEYSERVER_DROPPED, /* a request that was not taken: in whose name (unproven), reason; at most one a second */
 	SMQ_KEYSERVER_RIVAL,   /* another key server on this realm, which was here first: stop */
 	SMQ_KEYSERVER_JUMPED   /* after a restore: group and its epoch now */
 };

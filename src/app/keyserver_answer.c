@@ -10,9 +10,18 @@ static const struct {
 	const char *name;
 	bool admin;
 } table[] = {
-	{ SMQ_KS_JOIN, "join", false },      { SMQ_KS_LEAVE, "leave", false },  { SMQ_KS_FETCH, "fetch", false },
-	{ SMQ_KS_POLICY, "policy", true },   { SMQ_KS_LIST, "list", true },     { SMQ_KS_SHOW, "show", true },
-	{ SMQ_KS_MEMBERS, "members", true }, { SMQ_KS_ROTATE, "rotate", true }, { SMQ_KS_EXPEL, "expel", true },
+	{ SMQ_KS_JOIN, "join", false },
+	{ SMQ_KS_LEAVE, "leave", false },
+	{ SMQ_KS_FETCH, "fetch", false },
+	{ SMQ_KS_POLICY, "policy", true },
+	{ SMQ_KS_LIST, "list", true },
+	{ SMQ_KS_SHOW, "show", true },
+	{ SMQ_KS_MEMBERS, "members", true },
+	{ SMQ_KS_ROTATE, "rotate", true },
+	{ SMQ_KS_EXPEL, "expel", true },
+	{ SMQ_KS_REGISTER, "register", true },
+	{ SMQ_KS_UNREGISTER, "unregister", true },
+	{ SMQ_KS_REGISTERED, "registered", true },
 };
 
 const char *ks_what_name(enum smq_ks_what what)
@@ -391,9 +400,12 @@ static smq_err ask_members(struct asking *a)
 	uint64_t at = a->q->offset, end = smq_keygroup_places(a->g->group);
 	for (; at < end && count < SMQ_KS_PAGE; at++) {
 		const struct smq_keygroup_member *m = smq_keygroup_at(a->g->group, at);
-		if (m)
-			lines[count++] = (struct smq_ks_member_line){ smq_span_str(m->name), m->sender_id, m->roles,
-								      m->from_ms, m->until_ms };
+		if (!m)
+			continue;
+		bool by_key = ks_key_is_registered(a->ks, a->g->leaves[m->leaf].credential);
+		lines[count++] =
+		    (struct smq_ks_member_line){ smq_span_str(m->name), m->sender_id,
+						 m->roles | (by_key ? SMQ_KS_BY_KEY : 0u), m->from_ms, m->until_ms };
 	}
 	return smq_ks_members_encode(lines, count, at < end ? at : SMQ_KS_NO_MORE,
 				     smq_mspan_of(a->ks->body, sizeof(a->ks->body)), &a->body_len);
@@ -442,6 +454,13 @@ static smq_err ask_expel(struct asking *a)
 	return err;
 }
 
+static smq_err ask_unregister(struct asking *a)
+{
+	smq_err err = ks_key_unregister(a->ks, a->q->name, a->now, &a->why);
+	a->waits = err == SMQ_OK;
+	return err;
+}
+
 /* ---- all of them ---- */
 
 static smq_err dispatch(struct asking *a)
@@ -465,14 +484,37 @@ static smq_err dispatch(struct asking *a)
 		return ask_rotate(a);
 	case SMQ_KS_EXPEL:
 		return ask_expel(a);
+	case SMQ_KS_REGISTER:
+		return ks_key_register(a->ks, a->q, a->now, &a->waits, &a->why);
+	case SMQ_KS_UNREGISTER:
+		return ask_unregister(a);
+	case SMQ_KS_REGISTERED:
+		return ks_keys_list(a->ks, a->q->offset, &a->body_len);
 	}
 	return SMQ_ERR_BUG;
+}
+
+/* A name is spoken for by a certificate or by a registered key, never by both. */
+static smq_err check_name(struct asking *a)
+{
+	if (a->from->registered && !ks_key_is_registered(a->ks, a->from->id)) {
+		a->why = "this key is not registered any more"; /* since its key exchange */
+		return SMQ_ERR_CREDENTIAL;
+	}
+	if (!a->from->registered && ks_key_has_name(a->ks, smq_span_str(a->from->name))) {
+		a->why = "this name belongs to a registered key, and no certificate speaks for it";
+		return SMQ_ERR_CERT_NAME;
+	}
+	return SMQ_OK;
 }
 
 /* What every request of its kind has in common, before it is looked at. */
 static smq_err check(struct asking *a)
 {
 	const struct smq_ks_request *q = a->q;
+	smq_err err = is_for_admins(q->what) ? SMQ_OK : check_name(a);
+	if (err != SMQ_OK)
+		return err;
 	if (is_for_admins(q->what) && !(a->from->roles & SMQ_ROLE_ADMIN)) {
 		a->why = "for admins only";
 		return SMQ_ERR_NOT_AUTHORIZED;
@@ -490,15 +532,21 @@ static smq_err check(struct asking *a)
 
 static bool is_audited(enum smq_ks_what what, smq_err err)
 {
-	bool reads = what == SMQ_KS_FETCH || what == SMQ_KS_LIST || what == SMQ_KS_SHOW || what == SMQ_KS_MEMBERS;
+	bool reads = what == SMQ_KS_FETCH || what == SMQ_KS_LIST || what == SMQ_KS_SHOW || what == SMQ_KS_MEMBERS ||
+		     what == SMQ_KS_REGISTERED;
 	return err != SMQ_OK || !reads;
+}
+
+static bool is_about_somebody(enum smq_ks_what what)
+{
+	return what == SMQ_KS_EXPEL || what == SMQ_KS_REGISTER || what == SMQ_KS_UNREGISTER;
 }
 
 static void finish(struct asking *a, smq_err err)
 {
 	char group[SMQ_MEMBER_NAME_MAX + 1], whom[SMQ_MEMBER_NAME_MAX + 1];
 	copy_name(group, a->g ? smq_span_str(a->g->name) : a->q->group);
-	copy_name(whom, a->q->what == SMQ_KS_EXPEL ? a->q->name : smq_span_of("", 0));
+	copy_name(whom, is_about_somebody(a->q->what) ? a->q->name : smq_span_of("", 0));
 	if (a->waits) {
 		wait_for(a, smq_span_str(whom));
 		return; /* it is noted in the transaction that makes it true */

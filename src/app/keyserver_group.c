@@ -251,8 +251,15 @@ smq_err ks_group_join(struct ks_group *g, const struct smq_credential *from, con
 	unsigned roles = q->roles | (m ? m->roles : 0);
 	struct smq_join j = { .name = name, .roles = ks_admitted(g, name, from->roles, roles) };
 	if (ks_barred(&g->bars, from->id) || ks_barred(&g->ks->bars, from->id)) {
-		*ret_why = "expelled: it takes a new certificate to come back";
+		*ret_why = from->registered ? "expelled: it takes a new key, registered anew, to come back"
+					    : "expelled: it takes a new certificate to come back";
 		return SMQ_ERR_NOT_AUTHORIZED;
+	}
+	if (from->registered && g->policy.policy.proof != SMQ_PROOF_NONE && (j.roles & SMQ_JOIN_PUBLISH)) {
+		j.roles &= ~(unsigned)SMQ_JOIN_PUBLISH; /* nobody could check what it signs */
+		*ret_why = "the group's policy asks its publishers for signatures, and a registered key gives none";
+		if (j.roles == 0)
+			return SMQ_ERR_NOT_PROVEN;
 	}
 	if (j.roles == 0) {
 		*ret_why = "the group's policy does not admit this member";

@@ -14,6 +14,7 @@
 enum {
 	KS_GROUPS_MAX = 10000,
 	KS_TEMPLATES_MAX = 64,
+	KS_KEYS_MAX = 200000,   /* registered keys; about 200 bytes each */
 	KS_HEIGHT_FIRST = 3,    /* of a new group's tree; it grows by one level at a time */
 	KS_SLOT_TREES_KEPT = 6, /* the present one, the next two, and some for clocks that were wrong */
 	KS_SLOT_TREES_AHEAD = 2,
@@ -171,6 +172,20 @@ struct ks_seen {
 };
 
 struct ks_rate;
+struct ks_key;
+
+/* Registered keys: members without certificates. */
+struct ks_keys {
+	struct ks_key **by_name, **by_id;
+	size_t count, room;
+	struct ks_key **pending; /* what the next transaction puts or removes */
+	size_t pending_count;
+	bool serves; /* own is there */
+	struct smq_own_credential own;
+	struct smq_credential own_credential;
+	uint8_t own_id_cred[SMQ_REGISTERED_ID_CRED_LEN];
+	struct smq_credentials credentials; /* these, then those of the configuration */
+};
 
 struct smq_keyserver {
 	struct smq_keyserver_config config;
@@ -183,6 +198,7 @@ struct smq_keyserver {
 	struct ks_policy *templates; /* KS_TEMPLATES_MAX */
 	size_t template_count;
 	struct ks_bars bars; /* in every group */
+	struct ks_keys keys;
 	struct ks_rate *rates;
 	struct ks_wait *waits; /* KS_NOTES_MAX */
 	size_t wait_count;
@@ -231,6 +247,23 @@ struct ks_policy *ks_template_for(struct smq_keyserver *ks, smq_span group);
 /* An admin's request: makes the group (*ret_group; NULL: a template, or nothing has changed) or replaces its policy. */
 smq_err ks_policy_take(struct smq_keyserver *ks, const struct smq_ks_request *request, struct smq_now now,
 		       struct ks_group **ret_group);
+
+/* ---- keyserver_keys.c ---- */
+smq_err ks_keys_init(struct smq_keyserver *ks);
+void ks_keys_done(struct smq_keyserver *ks);
+smq_err ks_keys_load(struct smq_keyserver *ks);
+/* Within a transaction; then what became of it. */
+smq_err ks_keys_save(struct smq_keyserver *ks);
+void ks_keys_settle(struct smq_keyserver *ks, bool durable);
+/* In force; id: as credentials have it. */
+bool ks_key_is_registered(const struct smq_keyserver *ks, const uint8_t id[SMQ_HASH_LEN]);
+/* In force, or about to be: whoever has a certificate of this name does not get in by it. */
+bool ks_key_has_name(const struct smq_keyserver *ks, smq_span name);
+/* What admins ask for. *ret_waits: the answer follows the next transaction; so it does with unregister. */
+smq_err ks_key_register(struct smq_keyserver *ks, const struct smq_ks_request *request, struct smq_now now,
+			bool *ret_waits, const char **ret_why);
+smq_err ks_key_unregister(struct smq_keyserver *ks, smq_span name, struct smq_now now, const char **ret_why);
+smq_err ks_keys_list(struct smq_keyserver *ks, uint64_t offset, size_t *ret_len); /* into ks->body */
 
 /* ---- keyserver_group.c ---- */
 smq_err ks_group_new(struct smq_keyserver *ks, smq_span name, unsigned height, uint64_t epoch, uint64_t next_sender_id,

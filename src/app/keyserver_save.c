@@ -10,7 +10,7 @@ static bool is_due(const struct ks_group *g, struct smq_now now)
 
 static bool anything_due(const struct smq_keyserver *ks, struct smq_now now)
 {
-	if (ks->note_count > 0 || ks->bars.stored < ks->bars.count ||
+	if (ks->note_count > 0 || ks->bars.stored < ks->bars.count || ks->keys.pending_count > 0 ||
 	    (ks->acked_count > 0 &&
 	     (ks->acked_count > KS_ACKED_MAX / 2 || now.mono_ms >= ks->acked_at + ACKED_WAIT_MS)))
 		return true;
@@ -53,6 +53,8 @@ static smq_err save_all(struct smq_keyserver *ks, struct smq_now now)
 	}
 	if (err == SMQ_OK)
 		err = ks_save_bars(ks, "", &ks->bars);
+	if (err == SMQ_OK)
+		err = ks_keys_save(ks);
 	if (err == SMQ_OK && ks->restored && all_jump)
 		err = s->remove(s->self, SMQ_KS_ITEM_SERVER, "", 1, 0);
 	if (err == SMQ_OK)
@@ -112,6 +114,7 @@ void ks_flush(struct smq_keyserver *ks, struct smq_now now)
 		else
 			s->rollback(s->self);
 	}
+	ks_keys_settle(ks, err == SMQ_OK);
 	ks_answer_waits(ks, err, now);
 	if (err != SMQ_OK) {
 		ks->restored = was_restored;

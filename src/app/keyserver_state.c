@@ -592,6 +592,8 @@ smq_err ks_load(struct smq_keyserver *ks, const char **ret_why)
 	if (err == SMQ_OK)
 		err = s->each(s->self, SMQ_KS_ITEM_MEMBER, "", ks, take_bars);
 	if (err == SMQ_OK)
+		err = ks_keys_load(ks);
+	if (err == SMQ_OK)
 		err = load_groups(ks, ret_why);
 	if (err == SMQ_OK)
 		err = s->each(s->self, SMQ_KS_ITEM_OUT, NULL, ks, take_out);

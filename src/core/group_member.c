@@ -399,10 +399,10 @@ static smq_err on_envelope(smq_group_member *m, smq_span payload)
 		return SMQ_ERR_NO_KEY;
 	smq_err err = smq_ks_asker_input(&m->asker, payload, m->now.unix_ms, smq_span_of(m->request, m->request_len),
 					 rooms, lens, smq_mspan_of(m->answer, sizeof(m->answer)), &answer);
-	if (lens[1] > 0) {
+	if (lens[0] > 0) {
 		m->out[0].len = lens[0];
 		m->out[1].len = lens[1];
-		m->give_up_ms = m->now.mono_ms + SMQ_GM_ANSWER_MS;
+		m->give_up_ms = m->now.mono_ms + (lens[1] > 0 ? SMQ_GM_ANSWER_MS : SMQ_GM_START_MS);
 	}
 	if (err != SMQ_ERR_NO_KEY && m->asker.state == SMQ_KS_ASKER_FAILED)
 		unanswered(m);

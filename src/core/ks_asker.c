@@ -3,6 +3,10 @@
 
 #include "base/wipe.h"
 #include "core/ks_keys.h"
+#include "wire/registered_key.h"
+
+/* EAD_1: SMQ_EAD_BY_KID and nothing else. */
+static const uint8_t ead_by_kid[] = { 0x19, SMQ_EAD_BY_KID >> 8, SMQ_EAD_BY_KID & 0xff };
 
 static smq_span own_id(const struct smq_ks_asker *a) { return smq_span_of(a->id, sizeof(a->id)); }
 static smq_span peer_id(const struct smq_ks_asker *a) { return smq_span_of(a->peer_id, sizeof(a->peer_id)); }
@@ -37,6 +41,11 @@ static void fill_config(struct smq_ks_asker *a, const struct smq_ks_asker_config
 		.peer_suites = a->peer_suites,
 		.expect = smq_span_str(c->keyserver),
 	};
+	if (!c->own->registered)
+		return;
+	a->edhoc_config.method = a->by_value ? 2 : 3;
+	if (!a->by_value)
+		a->edhoc_config.ead[1] = smq_span_of(ead_by_kid, sizeof(ead_by_kid));
 }
 
 smq_err smq_ks_asker_start(struct smq_ks_asker *a, const struct smq_ks_asker_config *config, smq_mspan room,
@@ -111,8 +120,10 @@ static smq_err on_answer(struct smq_ks_asker *a, smq_span body, smq_mspan answer
 		return SMQ_ERR_STATE;
 	smq_err err =
 	    smq_ks_open(&a->edhoc, a->config->crypto, SMQ_KS_FROM_SERVER, own_id(a), body, answer_room, ret_answer);
-	if (err == SMQ_OK)
+	if (err == SMQ_OK) {
 		a->state = SMQ_KS_ASKER_ANSWERED;
+		a->by_value = false;
+	}
 	return err;
 }
 
@@ -137,6 +148,10 @@ static smq_err on_edhoc(struct smq_ks_asker *a, const struct smq_keyex *k, int64
 	smq_err err = smq_edhoc_input(&a->edhoc, k->body, now_ms, smq_mspan_of(a->body, sizeof(a->body)), &len);
 	if (smq_edhoc_state(&a->edhoc) == SMQ_EDHOC_FAILED)
 		forget_run(a, SMQ_KS_ASKER_FAILED);
+	if (err == SMQ_ERR_CREDENTIAL && a->config->own->registered && !a->by_value) {
+		a->by_value = true; /* once: whoever forges this makes us ask the longer way, and no more */
+		return smq_ks_asker_start(a, a->config, room[0], &ret_len[0]);
+	}
 	if (err != SMQ_OK || expected == SMQ_KEYEX_MESSAGE_4)
 		return err;
 	return on_message_2(a, len, request, room, ret_len);

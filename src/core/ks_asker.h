@@ -9,6 +9,10 @@
  *
  * All of them in envelopes (wire/keyex.h). Nothing is asked of anybody whose certificate has not the role of a key
  * server. The owner gives up by time and starts again: every request is idempotent.
+ *
+ * With a registered key (own->registered, PROTOCOL.md 7.8) the method is 3, and the key server answers by the kid of
+ * its certificate; where `credentials` does not know that, it is asked anew at once, by method 2, for the certificate
+ * by value.
  */
 #ifndef SMQ_CORE_KS_ASKER_H
 #define SMQ_CORE_KS_ASKER_H
@@ -24,7 +28,7 @@ struct smq_ks_asker_config {
 	const struct smq_own_credential *own;
 	const char *name;      /* ours, as in our certificate */
 	const char *keyserver; /* its certified name; NULL: whoever has the role */
-	int method;            /* EDHOC method; 0 */
+	int method;            /* EDHOC method; 0. Not looked at with a registered key */
 	const int *suites;
 	size_t suite_count;
 };
@@ -39,6 +43,7 @@ struct smq_ks_asker {
 	uint8_t id[SMQ_KEY_ID_LEN];          /* ours (C_I) */
 	uint8_t peer_id[SMQ_KEY_ID_LEN];     /* the key server's (C_R) */
 	struct smq_edhoc_suites peer_suites; /* what the key server said that it supports; kept over starts */
+	bool by_value; /* its kid was not known: its certificate is wanted, until an answer has come */
 	uint8_t body[SMQ_EDHOC_MESSAGE_MAX];
 };
 
@@ -52,7 +57,8 @@ SMQ_MUST_USE smq_err smq_ks_asker_start(struct smq_ks_asker *a, const struct smq
 					smq_mspan room, size_t *ret_len);
 /*
  * Takes what came on the answers' topic. Two envelopes may be due then, one after the other: message_3 (ret_len[0])
- * in room[0] and the request (ret_len[1]) in room[1]; 0: none. request: in the clear (wire/ks_request.h).
+ * in room[0] and the request (ret_len[1]) in room[1]; 0: none. Without a request, room[0] is another message_1 (see
+ * above). request: in the clear (wire/ks_request.h).
  * SMQ_OK with state ANSWERED: *ret_answer is the answer in the clear, within answer_room. SMQ_ERR_NO_KEY: not for
  * this run, ignore it. Any other error: dropped; the run goes on unless state is FAILED.
  */

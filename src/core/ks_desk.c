@@ -8,6 +8,7 @@
 #include "base/wipe.h"
 #include "core/ks_keys.h"
 #include "core/limits.h"
+#include "wire/registered_key.h"
 
 enum {
 	RUNS_DEFAULT = 1024,
@@ -37,7 +38,7 @@ struct run {
 
 struct smq_ks_desk {
 	struct smq_ks_desk_config config;
-	struct smq_edhoc_config edhoc_config;
+	struct smq_edhoc_config edhoc_config, edhoc_by_kid;
 	uint64_t next_number;
 	uint64_t tokens_ms; /* starts that may be taken, in thousandths */
 	int64_t refilled_ms;
@@ -86,6 +87,9 @@ smq_err smq_ks_desk_init(void *memory, size_t len, const struct smq_ks_desk_conf
 		.suites = config->suites,
 		.suite_count = config->suite_count,
 	};
+	d->edhoc_by_kid = d->edhoc_config;
+	d->edhoc_by_kid.own = config->own_by_kid;
+	d->edhoc_by_kid.methods_allowed = 1u << 3;
 	*ret_desk = d;
 	return SMQ_OK;
 }
@@ -201,6 +205,21 @@ static smq_err send(const smq_ks_desk *d, const struct run *r, enum smq_keyex_ki
 	return smq_keyex_encode(&k, room, ret_len);
 }
 
+/* Whoever knows our key asks for the short answer in EAD_1; what it asks for is part of the transcript. */
+static const struct smq_edhoc_config *config_for(const smq_ks_desk *d, smq_span message_1)
+{
+	struct smq_edhoc_message_1 m;
+	struct smq_edhoc_ead item;
+	if (!d->config.own_by_kid || smq_edhoc_message_1_decode(message_1, &m) != SMQ_OK)
+		return &d->edhoc_config;
+	struct smq_reader r = smq_reader_on(m.ead);
+	while (smq_edhoc_ead_next(&r, &item)) {
+		if (item.label == SMQ_EAD_BY_KID && m.method == 3)
+			return &d->edhoc_by_kid;
+	}
+	return &d->edhoc_config;
+}
+
 static smq_err on_message_1(smq_ks_desk *d, const struct smq_keyex *k, struct smq_now now, smq_mspan room,
 			    size_t *ret_len)
 {
@@ -217,8 +236,8 @@ static smq_err on_message_1(smq_ks_desk *d, const struct smq_keyex *k, struct sm
 	memcpy(r->from, k->from.p, k->from.len);
 	memcpy(r->id, id, sizeof(id));
 	memcpy(r->peer_id, k->id.p, sizeof(r->peer_id));
-	err = smq_edhoc_accept(&r->edhoc, &d->edhoc_config, smq_span_of(r->id, sizeof(r->id)), k->body, now.unix_ms,
-			       smq_mspan_of(d->body, sizeof(d->body)), &len);
+	err = smq_edhoc_accept(&r->edhoc, config_for(d, k->body), smq_span_of(r->id, sizeof(r->id)), k->body,
+			       now.unix_ms, smq_mspan_of(d->body, sizeof(d->body)), &len);
 	/* What the envelope says is where answers go: the C_I inside must be the same. */
 	if (err == SMQ_OK && !smq_span_equal(smq_edhoc_peer_cid(&r->edhoc), k->id)) {
 		drop(r);

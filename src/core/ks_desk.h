@@ -20,6 +20,8 @@ struct smq_ks_desk_config {
 	const struct smq_random *random;
 	const struct smq_credentials *credentials;
 	const struct smq_own_credential *own;
+	/* Our key as a registered one (PROTOCOL.md 7.8), for those who ask to be answered by kid; NULL: none are. */
+	const struct smq_own_credential *own_by_kid;
 	const char *name;         /* ours */
 	unsigned methods_allowed; /* bit n: EDHOC method n */
 	const int *suites;

@@ -361,9 +361,47 @@ smq_err smq_ks_members_decode(smq_span body, struct smq_ks_member_line ret_lines
 			smq_reader_fail(&r, SMQ_ERR_MALFORMED);
 		m->name = smq_get_name(&r);
 		m->sender_id = smq_cbor_get_uint(&r);
-		m->roles = (unsigned)smq_get_between(&r, 1, ROLES_ALL);
+		m->roles = (unsigned)smq_get_between(&r, 1, ROLES_ALL | SMQ_KS_BY_KEY);
 		m->from_ms = smq_get_time(&r);
 		m->until_ms = smq_get_end(&r);
+	}
+	smq_err err = smq_reader_end(&r);
+	if (err == SMQ_OK) {
+		*ret_count = count;
+		*ret_next = next;
+	}
+	return err;
+}
+
+smq_err smq_ks_registered_encode(const struct smq_ks_key_line *lines, size_t count, uint64_t next, smq_mspan room,
+				 size_t *ret_len)
+{
+	struct smq_writer w = smq_writer_on(room);
+	if (count > SMQ_KS_PAGE)
+		return SMQ_ERR_USAGE;
+	put_page(&w, next, count);
+	for (size_t i = 0; i < count; i++) {
+		smq_cbor_put_array(&w, 3);
+		smq_cbor_put_text(&w, lines[i].name);
+		smq_cbor_put_bytes(&w, smq_span_of(lines[i].kid, sizeof(lines[i].kid)));
+		smq_put_time(&w, lines[i].since_ms);
+	}
+	return smq_writer_end(&w, ret_len);
+}
+
+smq_err smq_ks_registered_decode(smq_span body, struct smq_ks_key_line ret_lines[SMQ_KS_PAGE], size_t *ret_count,
+				 uint64_t *ret_next)
+{
+	uint64_t next = 0;
+	struct smq_reader r = smq_reader_on(body);
+	size_t count = get_page(&r, &next);
+	for (size_t i = 0; i < count; i++) {
+		struct smq_ks_key_line *k = &ret_lines[i];
+		if (smq_cbor_get_array(&r) != 3)
+			smq_reader_fail(&r, SMQ_ERR_MALFORMED);
+		k->name = smq_get_name(&r);
+		smq_get_fixed(&r, smq_mspan_of(k->kid, sizeof(k->kid)));
+		k->since_ms = smq_get_time(&r);
 	}
 	smq_err err = smq_reader_end(&r);
 	if (err == SMQ_OK) {

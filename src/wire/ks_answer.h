@@ -11,6 +11,8 @@
  *     show     [ group, mode, epoch, members, height, policy number, activate_at_ms, expires_ms, policy : bstr,
  *                admin : bstr ]
  *     members  [ next / null, [ * [ name, sender id, roles, from_ms, until_ms / null ] ] ]
+ *              roles here has bit 4 where the member has a registered key and no certificate (7.8)
+ *     registered [ next / null, [ * [ name, kid : bstr .size 4, since_ms ] ] ]
  *     others   null
  *
  * Secrets of a join answer are in struct smq_ks_grant: wipe it.
@@ -21,6 +23,7 @@
 #include "wire/fields.h"
 #include "wire/ks_request.h"
 #include "wire/policy.h"
+#include "wire/registered_key.h"
 #include "wire/sealed.h"
 #include "wire/slot_seeds.h"
 #include "wire/tree_node.h"
@@ -28,7 +31,8 @@
 enum {
 	SMQ_KS_HISTORY_MAX = 64, /* passed epochs in one answer */
 	SMQ_KS_TREES_MAX = 3,    /* slot trees in one answer: the present one, and what a renewal needs */
-	SMQ_KS_PAGE = 64,        /* entries of list and members in one answer */
+	SMQ_KS_PAGE = 64,        /* entries of list, members and registered in one answer */
+	SMQ_KS_BY_KEY = 4,       /* in the roles of members */
 	SMQ_KS_TEXT_MAX = 200,
 	SMQ_KS_ANSWER_MAX = 48 * 1024
 };
@@ -113,5 +117,15 @@ SMQ_MUST_USE smq_err smq_ks_members_encode(const struct smq_ks_member_line *line
 					   smq_mspan room, size_t *ret_len);
 SMQ_MUST_USE smq_err smq_ks_members_decode(smq_span body, struct smq_ks_member_line ret_lines[SMQ_KS_PAGE],
 					   size_t *ret_count, uint64_t *ret_next);
+
+struct smq_ks_key_line {
+	smq_span name;
+	uint8_t kid[SMQ_KID_LEN];
+	int64_t since_ms; /* Unix time */
+};
+SMQ_MUST_USE smq_err smq_ks_registered_encode(const struct smq_ks_key_line *lines, size_t count, uint64_t next,
+					      smq_mspan room, size_t *ret_len);
+SMQ_MUST_USE smq_err smq_ks_registered_decode(smq_span body, struct smq_ks_key_line ret_lines[SMQ_KS_PAGE],
+					      size_t *ret_count, uint64_t *ret_next);
 
 #endif

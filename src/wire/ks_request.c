@@ -13,11 +13,14 @@ static size_t field_count(enum smq_ks_what what)
 		return 7;
 	case SMQ_KS_FETCH:
 	case SMQ_KS_POLICY:
+	case SMQ_KS_REGISTER:
 		return 5;
 	case SMQ_KS_LEAVE:
 	case SMQ_KS_LIST:
 	case SMQ_KS_MEMBERS:
 	case SMQ_KS_EXPEL:
+	case SMQ_KS_UNREGISTER:
+	case SMQ_KS_REGISTERED:
 		return 4;
 	case SMQ_KS_SHOW:
 	case SMQ_KS_ROTATE:
@@ -26,16 +29,17 @@ static size_t field_count(enum smq_ks_what what)
 	return 0;
 }
 
-static bool may_name_no_group(enum smq_ks_what what)
+/* Questions about all that a key server knows. */
+static bool names_no_group(enum smq_ks_what what)
 {
-	return what == SMQ_KS_LIST || what == SMQ_KS_EXPEL || what == SMQ_KS_POLICY;
+	return what == SMQ_KS_LIST || what == SMQ_KS_REGISTER || what == SMQ_KS_UNREGISTER || what == SMQ_KS_REGISTERED;
 }
 
 static bool group_valid(enum smq_ks_what what, smq_span group)
 {
-	if (what == SMQ_KS_LIST || group.len == 0)
-		return group.len == 0 && may_name_no_group(what);
-	return smq_name_valid(group);
+	if (names_no_group(what))
+		return group.len == 0;
+	return smq_name_valid(group) || (group.len == 0 && (what == SMQ_KS_EXPEL || what == SMQ_KS_POLICY));
 }
 
 static bool valid(const struct smq_ks_request *q)
@@ -47,7 +51,10 @@ static bool valid(const struct smq_ks_request *q)
 		return q->roles >= 1 && q->roles <= ROLES_ALL && q->from_ms >= 0 && q->until_ms > q->from_ms;
 	case SMQ_KS_FETCH:
 		return q->node_count <= SMQ_KS_FETCH_NODES_MAX && q->sender_count <= SMQ_KS_FETCH_SENDERS_MAX;
+	case SMQ_KS_REGISTER:
+		return smq_name_valid(q->name) && q->key[0] == 4;
 	case SMQ_KS_EXPEL:
+	case SMQ_KS_UNREGISTER:
 		return smq_name_valid(q->name);
 	default:
 		return true;
@@ -90,9 +97,15 @@ static void put_rest(struct smq_writer *w, const struct smq_ks_request *q)
 		break;
 	case SMQ_KS_LIST:
 	case SMQ_KS_MEMBERS:
+	case SMQ_KS_REGISTERED:
 		smq_cbor_put_uint(w, q->offset);
 		break;
+	case SMQ_KS_REGISTER:
+		smq_cbor_put_text(w, q->name);
+		smq_cbor_put_bytes(w, smq_span_of(q->key, sizeof(q->key)));
+		break;
 	case SMQ_KS_EXPEL:
+	case SMQ_KS_UNREGISTER:
 		smq_cbor_put_text(w, q->name);
 		break;
 	case SMQ_KS_SHOW:
@@ -151,9 +164,15 @@ static void get_rest(struct smq_reader *r, struct smq_ks_request *q)
 		break;
 	case SMQ_KS_LIST:
 	case SMQ_KS_MEMBERS:
+	case SMQ_KS_REGISTERED:
 		q->offset = smq_cbor_get_uint(r);
 		break;
+	case SMQ_KS_REGISTER:
+		q->name = smq_get_name(r);
+		smq_get_fixed(r, smq_mspan_of(q->key, sizeof(q->key)));
+		break;
 	case SMQ_KS_EXPEL:
+	case SMQ_KS_UNREGISTER:
 		q->name = smq_get_name(r);
 		break;
 	case SMQ_KS_SHOW:
@@ -169,7 +188,7 @@ smq_err smq_ks_request_decode(smq_span bytes, struct smq_ks_request *ret_request
 	size_t fields = smq_cbor_get_array(&r);
 	if (smq_cbor_get_uint(&r) != VERSION)
 		smq_reader_fail(&r, SMQ_ERR_VERSION);
-	q.what = (enum smq_ks_what)smq_get_between(&r, SMQ_KS_JOIN, SMQ_KS_EXPEL);
+	q.what = (enum smq_ks_what)smq_get_between(&r, SMQ_KS_JOIN, SMQ_KS_REGISTERED);
 	if (field_count(q.what) != fields)
 		smq_reader_fail(&r, SMQ_ERR_MALFORMED);
 	q.group = smq_cbor_get_text(&r);

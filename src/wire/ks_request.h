@@ -12,6 +12,9 @@
  *       members offset
  *       rotate
  *       expel   name                                 group empty: from every group
+ *       register    name, key : bstr .size 65        group is empty; a P-256 point 04 || x || y (7.8)
+ *       unregister  name                             group is empty
+ *       registered  offset                           group is empty
  */
 #ifndef SMQ_WIRE_KS_REQUEST_H
 #define SMQ_WIRE_KS_REQUEST_H
@@ -29,7 +32,10 @@ enum smq_ks_what {
 	SMQ_KS_SHOW = 12,
 	SMQ_KS_MEMBERS = 13,
 	SMQ_KS_ROTATE = 14,
-	SMQ_KS_EXPEL = 15
+	SMQ_KS_EXPEL = 15,
+	SMQ_KS_REGISTER = 16,
+	SMQ_KS_UNREGISTER = 17,
+	SMQ_KS_REGISTERED = 18
 };
 
 enum { SMQ_JOIN_PUBLISH = 1, SMQ_JOIN_SUBSCRIBE = 2 }; /* what a member may do in a group */
@@ -56,6 +62,7 @@ struct smq_ks_request {
 	smq_span policy, admin;
 	uint64_t offset;
 	smq_span name;
+	uint8_t key[SMQ_PUBLIC_KEY_MAX]; /* register */
 };
 
 SMQ_MUST_USE smq_err smq_ks_request_encode(const struct smq_ks_request *request, smq_mspan room, size_t *ret_len);

@@ -13,6 +13,7 @@
 #include "base/text.h"
 #include "core/policy.h"
 #include "wire/cbor.h"
+#include "wire/registered_key.h"
 #include "wire/sender_card.h"
 
 struct smq_now rig_time;
@@ -263,7 +264,7 @@ static smq_err resolve(void *self, smq_span id_cred, int64_t now_ms, struct smq_
 	(void)now_ms;
 	for (int i = 0; i < r->peer_count; i++) {
 		const struct rig_peer *p = &r->peers[i];
-		if (!smq_span_equal(id_cred, p->own.id_cred_full))
+		if (p->raw || !smq_span_equal(id_cred, p->own.id_cred_full))
 			continue;
 		if (p->revoked || p->unknown)
 			return p->revoked ? SMQ_ERR_CERT_REVOKED : SMQ_ERR_CREDENTIAL;
@@ -282,6 +283,43 @@ static smq_err holds(void *self, const uint8_t id[SMQ_HASH_LEN], int64_t now_ms)
 			return r->peers[i].revoked ? SMQ_ERR_CERT_REVOKED : SMQ_OK;
 	}
 	return SMQ_ERR_CREDENTIAL;
+}
+
+/* What a member with a registered key believes: itself, the key server's key by kid, and the others as they are. */
+static smq_err resolve_raw(void *self, smq_span id_cred, int64_t now_ms, struct smq_credential *ret_credential)
+{
+	const struct rig_peer *p = self;
+	const struct smq_credential *ks = &p->rig->peers[RIG_KEYSERVER].credential;
+	const uint8_t *kid = smq_registered_key_kid(id_cred);
+	if (!kid)
+		return resolve(p->rig, id_cred, now_ms, ret_credential);
+	if (memcmp(kid, p->credential.id, SMQ_KID_LEN) == 0) {
+		*ret_credential = p->credential;
+		return SMQ_OK;
+	}
+	if (!p->knows_server || memcmp(kid, ks->id, SMQ_KID_LEN) != 0)
+		return SMQ_ERR_CREDENTIAL;
+	*ret_credential = *ks;
+	return smq_registered_key_credential(ks->public_key, ret_credential);
+}
+
+void rig_make_raw(struct rig *r, int peer, const uint8_t secret[32])
+{
+	struct rig_peer *p = &r->peers[peer];
+	struct smq_credential *c = &p->credential;
+	smq_openssl_signer_free(&p->own.signer);
+	assert_int_equal(smq_openssl_signer_from_raw(SMQ_P256, secret, &p->own.signer), SMQ_OK);
+	p->own.signer.sign = NULL;
+	assert_int_equal(smq_openssl_signer_public(&p->own.signer, c->public_key, &c->public_key_len), SMQ_OK);
+	assert_int_equal(smq_registered_key_thumbprint(smq_crypto_openssl(), c->public_key, c->id), SMQ_OK);
+	assert_int_equal(smq_registered_key_credential(c->public_key, c), SMQ_OK);
+	smq_registered_key_id_cred(c->id, p->id_cred);
+	p->own.id_cred_full = p->own.id_cred_short = smq_span_of(p->id_cred, SMQ_REGISTERED_ID_CRED_LEN);
+	p->own.cred = smq_span_of(c->cred, c->cred_len);
+	p->own.registered = p->raw = p->knows_server = true;
+	p->rig = r;
+	p->credentials = (struct smq_credentials){ .self = p, .resolve = resolve_raw };
+	p->config.credentials = &p->credentials;
 }
 
 /* ---- the broker ---- */
@@ -418,6 +456,14 @@ static void on_event(void *self, const struct smq_keyserver_event *e)
 	s->jumps += e->kind == SMQ_KEYSERVER_JUMPED;
 	s->rivals += e->kind == SMQ_KEYSERVER_RIVAL;
 	s->dropped += e->kind == SMQ_KEYSERVER_DROPPED;
+	if (e->kind == SMQ_KEYSERVER_DROPPED) {
+		s->drop = e->err;
+		snprintf(s->drop_who, sizeof(s->drop_who), "%s", e->who);
+	}
+	if (e->kind == SMQ_KEYSERVER_ASKED) {
+		snprintf(s->asked_what, sizeof(s->asked_what), "%s", e->what);
+		snprintf(s->asked_whom, sizeof(s->asked_whom), "%s", e->whom);
+	}
 	if (e->kind == SMQ_KEYSERVER_EPOCH) {
 		s->last_messages = e->messages;
 		s->last_bytes = e->bytes;
@@ -462,12 +508,44 @@ static void asker_input(struct rig *r, struct rig_peer *p, smq_span payload)
 		take_answer(p, answer);
 }
 
+static bool holds_up(struct rig *r, const struct rig_message *m, const struct smq_ks_topic *t)
+{
+	struct smq_keyex k;
+	if (r->hold == 0 || t->kind != SMQ_KS_TOPIC_REQUEST ||
+	    smq_keyex_decode(smq_span_of(m->bytes, m->len), &k) != SMQ_OK || (int)k.kind != r->hold)
+		return false;
+	r->hold = 0;
+	fill(&r->held, m->topic, smq_span_of(m->bytes, m->len));
+	return true;
+}
+
+void rig_release(struct rig *r)
+{
+	assert_non_null(r->held.topic);
+	enqueue(r, r->held.topic, smq_span_of(r->held.bytes, r->held.len), -1, false, 0);
+	drop(&r->held);
+}
+
+static void measure(struct rig *r, const struct rig_message *m, const struct smq_ks_topic *t)
+{
+	struct smq_keyex k;
+	if ((t->kind != SMQ_KS_TOPIC_REQUEST && t->kind != SMQ_KS_TOPIC_ANSWER) ||
+	    smq_keyex_decode(smq_span_of(m->bytes, m->len), &k) != SMQ_OK)
+		return;
+	r->wire[k.kind].body = k.body.len;
+	r->wire[k.kind].envelope = m->len;
+	r->wire[k.kind].topic = strlen(m->topic);
+}
+
 static void deliver(struct rig *r, const struct rig_message *m)
 {
 	struct smq_ks_topic t = smq_ks_topic_read(prefix, m->topic);
+	if (holds_up(r, m, &t))
+		return;
 	if (m->retain)
 		retain(r, m);
 	check_published(r, &t, smq_span_of(m->bytes, m->len));
+	measure(r, m, &t);
 	for (int i = 0; i < RIG_SERVERS; i++) {
 		struct rig_server *s = &r->servers[i];
 		if (s->up && subscribed(s, m->topic))
@@ -734,6 +812,21 @@ smq_err rig_leave(struct rig *r, int peer, const char *group)
 smq_err rig_expel(struct rig *r, int peer, const char *group)
 {
 	struct smq_ks_request q = rig_request(SMQ_KS_EXPEL, group);
+	q.name = smq_span_str(r->peers[peer].name);
+	return rig_asked(r, RIG_ADMIN, &q);
+}
+
+smq_err rig_register(struct rig *r, int peer)
+{
+	struct smq_ks_request q = rig_request(SMQ_KS_REGISTER, "");
+	q.name = smq_span_str(r->peers[peer].name);
+	memcpy(q.key, r->peers[peer].credential.public_key, sizeof(q.key));
+	return rig_asked(r, RIG_ADMIN, &q);
+}
+
+smq_err rig_unregister(struct rig *r, int peer)
+{
+	struct smq_ks_request q = rig_request(SMQ_KS_UNREGISTER, "");
 	q.name = smq_span_str(r->peers[peer].name);
 	return rig_asked(r, RIG_ADMIN, &q);
 }

@@ -57,6 +57,9 @@ struct rig_peer {
 	struct smq_credential credential;
 	uint8_t id_cred[16], cred[160];
 	bool revoked, unknown;
+	bool raw, knows_server; /* a registered key; whether it knows the key server's kid */
+	struct smq_credentials credentials;
+	struct rig *rig;
 	/* as an asker */
 	struct smq_ks_asker_config config;
 	struct smq_ks_asker asker;
@@ -83,6 +86,8 @@ struct rig_server {
 	bool up;
 	uint64_t published;
 	unsigned epochs, jumps, rivals, dropped;
+	smq_err drop; /* the last reason */
+	char drop_who[65], asked_what[16], asked_whom[65];
 	uint64_t last_messages, last_bytes;
 };
 
@@ -104,10 +109,15 @@ struct rig {
 	size_t first, count, room;
 	struct rig_message *retained;
 	size_t retained_count, retained_room;
-	bool broker_deaf;     /* nothing is retained */
-	uint32_t rate;        /* requests_per_min */
-	uint64_t sent;        /* payloads of the key server */
-	smq_err last_refusal; /* of new */
+	bool broker_deaf; /* nothing is retained */
+	uint32_t rate;    /* requests_per_min */
+	uint64_t sent;    /* payloads of the key server */
+	struct {
+		size_t body, envelope, topic; /* bytes */
+	} wire[SMQ_KEYEX_ANSWER + 1];         /* the last message of each kind of envelope */
+	smq_err last_refusal;                 /* of new */
+	int hold; /* the next envelope of this kind stays on its way until rig_release; 0: none */
+	struct rig_message held;
 	/* Others at the broker: what they hear, and their turn (true: they did something). NULL: nobody. */
 	void *others;
 	void (*heard)(void *others, const char *topic, smq_span payload);
@@ -126,9 +136,14 @@ void rig_free(struct rig *r);
 bool rig_start(struct rig *r, int server);
 void rig_stop(struct rig *r, int server); /* as a kill does */
 void rig_restart(struct rig *r, int server);
+/* Gives a peer a raw key instead of what it had: the seed's. */
+void rig_make_raw(struct rig *r, int peer, const uint8_t secret[32]);
+smq_err rig_register(struct rig *r, int peer);
+smq_err rig_unregister(struct rig *r, int peer);
 /* Publishes as somebody who is not the key server. */
 void rig_publish(struct rig *r, const char *topic, smq_span payload);
 void rig_forget_retained(struct rig *r); /* the broker's memory is gone */
+void rig_release(struct rig *r);
 /* Delivers all that is under way, and does what is due now. */
 void rig_settle(struct rig *r);
 void rig_pass(struct rig *r, int64_t ms, int64_t step_ms);

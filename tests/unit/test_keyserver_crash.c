@@ -41,7 +41,10 @@ static void make(enum smq_policy_mode mode)
 
 /* ---- killed at every call ---- */
 
-enum deed { JOIN, LEAVE, ROTATE, EXPEL, NEW_LIFE, POLICY };
+enum deed { JOIN, LEAVE, ROTATE, EXPEL, NEW_LIFE, POLICY, REGISTER, UNREGISTER };
+
+/* Of the member without a certificate: B where it is let go, C where it is to come. */
+static const uint8_t raw_key[32] = { [30] = 0x31, [31] = 0x07 };
 
 static void ask(enum deed deed)
 {
@@ -70,6 +73,15 @@ static void ask(enum deed deed)
 		q = rig_request(SMQ_KS_EXPEL, "g");
 		q.name = smq_span_str(r->peers[B].name);
 		break;
+	case REGISTER:
+		q = rig_request(SMQ_KS_REGISTER, "");
+		q.name = smq_span_str(r->peers[C].name);
+		memcpy(q.key, r->peers[C].credential.public_key, sizeof(q.key));
+		break;
+	case UNREGISTER:
+		q = rig_request(SMQ_KS_UNREGISTER, "");
+		q.name = smq_span_str(r->peers[B].name);
+		break;
 	case POLICY:
 		p.number = 2;
 		q = rig_request(SMQ_KS_POLICY, "g");
@@ -84,16 +96,18 @@ static void ask(enum deed deed)
 /* After whatever happened: those who belong to it have the same keys, those who do not have none. */
 static void check(enum deed deed, enum smq_policy_mode mode)
 {
-	bool gone = deed == LEAVE || deed == EXPEL;
+	bool gone = deed == LEAVE || deed == EXPEL || deed == UNREGISTER;
 	ask(deed); /* whoever got no answer asks again */
 	assert_int_equal(rig_join(r, D, "g"), SMQ_OK);
 	assert_true(rig_same_keys(r, A, D, "g"));
-	if (deed == JOIN)
+	if (deed == JOIN || deed == REGISTER)
 		assert_int_equal(rig_join(r, C, "g"), SMQ_OK);
-	if (deed == JOIN)
+	if (deed == JOIN || deed == REGISTER)
 		assert_true(rig_same_keys(r, A, C, "g"));
-	if (deed == EXPEL || (gone && mode == SMQ_MODE_UPDATE))
+	if (deed == EXPEL || deed == UNREGISTER || (gone && mode == SMQ_MODE_UPDATE))
 		assert_int_not_equal(rig_follow(r, B, "g"), SMQ_OK);
+	if (deed == UNREGISTER) /* and its kid is not known any more */
+		assert_int_equal(rig_join(r, B, "g"), SMQ_ERR_TIMEOUT);
 	if (gone && mode != SMQ_MODE_UPDATE) {
 		/* what it knew is refreshed with the next epoch, over all restarts */
 		ask(ROTATE);
@@ -112,6 +126,12 @@ static bool killed_at(enum deed deed, enum smq_policy_mode mode, uint64_t call, 
 	begin();
 	make(mode);
 	assert_int_equal(rig_join(r, A, "g"), SMQ_OK);
+	if (deed == REGISTER)
+		rig_make_raw(r, C, raw_key);
+	if (deed == UNREGISTER)
+		rig_make_raw(r, B, raw_key);
+	if (deed == UNREGISTER)
+		assert_int_equal(rig_register(r, B), SMQ_OK);
 	assert_int_equal(rig_join(r, B, "g"), SMQ_OK);
 	rig_pass(r, 1200, 50);
 	struct rig_store *s = &r->stores[0];
@@ -185,6 +205,19 @@ static void killed_in_a_change_of_policy(void **state)
 {
 	(void)state;
 	killed_at_every_call(POLICY, SMQ_MODE_STATIC);
+}
+
+static void killed_when_a_key_is_registered(void **state)
+{
+	(void)state;
+	killed_at_every_call(REGISTER, SMQ_MODE_UPDATE);
+}
+
+static void killed_when_a_key_is_unregistered(void **state)
+{
+	(void)state;
+	killed_at_every_call(UNREGISTER, SMQ_MODE_UPDATE);
+	killed_at_every_call(UNREGISTER, SMQ_MODE_STATIC);
 }
 
 /* ---- the disk says no, and lives on ---- */
@@ -364,12 +397,14 @@ static void a_damaged_database_is_refused(void **state)
 	(void)state;
 	make(SMQ_MODE_STATIC);
 	assert_int_equal(rig_join(r, A, "g"), SMQ_OK);
+	rig_make_raw(r, B, raw_key);
+	assert_int_equal(rig_register(r, B), SMQ_OK);
 	rig_stop(r, 0);
 	struct rig_items *items = &r->stores[0].durable;
 	for (size_t n = 0; n < items->count; n++) {
 		struct rig_item *i = &items->items[n];
 		if (i->kind != SMQ_KS_ITEM_GROUP && i->kind != SMQ_KS_ITEM_MEMBER && i->kind != SMQ_KS_ITEM_NODE &&
-		    i->kind != SMQ_KS_ITEM_MANIFEST)
+		    i->kind != SMQ_KS_ITEM_MANIFEST && i->kind != SMQ_KS_ITEM_KEY)
 			continue;
 		size_t len = i->len;
 		i->len = len / 2;
@@ -414,6 +449,8 @@ int main(void)
 		cmocka_unit_test(killed_in_an_expulsion),
 		cmocka_unit_test(killed_when_a_member_restarts),
 		cmocka_unit_test(killed_in_a_change_of_policy),
+		cmocka_unit_test(killed_when_a_key_is_registered),
+		cmocka_unit_test(killed_when_a_key_is_unregistered),
 		row(a_full_disk_changes_nothing),
 		row(what_the_broker_did_not_get_comes_after_the_restart),
 		cmocka_unit_test(a_restore_jumps_ahead),

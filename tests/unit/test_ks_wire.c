@@ -10,7 +10,9 @@ static const uint8_t boot_id[SMQ_BOOT_ID_LEN] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10,
 
 static struct smq_ks_request request_of(enum smq_ks_what what)
 {
-	struct smq_ks_request q = { .what = what, .group = smq_span_str(what == SMQ_KS_LIST ? "" : "telemetry") };
+	struct smq_ks_request q = { .what = what, .group = smq_span_str("telemetry") };
+	if (what == SMQ_KS_LIST || what >= SMQ_KS_REGISTER)
+		q.group = smq_span_str("");
 	q.roles = 3;
 	q.from_ms = 1000;
 	q.until_ms = SMQ_NO_END;
@@ -25,11 +27,14 @@ static struct smq_ks_request request_of(enum smq_ks_what what)
 	q.admin = smq_span_str("admin");
 	q.offset = 64;
 	q.name = smq_span_str("fridge-07");
+	q.key[0] = 4;
+	q.key[64] = 9;
 	return q;
 }
 
-static const enum smq_ks_what whats[] = { SMQ_KS_JOIN, SMQ_KS_LEAVE,   SMQ_KS_FETCH,  SMQ_KS_POLICY, SMQ_KS_LIST,
-					  SMQ_KS_SHOW, SMQ_KS_MEMBERS, SMQ_KS_ROTATE, SMQ_KS_EXPEL };
+static const enum smq_ks_what whats[] = { SMQ_KS_JOIN,  SMQ_KS_LEAVE,    SMQ_KS_FETCH,      SMQ_KS_POLICY,
+					  SMQ_KS_LIST,  SMQ_KS_SHOW,     SMQ_KS_MEMBERS,    SMQ_KS_ROTATE,
+					  SMQ_KS_EXPEL, SMQ_KS_REGISTER, SMQ_KS_UNREGISTER, SMQ_KS_REGISTERED };
 enum { WHATS = sizeof(whats) / sizeof(whats[0]) };
 
 /* Encoded again, what was decoded is the same bytes; each truncation and a byte too many are refused. */
@@ -73,6 +78,17 @@ static void requests_that_cannot_be_meant(void **state)
 	assert_int_equal(smq_ks_request_encode(&q, room, &len), SMQ_OK);
 	q = request_of(SMQ_KS_SHOW);
 	q.group = smq_span_str("");
+	assert_int_equal(smq_ks_request_encode(&q, room, &len), SMQ_ERR_USAGE);
+	for (enum smq_ks_what what = SMQ_KS_REGISTER; what <= SMQ_KS_REGISTERED; what++) {
+		q = request_of(what);
+		q.group = smq_span_str("g"); /* keys are registered for all groups */
+		assert_int_equal(smq_ks_request_encode(&q, room, &len), SMQ_ERR_USAGE);
+	}
+	q = request_of(SMQ_KS_REGISTER);
+	q.key[0] = 2; /* compressed */
+	assert_int_equal(smq_ks_request_encode(&q, room, &len), SMQ_ERR_USAGE);
+	q = request_of(SMQ_KS_UNREGISTER);
+	q.name = smq_span_str("a/b");
 	assert_int_equal(smq_ks_request_encode(&q, room, &len), SMQ_ERR_USAGE);
 	/* A lease and a role do not run into each other: every field has its own place. */
 	static const uint8_t lease[] = { 0x87, 1, 1, 0x61, 'g', 1, 0, 0x19, 0x0e, 0x10, 0x4f, 0, 0,
@@ -149,6 +165,16 @@ static void answers_pages_and_cards(void **state)
 	assert_int_equal(count, SMQ_KS_PAGE);
 	assert_int_equal(next, 64);
 	assert_int_equal(smq_ks_members_encode(lines, SMQ_KS_PAGE + 1, 64, room, &len), SMQ_ERR_USAGE);
+	struct smq_ks_key_line keys[SMQ_KS_PAGE], got_keys[SMQ_KS_PAGE];
+	for (size_t i = 0; i < SMQ_KS_PAGE; i++)
+		keys[i] = (struct smq_ks_key_line){ smq_span_str("tag"), { 1, 2, 3, (uint8_t)i }, 77 };
+	assert_int_equal(smq_ks_registered_encode(keys, SMQ_KS_PAGE, SMQ_KS_NO_MORE, room, &len), SMQ_OK);
+	assert_int_equal(smq_ks_registered_decode(smq_span_of(bytes, len), got_keys, &count, &next), SMQ_OK);
+	assert_true(count == SMQ_KS_PAGE && next == SMQ_KS_NO_MORE && got_keys[9].kid[3] == 9);
+	for (size_t cut = 0; cut < len; cut++)
+		assert_int_not_equal(smq_ks_registered_decode(smq_span_of(bytes, cut), got_keys, &count, &next),
+				     SMQ_OK);
+	assert_int_equal(smq_ks_registered_encode(keys, SMQ_KS_PAGE + 1, 64, room, &len), SMQ_ERR_USAGE);
 	struct smq_ks_group_line g = { .group = smq_span_str("g"), .mode = SMQ_MODE_SLOTTED, .epoch = 5, .members = 2 };
 	struct smq_ks_group_line groups[SMQ_KS_PAGE];
 	assert_int_equal(smq_ks_list_encode(&g, 1, SMQ_KS_NO_MORE, room, &len), SMQ_OK);
