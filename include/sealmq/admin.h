@@ -89,7 +89,8 @@ SMQ_MUST_USE smq_err smq_admin_members(smq_admin *a, const char *group, void *se
 
 /* A new epoch now. */
 SMQ_MUST_USE smq_err smq_admin_rotate(smq_admin *a, const char *group, const char **ret_why);
-/* group NULL: from every group. */
+/* group NULL: from every group. Whoever is expelled already stays so: SMQ_OK, and *ret_why says it; else it is empty.
+ */
 SMQ_MUST_USE smq_err smq_admin_expel(smq_admin *a, const char *group, const char *name, const char **ret_why);
 
 #ifdef __cplusplus

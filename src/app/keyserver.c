@@ -454,7 +454,7 @@ void smq_keyserver_free(struct smq_keyserver *ks)
 	if (ks->replies)
 		ks_out_done(ks);
 	ks_keys_done(ks);
-	free(ks->bars.ids);
+	free(ks->bars.bars);
 	free(ks->desk_memory);
 	free(ks->groups);
 	free(ks->templates);

@@ -432,26 +432,47 @@ static smq_err expel_from(struct asking *a, struct ks_group *g, struct ks_bars *
 	const struct smq_keygroup_member *m = smq_keygroup_find(g->group, a->q->name);
 	if (!m)
 		return SMQ_ERR_NOT_FOUND;
-	smq_err err = ks_bar(bars, g->leaves[m->leaf].credential);
+	smq_err err = ks_bar(bars, g->leaves[m->leaf].credential, a->q->name);
 	return err != SMQ_OK ? err : ks_group_leave(g, a->q->name, true, a->now);
+}
+
+static const struct ks_bar *bar_of(const struct ks_bars *bars, smq_span name)
+{
+	const struct ks_bar *found = NULL;
+	for (size_t i = 0; i < bars->count; i++)
+		found = smq_span_equal(smq_span_str(bars->bars[i].name), name) ? &bars->bars[i] : found;
+	return found;
+}
+
+/* Asked once more, which is no mistake: who is out stays out. */
+static smq_err expelled_before(struct asking *a)
+{
+	struct smq_keyserver *ks = a->ks;
+	const struct ks_bar *bar = bar_of(&ks->bars, a->q->name);
+	smq_err err = SMQ_OK;
+	if (a->g && !bar)
+		bar = bar_of(&a->g->bars, a->q->name);
+	for (size_t i = 0; !a->g && !bar && i < ks->group_count; i++) {
+		bar = bar_of(&ks->groups[i]->bars, a->q->name);
+		if (bar) /* from one group so far; from all of them now */
+			err = ks_bar(&ks->bars, bar->id, a->q->name);
+	}
+	a->why = bar ? "is expelled already" : "no such member";
+	return bar ? err : SMQ_ERR_NOT_FOUND;
 }
 
 static smq_err ask_expel(struct asking *a)
 {
 	smq_err err = SMQ_ERR_NOT_FOUND;
-	a->why = "no such member";
-	if (a->g) {
+	if (a->g)
 		err = expel_from(a, a->g, &a->g->bars);
-		a->waits = err == SMQ_OK;
-		return err;
-	}
-	for (size_t i = 0; i < a->ks->group_count; i++) {
+	for (size_t i = 0; !a->g && i < a->ks->group_count; i++) {
 		struct ks_group *g = a->ks->groups[i];
 		smq_err one = g->broken ? SMQ_ERR_STORE : expel_from(a, g, &a->ks->bars);
 		err = one == SMQ_ERR_NOT_FOUND || (err != SMQ_OK && err != SMQ_ERR_NOT_FOUND) ? err : one;
 	}
-	a->waits = err == SMQ_OK; /* all of them are saved at once */
-	return err;
+	a->waits = err == SMQ_OK; /* if from all of them, they are saved at once */
+	return err == SMQ_ERR_NOT_FOUND ? expelled_before(a) : err;
 }
 
 static smq_err ask_unregister(struct asking *a)
@@ -557,7 +578,7 @@ static void finish(struct asking *a, smq_err err)
 	if (err == SMQ_OK && a->body_len > 0)
 		answer_with(a->ks, a->run, err, a->body_len);
 	else
-		refuse(a->ks, a->run, err, err == SMQ_OK ? "" : a->why);
+		refuse(a->ks, a->run, err, a->why || err != SMQ_OK ? a->why : "");
 }
 
 void ks_asked(struct smq_keyserver *ks, const struct smq_ks_asked *asked, struct smq_now now)

@@ -38,7 +38,7 @@ void ks_group_done(struct ks_group *g)
 	free(g->leaves);
 	free(g->manifest.p);
 	free(g->history);
-	free(g->bars.ids);
+	free(g->bars.bars);
 	free(g->dead);
 	ks_policy_done(&g->policy);
 	smq_wipe(g->slots, sizeof(g->slots));
@@ -174,25 +174,28 @@ void ks_group_schedule(struct ks_group *g, bool prompt, struct smq_now now)
 bool ks_barred(const struct ks_bars *bars, const uint8_t credential[SMQ_HASH_LEN])
 {
 	for (size_t i = 0; i < bars->count; i++) {
-		if (memcmp(bars->ids[i], credential, SMQ_HASH_LEN) == 0)
+		if (memcmp(bars->bars[i].id, credential, SMQ_HASH_LEN) == 0)
 			return true;
 	}
 	return false;
 }
 
-smq_err ks_bar(struct ks_bars *bars, const uint8_t credential[SMQ_HASH_LEN])
+smq_err ks_bar(struct ks_bars *bars, const uint8_t credential[SMQ_HASH_LEN], smq_span name)
 {
 	if (ks_barred(bars, credential))
 		return SMQ_OK;
 	if (bars->count == bars->room) {
 		size_t room = bars->room ? 2 * bars->room : 8;
-		void *more = realloc(bars->ids, room * sizeof(*bars->ids));
+		void *more = realloc(bars->bars, room * sizeof(*bars->bars));
 		if (!more)
 			return SMQ_ERR_NO_MEMORY;
-		bars->ids = more;
+		bars->bars = more;
 		bars->room = room;
 	}
-	memcpy(bars->ids[bars->count++], credential, SMQ_HASH_LEN);
+	struct ks_bar *b = &bars->bars[bars->count++];
+	memset(b, 0, sizeof(*b));
+	memcpy(b->id, credential, SMQ_HASH_LEN);
+	memcpy(b->name, name.p, name.len);
 	return SMQ_OK;
 }
 

@@ -66,9 +66,13 @@ struct ks_dead_card {
 	uint64_t sender, epoch;
 };
 
-/* Credentials that were expelled: nobody joins with them again. */
+/* Credentials that were expelled: nobody joins with them again. The name tells who it was. */
+struct ks_bar {
+	uint8_t id[SMQ_HASH_LEN];
+	char name[SMQ_MEMBER_NAME_MAX + 1];
+};
 struct ks_bars {
-	uint8_t (*ids)[SMQ_HASH_LEN];
+	struct ks_bar *bars;
 	size_t count, room, stored;
 };
 
@@ -278,7 +282,7 @@ smq_err ks_group_join(struct ks_group *g, const struct smq_credential *from, con
 		      struct smq_now now, const char **ret_why);
 smq_err ks_group_leave(struct ks_group *g, smq_span name, bool expelled, struct smq_now now);
 bool ks_barred(const struct ks_bars *bars, const uint8_t credential[SMQ_HASH_LEN]);
-smq_err ks_bar(struct ks_bars *bars, const uint8_t credential[SMQ_HASH_LEN]);
+smq_err ks_bar(struct ks_bars *bars, const uint8_t credential[SMQ_HASH_LEN], smq_span name);
 /* The roles of these that the policy gives to this name. */
 unsigned ks_admitted(const struct ks_group *g, smq_span name, unsigned cert_roles, unsigned roles);
 void ks_group_timers(struct ks_group *g, struct smq_now now);

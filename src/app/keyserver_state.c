@@ -125,13 +125,21 @@ smq_err ks_save_policy(struct smq_keyserver *ks, const char *name, const struct 
 	return err != SMQ_OK ? err : s->put(s->self, SMQ_KS_ITEM_POLICY, name, 1, is_template, ks_span(&p->admin));
 }
 
+/* The hash, then the name to the end. */
+static smq_err save_bar(const struct smq_ks_store *s, const char *group, uint64_t number, const struct ks_bar *b)
+{
+	uint8_t bytes[sizeof(*b)];
+	size_t len = strlen(b->name);
+	memcpy(bytes, b->id, SMQ_HASH_LEN);
+	memcpy(bytes + SMQ_HASH_LEN, b->name, len);
+	return s->put(s->self, SMQ_KS_ITEM_MEMBER, group, number, 1, smq_span_of(bytes, SMQ_HASH_LEN + len));
+}
+
 smq_err ks_save_bars(struct smq_keyserver *ks, const char *group, struct ks_bars *bars)
 {
-	const struct smq_ks_store *s = &ks->config.store;
 	smq_err err = SMQ_OK;
 	for (; bars->stored < bars->count && err == SMQ_OK; bars->stored += err == SMQ_OK)
-		err = s->put(s->self, SMQ_KS_ITEM_MEMBER, group, bars->stored, 1,
-			     smq_span_of(bars->ids[bars->stored], SMQ_HASH_LEN));
+		err = save_bar(&ks->config.store, group, bars->stored, &bars->bars[bars->stored]);
 	return err;
 }
 
@@ -141,9 +149,9 @@ static smq_err end_item(const struct smq_reader *r) { return smq_reader_end(r) =
 
 static smq_err take_bar(struct ks_bars *bars, smq_span value)
 {
-	if (value.len != SMQ_HASH_LEN)
+	if (value.len < SMQ_HASH_LEN || value.len > SMQ_HASH_LEN + SMQ_MEMBER_NAME_MAX)
 		return SMQ_ERR_CORRUPT;
-	smq_err err = ks_bar(bars, value.p);
+	smq_err err = ks_bar(bars, value.p, smq_span_of(value.p + SMQ_HASH_LEN, value.len - SMQ_HASH_LEN));
 	bars->stored = bars->count;
 	return err;
 }

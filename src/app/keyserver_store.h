@@ -12,11 +12,12 @@
 #include <sealmq/span.h>
 
 enum smq_ks_item {
-	SMQ_KS_ITEM_SERVER = 1,   /* "" 0 0: realm, name, format; a 1: set by a restore, see keyserver.h */
-	SMQ_KS_ITEM_GROUP = 2,    /* group 0 0: epoch, next sender id, tree height, policy mark, times */
-	SMQ_KS_ITEM_POLICY = 3,   /* group 0 0: signed policy; group 1 0: its admin's ID_CRED_x by value; templates
-				   * likewise, with their pattern as the group, 0 1 and 1 1 */
-	SMQ_KS_ITEM_MEMBER = 4,   /* group leaf 0; group n 1: a credential that was expelled (group "": everywhere) */
+	SMQ_KS_ITEM_SERVER = 1, /* "" 0 0: realm, name, format; a 1: set by a restore, see keyserver.h */
+	SMQ_KS_ITEM_GROUP = 2,  /* group 0 0: epoch, next sender id, tree height, policy mark, times */
+	SMQ_KS_ITEM_POLICY = 3, /* group 0 0: signed policy; group 1 0: its admin's ID_CRED_x by value; templates
+				 * likewise, with their pattern as the group, 0 1 and 1 1 */
+	SMQ_KS_ITEM_MEMBER =
+	    4, /* group leaf 0; group n 1: a credential that was expelled, then whose (group "": everywhere) */
 	SMQ_KS_ITEM_NODE = 5,     /* group height index: secret */
 	SMQ_KS_ITEM_MESSAGE = 6,  /* group height index: node message as published */
 	SMQ_KS_ITEM_MANIFEST = 7, /* group 0 0: the latest, signed */

@@ -352,7 +352,13 @@ static int expel(struct group *g)
 		return wrong_use(g, "expel NAME MEMBER, or expel --everywhere MEMBER");
 	const char *member = g->words[g->word_count - 1];
 	smq_err err = smq_admin_expel(g->admin, g->everywhere ? NULL : g->words[0], member, &why);
-	return done(g, err, why);
+	if (err != SMQ_OK || !why || !*why)
+		return done(g, err, why);
+	if (g->json)
+		puts("{\"done\":true,\"already\":true}");
+	else
+		printf("%s %s\n", member, report_shown(why));
+	return 0;
 }
 
 static const struct {

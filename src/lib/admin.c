@@ -36,6 +36,7 @@ struct smq_admin {
 	smq_span answer;
 	struct smq_policy_strings strings;
 	char group[SMQ_MEMBER_NAME_MAX + 1];
+	char said[SMQ_KS_TEXT_MAX + 1]; /* with the last answer that was no refusal */
 };
 
 static _Thread_local char why_text[SMQ_WHY_MAX];
@@ -211,6 +212,7 @@ static smq_err ask(struct smq_admin *a, const struct smq_ks_request *request, sm
 	if (answer.status != SMQ_OK)
 		return because(answer.status, "the key server refused: %.*s%s", (int)answer.text.len,
 			       (const char *)answer.text.p, answer.text.len ? "" : smq_err_text(answer.status));
+	snprintf(a->said, sizeof(a->said), "%.*s", (int)answer.text.len, (const char *)answer.text.p);
 	*ret_body = answer.body;
 	return SMQ_OK;
 }
@@ -434,5 +436,8 @@ smq_err smq_admin_expel(smq_admin *a, const char *group, const char *name, const
 				    .group = smq_span_str(group ? group : ""),
 				    .name = smq_span_str(name) };
 	smq_span body;
-	return finish(ask(a, &q, &body), ret_why);
+	smq_err err = ask(a, &q, &body);
+	if (err == SMQ_OK && ret_why)
+		*ret_why = a->said;
+	return finish(err, ret_why);
 }

@@ -176,7 +176,38 @@ static void expulsion_from_every_group_is_one_transaction(void **state)
 	assert_int_equal(rig_epoch(r, "h"), h + 1);
 	assert_int_equal(rig_join(r, A, "g"), SMQ_ERR_NOT_AUTHORIZED);
 	assert_int_equal(rig_join(r, A, "h"), SMQ_ERR_NOT_AUTHORIZED);
-	assert_int_equal(rig_expel(r, A, ""), SMQ_ERR_NOT_FOUND);
+	assert_int_equal(rig_expel(r, B, ""), SMQ_ERR_NOT_FOUND);
+}
+
+/* Asked for twice, before and after a restart of the key server, from one group and from all. */
+static void an_expulsion_once_more_is_no_mistake(void **state)
+{
+	(void)state;
+	struct smq_policy p = rig_policy("g", SMQ_MODE_STATIC), q = rig_policy("h", SMQ_MODE_UPDATE);
+	assert_int_equal(rig_set_policy(r, &p), SMQ_OK);
+	assert_int_equal(rig_set_policy(r, &q), SMQ_OK);
+	assert_int_equal(rig_join(r, A, "g"), SMQ_OK);
+	assert_int_equal(rig_expel(r, A, "g"), SMQ_OK);
+	assert_string_equal(r->peers[RIG_ADMIN].text, "");
+	uint64_t epoch = rig_epoch(r, "g");
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(rig_expel(r, A, "g"), SMQ_OK);
+		assert_string_equal(r->peers[RIG_ADMIN].text, "is expelled already");
+		rig_restart(r, 0);
+		rig_pass(r, 3000, 100);
+	}
+	assert_int_equal(rig_expel(r, A, "h"), SMQ_ERR_NOT_FOUND);
+	assert_int_equal(rig_expel(r, B, "g"), SMQ_ERR_NOT_FOUND);
+	assert_string_equal(r->peers[RIG_ADMIN].text, "no such member");
+	assert_int_equal(rig_join(r, A, "h"), SMQ_OK);
+	assert_int_equal(rig_leave(r, A, "h"), SMQ_OK);
+	assert_int_equal(rig_leave(r, A, "h"), SMQ_OK); /* so is a leave */
+	/* it is in no group any more, and all of them are closed to it by what one of them knows */
+	assert_int_equal(rig_expel(r, A, ""), SMQ_OK);
+	rig_restart(r, 0);
+	rig_pass(r, 3000, 100);
+	assert_int_equal(rig_join(r, A, "h"), SMQ_ERR_NOT_AUTHORIZED);
+	assert_int_equal(rig_epoch(r, "g"), epoch);
 }
 
 static void a_revoked_certificate_ends_membership(void **state)
@@ -794,6 +825,7 @@ int main(void)
 		row(expelled_update),
 		row(expelled_slotted),
 		row(expulsion_from_every_group_is_one_transaction),
+		row(an_expulsion_once_more_is_no_mistake),
 		row(a_revoked_certificate_ends_membership),
 		row(refusals),
 		row(only_admins_administrate),
