@@ -46,6 +46,7 @@ enum candidate {
 	FLOOR_SEAL,
 	EVP_SEAL,
 	DIRECT_SEAL,
+	MULTI_SEAL,
 	CHECKPOINT_SEAL,
 	EVERY_SEAL,
 	NAIVE_OPEN,
@@ -53,13 +54,14 @@ enum candidate {
 	FLOOR_OPEN,
 	EVP_OPEN,
 	DIRECT_OPEN,
+	MULTI_OPEN,
 	EVERY_OPEN,
 	CANDIDATES
 };
 
-static const char *const names[] = { "naive_seal",      "raw_seal",    "floor_seal", "evp_seal", "direct_seal",
-				     "checkpoint_seal", "every_seal",  "naive_open", "raw_open", "floor_open",
-				     "evp_open",        "direct_open", "every_open" };
+static const char *const names[] = { "naive_seal", "raw_seal",        "floor_seal",  "evp_seal",   "direct_seal",
+				     "multi_seal", "checkpoint_seal", "every_seal",  "naive_open", "raw_open",
+				     "floor_open", "evp_open",        "direct_open", "multi_open", "every_open" };
 
 static bool is_seal(enum candidate c) { return c < NAIVE_OPEN; }
 static bool is_signed(enum candidate c) { return c == EVERY_SEAL || c == EVERY_OPEN || c == CHECKPOINT_SEAL; }
@@ -74,7 +76,7 @@ struct lane {
 struct bench {
 	size_t size, aad_len, batch;
 	struct smq_group_file file;
-	struct lane lanes[2]; /* EVP, direct */
+	struct lane lanes[3]; /* EVP, direct, multi-buffer where it is there */
 	struct smq_own_credential own;
 	struct smq_proof_signer checkpoints;
 	uint8_t public_key[SMQ_PUBLIC_KEY_MAX];
@@ -192,9 +194,20 @@ static bool our_open(struct bench *b, struct lane *l, size_t i, bool proven)
 	       (!proven || verified(b, &o, &s));
 }
 
+static struct lane *lane_of(enum candidate c, struct bench *b)
+{
+	size_t lane = c == EVP_SEAL || c == EVP_OPEN ? 0 : c == MULTI_SEAL || c == MULTI_OPEN ? 2 : 1;
+	return &b->lanes[lane];
+}
+
+static bool is_there(enum candidate c)
+{
+	return (c != MULTI_SEAL && c != MULTI_OPEN) || smq_crypto_multibuffer() != NULL;
+}
+
 static bool once(struct bench *b, enum candidate c, size_t i)
 {
-	struct lane *evp = &b->lanes[0], *direct = &b->lanes[1];
+	struct lane *direct = &b->lanes[1];
 	switch (c) {
 	case NAIVE_SEAL:
 	case NAIVE_OPEN:
@@ -207,24 +220,23 @@ static bool once(struct bench *b, enum candidate c, size_t i)
 		return open_with(b->open_ctx, b, c == RAW_OPEN ? 0 : b->aad_len, b->raw[c == FLOOR_OPEN]);
 	case EVP_SEAL:
 	case DIRECT_SEAL:
-		return our_seal(b, c == EVP_SEAL ? evp : direct, 0); /* into one place, as the floor does */
+	case MULTI_SEAL:
+		return our_seal(b, lane_of(c, b), 0); /* into one place, as the floor does */
 	case CHECKPOINT_SEAL:
 		return checkpoint_seal(b, direct, 0);
 	case EVERY_SEAL:
 		return every_seal(b, direct, 0);
 	default:
-		return our_open(b, c == EVP_OPEN ? evp : direct, i, c == EVERY_OPEN);
+		return our_open(b, lane_of(c, b), i, c == EVERY_OPEN);
 	}
 }
 
 /* ---- one round of a candidate: ns per message ---- */
 
-static struct lane *lane_of(struct bench *b, enum candidate c) { return &b->lanes[c != EVP_SEAL && c != EVP_OPEN]; }
-
 /* What is to be opened is sealed before, off the clock. */
 static void prepare(struct bench *b, enum candidate c)
 {
-	struct lane *l = lane_of(b, c);
+	struct lane *l = lane_of(c, b);
 	bool good = true;
 	l->sender.sealer.next_counter = 1000; /* the same messages again: only a benchmark may */
 	*l->window = (struct smq_replay){ 0 };
@@ -273,16 +285,20 @@ static void measure(struct bench *b, size_t rounds)
 	static double ns[CANDIDATES][ROUNDS_MAX], ratio[ROUNDS_MAX];
 	for (size_t r = 0; r < rounds + 1; r++) { /* the first one warms up and is written over */
 		for (int c = 0; c < CANDIDATES; c++)
-			ns[c][r % rounds] = run(b, (enum candidate)c);
+			ns[c][r % rounds] = is_there((enum candidate)c) ? run(b, (enum candidate)c) : 0;
 	}
 	for (int c = 0; c < CANDIDATES; c++) {
+		if (!is_there((enum candidate)c))
+			continue;
 		for (size_t r = 0; r < rounds; r++)
 			ratio[r] = ns[c][r] / ns[is_seal((enum candidate)c) ? FLOOR_SEAL : FLOOR_OPEN][r];
 		if (c != FLOOR_SEAL && c != FLOOR_OPEN)
 			put(names[c], "ratio", spread_of(ratio, rounds));
 	}
-	for (int c = 0; c < CANDIDATES; c++)
-		put(names[c], "ns", spread_of(ns[c], rounds));
+	for (int c = 0; c < CANDIDATES; c++) {
+		if (is_there((enum candidate)c))
+			put(names[c], "ns", spread_of(ns[c], rounds));
+	}
 }
 
 static double clock_cost(void)
@@ -358,6 +374,8 @@ static void init(struct bench *b, const struct smq_aead_alg *alg)
 	b->size = 16;
 	init_lane(b, &b->lanes[0], smq_crypto_openssl_evp());
 	init_lane(b, &b->lanes[1], smq_crypto_openssl());
+	if (smq_crypto_multibuffer())
+		init_lane(b, &b->lanes[2], smq_crypto_multibuffer());
 	must(smq_proof_signer_init(&b->checkpoints, &b->own, 0, 0) == SMQ_OK, "checkpoints");
 	must(smq_seal_enc_structure(&b->lanes[0].sender.sealer.key, &header, topic,
 				    smq_mspan_of(b->aad, sizeof(b->aad)), &b->aad_len) == SMQ_OK,
@@ -368,7 +386,7 @@ static void done(struct bench *b)
 {
 	EVP_CIPHER_CTX_free(b->seal_ctx);
 	EVP_CIPHER_CTX_free(b->open_ctx);
-	for (size_t i = 0; i < SMQ_COUNT(b->lanes); i++) {
+	for (size_t i = 0; i < SMQ_COUNT(b->lanes) && b->lanes[i].window; i++) {
 		smq_group_done(&b->lanes[i].sender);
 		smq_group_done(&b->lanes[i].receiver);
 	}
@@ -415,7 +433,7 @@ static double at_least_zero(double ns) { return ns > 0 ? ns : 0; }
 static void time_line(struct bench *b, size_t rounds, double *ret_seal_ns, double *ret_open_ns, double clock_ns)
 {
 	double seal_ns = 1e12, open_ns = 1e12;
-	struct lane *l = &b->lanes[1];
+	struct lane *l = &b->lanes[smq_crypto_multibuffer() ? 2 : 1];
 	for (size_t r = 0; r < rounds; r++) {
 		double start = now_ns();
 		bool good = our_seal(b, l, 0);
@@ -494,7 +512,8 @@ int main(int argc, char **argv)
 
 static int sizes_and_algorithms(struct bench *b, size_t rounds, size_t batch, size_t largest)
 {
-	static const enum candidate shown[] = { FLOOR_SEAL, DIRECT_SEAL, EVP_SEAL, FLOOR_OPEN, DIRECT_OPEN, EVP_OPEN };
+	static const enum candidate shown[] = { FLOOR_SEAL,  DIRECT_SEAL, EVP_SEAL,   FLOOR_OPEN,
+						DIRECT_OPEN, EVP_OPEN,    MULTI_SEAL, MULTI_OPEN };
 	printf("{\"bench\": \"seal\", \"rounds\": %zu, \"batch\": %zu, \"senders\": %d, \"rows\": [", rounds, batch,
 	       SENDERS);
 	for (size_t a = 0; a < SMQ_COUNT(algs); a++) {
@@ -509,7 +528,7 @@ static int sizes_and_algorithms(struct bench *b, size_t rounds, size_t batch, si
 	b->batch = batch;
 	must(seal_with(b->seal_ctx, b, 7, b->aad_len, b->raw[1]), "raw");
 	printf("\n], \"distribution\": {");
-	for (size_t i = 0; i < SMQ_COUNT(shown); i++) {
+	for (size_t i = 0; i < SMQ_COUNT(shown) && is_there(shown[i]); i++) {
 		printf("%s", i ? ", " : "");
 		distribution(b, shown[i]);
 	}

@@ -89,6 +89,10 @@ COUNTED op_seal(size_t i);
 COUNTED op_seal(size_t i) { seal(i); }
 COUNTED op_open(size_t i);
 COUNTED op_open(size_t i) { open_message(message(i)); }
+COUNTED op_seal_multi(size_t i);
+COUNTED op_seal_multi(size_t i) { seal(i); }
+COUNTED op_open_multi(size_t i);
+COUNTED op_open_multi(size_t i) { open_message(message(i)); }
 COUNTED op_seal_evp(size_t i);
 COUNTED op_seal_evp(size_t i) { seal(i); }
 COUNTED op_open_evp(size_t i);
@@ -299,6 +303,8 @@ int main(void)
 	make_file();
 	run_messages(smq_crypto_openssl_evp(), op_seal_evp, op_open_evp);
 	run_messages(smq_crypto_openssl(), op_seal, op_open);
+	if (smq_crypto_multibuffer())
+		run_messages(smq_crypto_multibuffer(), op_seal_multi, op_open_multi);
 	run_floor();
 	run_slots();
 	run_rekeying();

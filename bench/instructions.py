@@ -37,7 +37,16 @@ def surroundings(program):
     with open('/proc/cpuinfo', encoding='utf-8') as file:
         flags = re.search(r'^flags\s*:(.*)$', file.read(), re.M)
     have = set(flags.group(1).split()) if flags else set()
-    return 'libcrypto %s, %s' % (version, ' '.join(f for f in FEATURES if f in have) or 'no features known')
+    return 'libcrypto %s, multi-buffer %s, %s' % (version, multibuffer(),
+                                                  ' '.join(f for f in FEATURES if f in have) or 'no features known')
+
+
+def multibuffer():
+    """The version of the library behind the multi-buffer lane, by the name of its file."""
+    found = subprocess.run(['ldconfig', '-p'], capture_output=True, text=True, check=False,
+                           env=dict(os.environ, PATH=os.environ.get('PATH', '') + ':/sbin:/usr/sbin')).stdout
+    path = re.search(r'libIPSec_MB\.so\.1 .*=> (\S+)', found)
+    return os.path.realpath(path.group(1)).split('.so.')[-1] if path else 'none'
 
 
 def parse(text):

@@ -317,11 +317,14 @@ def ratio_text(r):
 
 
 def seal_rows(part):
-    yield ('algorithm', 'bytes', 'on the wire', 'floor ns', 'naive', 'EVP', 'provider', 'floor open', 'EVP', 'provider')
+    many = lambda r, key: '%.2f x' % r[key] if key in r else '-'
+    yield ('algorithm', 'bytes', 'on the wire', 'floor ns', 'naive', 'EVP', 'provider', 'multi-buffer', 'floor open',
+           'EVP', 'provider', 'multi-buffer')
     for r in part['rows']:
         yield (r['algorithm'], r['size'], r['size'] + r['overhead'], '%.0f' % r['floor_seal_ns'],
                '%.2f x' % r['naive_seal_ratio'], '%.2f x' % r['evp_seal_ratio'], '%.2f x' % r['direct_seal_ratio'],
-               '%.0f' % r['floor_open_ns'], '%.2f x' % r['evp_open_ratio'], '%.2f x' % r['direct_open_ratio'])
+               many(r, 'multi_seal_ratio'), '%.0f' % r['floor_open_ns'], '%.2f x' % r['evp_open_ratio'],
+               '%.2f x' % r['direct_open_ratio'], many(r, 'multi_open_ratio'))
 
 
 def signed_rows(part):
@@ -427,17 +430,20 @@ def table_block(name, rows):
 
 def seal_plots(part):
     rows = [r for r in part['rows'] if r['algorithm'] == 'A128GCM']
+    multi = all('multi_seal_ns' in r for r in rows)
     data = [(r['size'],) + tuple(r['size'] / r[k] * 1e3 for k in
-                                 ('floor_seal_ns', 'naive_seal_ns', 'evp_seal_ns', 'direct_seal_ns')) for r in rows]
+                                 ('floor_seal_ns', 'naive_seal_ns', 'evp_seal_ns', 'direct_seal_ns',
+                                  'multi_seal_ns' if multi else 'direct_seal_ns')) for r in rows]
     yield 'seal-throughput', table_block('d', data) + '''set title "Sealing with A128GCM: payload bytes a microsecond, by size"
 set logscale xy
 set xlabel "payload, bytes"
 set ylabel "MB/s"
 set key left top
-plot $d u 1:2 w lp ls 5 t "EVP by hand, cached context, same bytes", $d u 1:3 w lp ls 4 t "EVP, naive", $d u 1:4 w lp ls 2 t "SealMQ on EVP", $d u 1:5 w lp ls 1 t "SealMQ on provider functions"
-'''.replace('payload bytes a microsecond, by size', 'throughput by size of payload')
+plot $d u 1:2 w lp ls 5 t "EVP by hand, cached context, same bytes", $d u 1:3 w lp ls 4 t "EVP, naive", $d u 1:4 w lp ls 2 t "SealMQ on EVP", $d u 1:5 w lp ls 1 t "SealMQ on provider functions"%s
+'''.replace('%s', ', $d u 1:6 w lp ls 3 t "SealMQ on the multi-buffer lane"' if multi else '').replace('payload bytes a microsecond, by size', 'throughput by size of payload')
     ratios = [('"%s\\n%d B"' % (r['algorithm'].replace('ChaCha20-Poly1305', 'ChaCha20'), r['size']),
-               r['evp_seal_ratio'], r['direct_seal_ratio'], r['evp_open_ratio'], r['direct_open_ratio'])
+               r['evp_seal_ratio'], r['direct_seal_ratio'], r['evp_open_ratio'], r['direct_open_ratio'],
+               r.get('multi_seal_ratio', 0), r.get('multi_open_ratio', 0))
               for r in part['rows'] if r['size'] in (64, 1024)]
     yield 'seal-ratio', table_block('d', ratios) + '''set title "A message with everything, against bare EVP of the same bytes (1 = as fast; below = faster)"
 set style data histograms
@@ -447,8 +453,8 @@ set yrange [0:*]
 set ylabel "times the floor"
 set key outside top center horizontal
 set arrow from graph 0, first 1 to graph 1, first 1 nohead lc rgb "#555555" dt 2 front
-plot $d u 2:xtic(1) ls 2 t "seal, EVP", $d u 3 ls 1 t "seal, provider", $d u 4 ls 4 t "open, EVP", $d u 5 ls 3 t "open, provider"
-'''
+plot $d u 2:xtic(1) ls 2 t "seal, EVP", $d u 3 ls 1 t "seal, provider", $d u 4 ls 4 t "open, EVP", $d u 5 ls 3 t "open, provider"%s
+'''.replace('%s', ', $d u 6 ls 5 t "seal, multi-buffer", $d u 7 lc rgb "#8d6a9f" t "open, multi-buffer"' if multi else '')
     single = part['distribution']
     names = ('floor_seal', 'direct_seal', 'evp_seal', 'floor_open', 'direct_open', 'evp_open')
     data = [(i / 2,) + tuple(single[n][i] for n in names) for i in range(1, 199)]

@@ -27,7 +27,7 @@ LIBC_PURE = {'assert.h', 'limits.h', 'stdalign.h', 'stdbool.h', 'stddef.h', 'std
 # Use cases may allocate, format and reckon with dates; that they do no I/O is for check_symbols.py to see.
 LIBC_APP = LIBC_PURE | {'ctype.h', 'errno.h', 'inttypes.h', 'locale.h', 'math.h', 'stdarg.h', 'stdio.h', 'stdlib.h', 'time.h'}
 LIBC = LIBC_APP | {
-    'dirent.h', 'dlfcn.h', 'endian.h', 'fcntl.h', 'fnmatch.h', 'getopt.h', 'langinfo.h', 'libgen.h', 'netdb.h', 'poll.h',
+    'dirent.h', 'dlfcn.h', 'endian.h', 'fcntl.h', 'fnmatch.h', 'getopt.h', 'langinfo.h', 'libgen.h', 'link.h', 'netdb.h', 'poll.h',
     'pthread.h', 'pwd.h', 'regex.h', 'sched.h', 'setjmp.h', 'signal.h', 'spawn.h', 'stdatomic.h', 'syslog.h', 'termios.h',
     'unistd.h', 'wchar.h', 'wctype.h', 'arpa/inet.h', 'net/if.h', 'netinet/in.h', 'netinet/tcp.h', 'sys/epoll.h',
     'sys/eventfd.h', 'sys/file.h', 'sys/ioctl.h', 'sys/mman.h', 'sys/prctl.h', 'sys/random.h', 'sys/resource.h', 'sys/select.h',
@@ -37,6 +37,7 @@ LIBC_PUBLIC = {'stdbool.h', 'stddef.h', 'stdint.h', 'string.h'}
 
 # An adapter's name ends with its one foreign library.
 FOREIGN = {
+    'ipsecmb': re.compile(r'intel-ipsec-mb\.h'),
     'openssl': re.compile(r'openssl/\w+\.h'),
     'mosquitto': re.compile(r'mosquitto\w*\.h|mqtt_protocol\.h'),
     'sqlite': re.compile(r'sqlite3\.h'),

@@ -333,9 +333,15 @@ SMQ_MUST_USE smq_err smq_client_rotate(smq_client *client, const char *peer);
  * The process-wide OpenSSL 3 implementation of the crypto port, and the operating system's randomness. AEADs go to
  * the provider's own functions where those were found, at first use, to do what EVP does; that halves their cost.
  * smq_crypto_openssl_evp never does so: the same results by EVP alone.
+ *
+ * smq_crypto_multibuffer adds AEADs by Intel's multi-buffer library; NULL where that, or a processor that it is good
+ * for, is not there, or does not do what EVP does. smq_crypto_best is what clients and key servers use: the first of
+ * multi-buffer and provider that is there, or what the environment's SEALMQ_LANE says: multibuffer, provider, or evp.
  */
 const struct smq_crypto *smq_crypto_openssl(void);
 const struct smq_crypto *smq_crypto_openssl_evp(void);
+const struct smq_crypto *smq_crypto_multibuffer(void);
+const struct smq_crypto *smq_crypto_best(void);
 const struct smq_random *smq_random_system(void);
 
 /* "0.1.0" */

@@ -64,6 +64,15 @@ const struct smq_aead_alg *smq_aead_alg_by_name(const char *name);
 /* A keyed AEAD: keyed once, used many times, owned by the adapter that made it. Not for two threads at once. */
 typedef struct smq_aead smq_aead;
 
+/* One of many messages at a time, each under an AEAD of its own; err is the answer. */
+struct smq_aead_work {
+	smq_aead *aead;
+	const uint8_t *nonce;
+	smq_span aad, text; /* the plaintext, or the ciphertext and its tag */
+	uint8_t *out;       /* as ret_cipher or ret_plain below */
+	smq_err err;
+};
+
 struct smq_crypto {
 	const char *name;
 
@@ -90,7 +99,16 @@ struct smq_crypto {
 	/* public_key: ES256 takes 65 bytes 04 || x || y, EdDSA takes 32. SMQ_ERR_SIGNATURE when it does not verify. */
 	smq_err (*verify)(enum smq_sig_id alg, smq_span public_key, const smq_span *parts, size_t count,
 			  const uint8_t signature[SMQ_SIG_LEN]);
+
+	/* The same for many at a time; NULL where there is nothing to be won by it (see smq_aead_seal_many). */
+	void (*aead_seal_many)(struct smq_aead_work *work, size_t count);
+	void (*aead_open_many)(struct smq_aead_work *work, size_t count);
 };
+
+/* Seals, or opens, all of them by the port's form for many where it has one, else one by one. What one of them answers
+ * does not change what becomes of the others. */
+void smq_aead_seal_many(const struct smq_crypto *crypto, struct smq_aead_work *work, size_t count);
+void smq_aead_open_many(const struct smq_crypto *crypto, struct smq_aead_work *work, size_t count);
 
 /* Randomness is handed in, so that a simulation can hand in its own. */
 struct smq_random {

@@ -220,22 +220,19 @@ void smq_keytree_renew(smq_keytree *t)
 /* Wraps a node's fresh key for each of its children that leads to a member; each child's key moves on. */
 static smq_err wrap_for_children(smq_keytree *t, struct smq_tree_node_message *m)
 {
-	const struct smq_tree_key *key = &t->nodes[m->height][m->index].key;
-	for (unsigned c = 0; c < SMQ_TREE_ARITY; c++) {
-		uint64_t at = SMQ_TREE_ARITY * m->index + c;
-		struct smq_tree_node *child = &t->nodes[m->height - 1][at];
-		if (!(t->flags[m->height - 1][at] & OCCUPIED))
+	const struct smq_tree_node *children[SMQ_TREE_ARITY] = { NULL };
+	struct smq_tree_node *below = &t->nodes[m->height - 1][SMQ_TREE_ARITY * m->index];
+	uint8_t *flags = &t->flags[m->height - 1][SMQ_TREE_ARITY * m->index];
+	for (unsigned c = 0; c < SMQ_TREE_ARITY; c++)
+		children[c] = flags[c] & OCCUPIED ? &below[c] : NULL;
+	smq_err err = smq_tree_wrap(t->scope, children, &t->nodes[m->height][m->index].key, m);
+	for (unsigned c = 0; c < SMQ_TREE_ARITY && err == SMQ_OK; c++) {
+		if (!children[c])
 			continue;
-		m->wraps[c].there = true;
-		m->wraps[c].version = child->version;
-		smq_err err = smq_tree_wrap(t->scope, child, m, c, key, m->wraps[c].bytes);
-		if (err == SMQ_OK)
-			err = smq_tree_ratchet(t->scope->crypto, child, child->version + 1);
-		if (err != SMQ_OK)
-			return err;
-		t->flags[m->height - 1][at] |= CHANGED;
+		err = smq_tree_ratchet(t->scope->crypto, &below[c], below[c].version + 1);
+		flags[c] |= CHANGED;
 	}
-	return SMQ_OK;
+	return err;
 }
 
 static smq_err refresh(smq_keytree *t, unsigned height, uint64_t index, void *self,

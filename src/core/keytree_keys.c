@@ -104,17 +104,34 @@ static smq_err open_wrapper(const struct smq_tree_scope *scope, const struct smq
 
 static const uint8_t zero_nonce[SMQ_AEAD_NONCE_MAX];
 
-smq_err smq_tree_wrap(const struct smq_tree_scope *scope, const struct smq_tree_node *child,
-		      const struct smq_tree_node_message *of, unsigned number, const struct smq_tree_key *key,
-		      uint8_t ret_wrap[SMQ_TREE_WRAP_LEN])
+smq_err smq_tree_wrap(const struct smq_tree_scope *scope, const struct smq_tree_node *const children[SMQ_TREE_ARITY],
+		      const struct smq_tree_key *key, struct smq_tree_node_message *of)
 {
-	struct wrapper x;
-	smq_err err = open_wrapper(scope, child, of, number, &x);
-	if (err != SMQ_OK)
-		return err;
-	err = scope->crypto->aead_seal(x.aead, zero_nonce, smq_span_of(x.info, x.info_len),
-				       smq_span_of(key->b, sizeof(key->b)), ret_wrap);
-	scope->crypto->aead_free(x.aead);
+	struct wrapper x[SMQ_TREE_ARITY];
+	struct smq_aead_work work[SMQ_TREE_ARITY];
+	smq_err err = SMQ_OK;
+	size_t count = 0;
+	for (unsigned c = 0; c < SMQ_TREE_ARITY && err == SMQ_OK; c++) {
+		if (!children[c])
+			continue;
+		struct wrapper *w = &x[count];
+		if ((err = open_wrapper(scope, children[c], of, c, w)) != SMQ_OK)
+			break;
+		of->wraps[c].there = true;
+		of->wraps[c].version = children[c]->version;
+		work[count++] = (struct smq_aead_work){ .aead = w->aead,
+							.nonce = zero_nonce,
+							.aad = smq_span_of(w->info, w->info_len),
+							.text = smq_span_of(key->b, sizeof(key->b)),
+							.out = of->wraps[c].bytes };
+	}
+	if (err == SMQ_OK)
+		smq_aead_seal_many(scope->crypto, work, count);
+	for (size_t i = 0; i < count; i++) {
+		if (err == SMQ_OK)
+			err = work[i].err;
+		scope->crypto->aead_free(work[i].aead);
+	}
 	return err;
 }
 

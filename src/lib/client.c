@@ -108,7 +108,7 @@ static smq_err member_config(const struct smq_client_options *o, struct smq_memb
 {
 	const struct smq_aead_alg *alg = smq_aead_alg_by_name(o->algorithm ? o->algorithm : "A128GCM");
 	struct smq_member_config c = {
-		.crypto = smq_crypto_openssl(),
+		.crypto = smq_crypto_best(),
 		.random = smq_random_system(),
 		.credentials = smq_realm_credentials(o->realm),
 		.own = smq_realm_own(o->realm),
@@ -229,7 +229,7 @@ static smq_err make_proofs(struct smq_client *c, struct smq_proofs **ret_proofs,
 		return SMQ_OK;
 	const struct smq_proofs_config config = {
 		.options = o,
-		.crypto = smq_crypto_openssl(),
+		.crypto = smq_crypto_best(),
 		.credentials = smq_realm_credentials(o->realm),
 		.own = smq_realm_own(o->realm),
 		.prefix = smq_realm_control_prefix(o->realm),

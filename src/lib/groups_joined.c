@@ -99,7 +99,7 @@ static void fill_config(struct smq_joined *j, const struct smq_client_options *o
 			 : o->only_subscribes ? SMQ_JOIN_SUBSCRIBE
 					      : SMQ_JOIN_PUBLISH | SMQ_JOIN_SUBSCRIBE;
 	snprintf(j->keyserver, sizeof(j->keyserver), "%s", keyserver);
-	j->config = (struct smq_group_member_config){ .crypto = smq_crypto_openssl(),
+	j->config = (struct smq_group_member_config){ .crypto = smq_crypto_best(),
 						      .random = smq_random_system(),
 						      .credentials = smq_realm_credentials(o->realm),
 						      .own = smq_realm_own(o->realm),

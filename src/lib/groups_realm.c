@@ -75,7 +75,7 @@ static smq_err add_group(void *self, const char *path)
 	e->file = *g->loading;
 	e->life_count = lives;
 	e->readable = is_wanted(g->options, e->file.group);
-	err = smq_group_init(&e->group, smq_crypto_openssl(), smq_random_system(), &e->file, g->member, NULL, e->lives,
+	err = smq_group_init(&e->group, smq_crypto_best(), smq_random_system(), &e->file, g->member, NULL, e->lives,
 			     lives);
 	if (err != SMQ_OK) {
 		snprintf(why_text, sizeof(why_text), "%s: %s", path, smq_err_text(err));
@@ -141,7 +141,7 @@ static smq_err need_windows(struct groups *g, struct entry *e)
 		return SMQ_OK;
 	smq_err err = smq_realm_store(g->keeper, SMQ_STATE_READS, &store);
 	if (err == SMQ_OK)
-		err = smq_group_windows_init(&e->windows_store, store, smq_crypto_openssl(), &e->file, &e->windows);
+		err = smq_group_windows_init(&e->windows_store, store, smq_crypto_best(), &e->file, &e->windows);
 	if (err != SMQ_OK)
 		return err;
 	e->group.lives.windows = &e->windows;
@@ -159,7 +159,7 @@ static smq_err need_life(struct groups *g, struct entry *e)
 		return smq_kept_life_before_seal(&e->life, &e->group.sealer);
 	smq_err err = smq_realm_store(g->keeper, SMQ_STATE_COUNTERS, &store);
 	if (err == SMQ_OK)
-		err = smq_kept_life_begin(&e->life, store, smq_crypto_openssl(), smq_random_system(), &e->group);
+		err = smq_kept_life_begin(&e->life, store, smq_crypto_best(), smq_random_system(), &e->group);
 	e->with_life = err == SMQ_OK;
 	return err;
 }

@@ -151,7 +151,7 @@ static smq_err open_database(const struct smq_keyserver_options *o, bool create,
 	struct smq_keyserver_sqlite_config c = { .path = o->database,
 						 .create = create,
 						 .only_read = only_read,
-						 .crypto = smq_crypto_openssl(),
+						 .crypto = smq_crypto_best(),
 						 .random = smq_random_system(),
 						 .own = smq_realm_own(o->realm),
 						 .self = &master,
@@ -274,7 +274,7 @@ smq_err smq_keyserver_audit(const smq_realm *realm, const char *database, void *
 	struct audit_reader reader = { self, take };
 	smq_err err = access(database, F_OK) == 0 ? SMQ_OK : SMQ_ERR_NOT_FOUND;
 	if (err == SMQ_OK)
-		err = smq_keyserver_sqlite_audit(database, smq_crypto_openssl(), smq_realm_credentials(realm),
+		err = smq_keyserver_sqlite_audit(database, smq_crypto_best(), smq_realm_credentials(realm),
 						 unix_ms(), &reader, take ? take_line : NULL, &end);
 	ret_end->lines = end.lines;
 	ret_end->signed_ms = end.time_ms;
@@ -426,7 +426,7 @@ static int64_t wake_at(void *self)
 static smq_err make_server(struct smq_keyserver_service *s)
 {
 	const struct smq_keyserver_options *o = &s->options;
-	struct smq_keyserver_config c = { .crypto = smq_crypto_openssl(),
+	struct smq_keyserver_config c = { .crypto = smq_crypto_best(),
 					  .random = smq_random_system(),
 					  .credentials = smq_realm_credentials(o->realm),
 					  .own = smq_realm_own(o->realm),

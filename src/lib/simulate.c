@@ -48,7 +48,7 @@ smq_err smq_simulate(const struct smq_simulation_options *options,
 	smq_err err = make_identity(&identity);
 	if (err != SMQ_OK)
 		return err;
-	struct smq_simulation_world world = { .crypto = smq_crypto_openssl(),
+	struct smq_simulation_world world = { .crypto = smq_crypto_best(),
 					      .own = &identity.own,
 					      .server = &identity.seen,
 					      .cpu_ns = cpu_ns,

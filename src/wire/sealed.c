@@ -178,31 +178,40 @@ static void read_alg(struct smq_reader *r, uint8_t first, struct smq_sealed *s)
 	s->alg = smq_aead_alg_by_id(alg_ids[alg]);
 }
 
-static smq_err decode_compact(smq_span payload, struct smq_sealed *ret_sealed)
+static smq_err read_compact(smq_span payload, struct smq_sealed *s)
 {
 	struct smq_reader r = smq_reader_on(payload);
-	struct smq_sealed s = { 0 };
 	uint8_t first = smq_read_u8(&r);
 
-	s.kind = (enum smq_sealed_kind)(first >> KIND_SHIFT & 7);
-	read_alg(&r, first, &s);
-	smq_read_key_ref(&r, &s);
-	s.counter = smq_read_varint(&r);
-	if (s.has_stamp) {
+	s->kind = (enum smq_sealed_kind)(first >> KIND_SHIFT & 7);
+	read_alg(&r, first, s);
+	smq_read_key_ref(&r, s);
+	s->counter = smq_read_varint(&r);
+	if (s->has_stamp) {
 		smq_span stamp = smq_read(&r, STAMP_LEN);
 		if (stamp.len == STAMP_LEN)
-			s.stamp = (uint32_t)stamp.p[0] << 16 | (uint32_t)stamp.p[1] << 8 | stamp.p[2];
+			s->stamp = (uint32_t)stamp.p[0] << 16 | (uint32_t)stamp.p[1] << 8 | stamp.p[2];
 	}
 	smq_span rest = smq_read_rest(&r);
 	size_t sig_len = first & SIGNED_BIT ? SMQ_SIG_LEN : 0;
 	if (r.err != SMQ_OK)
 		return r.err;
-	if (rest.len < s.alg->tag_len + sig_len)
+	if (rest.len < s->alg->tag_len + sig_len)
 		return SMQ_ERR_TRUNCATED;
-	s.ciphertext = smq_span_of(rest.p, rest.len - sig_len);
-	s.signature = smq_span_of(rest.p + s.ciphertext.len, sig_len);
-	*ret_sealed = s;
+	s->ciphertext = smq_span_of(rest.p, rest.len - sig_len);
+	s->signature = smq_span_of(rest.p + s->ciphertext.len, sig_len);
 	return SMQ_OK;
+}
+
+/* Read where it is wanted, and put back where that fails: what was just written in small pieces is slow to copy. */
+static smq_err decode_compact(smq_span payload, struct smq_sealed *ret_sealed)
+{
+	struct smq_sealed before = *ret_sealed;
+	*ret_sealed = (struct smq_sealed){ 0 };
+	smq_err err = read_compact(payload, ret_sealed);
+	if (err != SMQ_OK)
+		*ret_sealed = before;
+	return err;
 }
 
 smq_err smq_sealed_decode(smq_span payload, struct smq_sealed *ret_sealed)

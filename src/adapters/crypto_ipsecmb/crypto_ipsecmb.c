@@ -1,0 +1,309 @@
+/* Sealing and opening with the multi-buffer library's own functions, which take a whole message in one call. */
+#include "adapters/crypto_ipsecmb/crypto_ipsecmb.h"
+
+#include <dlfcn.h>
+#include <link.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <intel-ipsec-mb.h>
+
+#include "base/table.h"
+#include "base/wipe.h"
+
+enum { GCM_TAG_LEN = 16, CHACHA_KEY_LEN = 32, KEY_ALIGN = 64 };
+
+struct smq_aead {
+	const struct smq_aead_alg *alg;
+	smq_aead *below; /* not one of ours: the port's below */
+	aes_gcm_enc_dec_t gcm_seal, gcm_open;
+	union {
+		struct gcm_key_data gcm; /* aligned, and its size made a multiple of that, by its type */
+		uint8_t chacha[CHACHA_KEY_LEN];
+	} key;
+};
+
+/* What is used of the library: found once. */
+static struct {
+	const struct smq_crypto *below;
+	aes_gcm_pre_t gcm128_pre, gcm256_pre;
+	aes_gcm_enc_dec_t gcm128_seal, gcm128_open, gcm256_seal, gcm256_open;
+	chacha_poly_init_t chacha_init;
+	chacha_poly_enc_dec_update_t chacha_seal, chacha_open;
+	chacha_poly_finalize_t chacha_end;
+} mb;
+
+/* ---- keys ---- */
+
+/* false: not an algorithm of ours */
+static bool set_key(smq_aead *a, const uint8_t *key)
+{
+	switch (a->alg->id) {
+	case SMQ_A128GCM:
+		mb.gcm128_pre(key, &a->key.gcm);
+		a->gcm_seal = mb.gcm128_seal;
+		a->gcm_open = mb.gcm128_open;
+		return true;
+	case SMQ_A256GCM:
+		mb.gcm256_pre(key, &a->key.gcm);
+		a->gcm_seal = mb.gcm256_seal;
+		a->gcm_open = mb.gcm256_open;
+		return true;
+	case SMQ_CHACHA20_POLY1305:
+		memcpy(a->key.chacha, key, CHACHA_KEY_LEN);
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void mb_free(smq_aead *a)
+{
+	if (!a)
+		return;
+	mb.below->aead_free(a->below);
+	smq_wipe(a, sizeof(*a));
+	free(a);
+}
+
+static smq_err mb_new(const struct smq_aead_alg *alg, smq_span key, smq_aead **ret_aead)
+{
+	smq_err err = SMQ_OK;
+	if (!alg)
+		return SMQ_ERR_ALGORITHM;
+	if (key.len != alg->key_len)
+		return mb.below->aead_new(alg, key, ret_aead); /* in whose words it is refused */
+	smq_aead *a = aligned_alloc(KEY_ALIGN, sizeof(*a));
+	if (!a)
+		return SMQ_ERR_NO_MEMORY;
+	memset(a, 0, sizeof(*a));
+	a->alg = alg;
+	if (!set_key(a, key.p))
+		err = mb.below->aead_new(alg, key, &a->below);
+	if (err != SMQ_OK) {
+		mb_free(a);
+		return err;
+	}
+	*ret_aead = a;
+	return SMQ_OK;
+}
+
+/* ---- messages ---- */
+
+static bool same_tag(const uint8_t a[GCM_TAG_LEN], const uint8_t b[GCM_TAG_LEN])
+{
+	uint64_t x[2], y[2];
+	memcpy(x, a, sizeof(x));
+	memcpy(y, b, sizeof(y));
+	return ((x[0] ^ y[0]) | (x[1] ^ y[1])) == 0;
+}
+
+/* What a call leaves in its context is the key stream of the last block. */
+static void chacha(const smq_aead *a, chacha_poly_enc_dec_update_t update, const uint8_t *nonce, smq_span aad,
+		   smq_span text, uint8_t *out, uint8_t *ret_tag)
+{
+	struct chacha20_poly1305_context_data ctx;
+	mb.chacha_init(a->key.chacha, &ctx, nonce, aad.p, aad.len);
+	update(a->key.chacha, &ctx, out, text.p, text.len);
+	mb.chacha_end(&ctx, ret_tag, GCM_TAG_LEN);
+	smq_wipe(&ctx, sizeof(ctx));
+}
+
+static void gcm(const smq_aead *a, aes_gcm_enc_dec_t run, const uint8_t *nonce, smq_span aad, smq_span text,
+		uint8_t *out, uint8_t *ret_tag)
+{
+	struct gcm_context_data ctx;
+	run(&a->key.gcm, &ctx, out, text.p, text.len, nonce, aad.p, aad.len, ret_tag, GCM_TAG_LEN);
+	smq_wipe(&ctx, sizeof(ctx));
+}
+
+static smq_err mb_seal(smq_aead *a, const uint8_t *nonce, smq_span aad, smq_span plain, uint8_t *ret_cipher)
+{
+	if (a->below)
+		return mb.below->aead_seal(a->below, nonce, aad, plain, ret_cipher);
+	if (a->gcm_seal)
+		gcm(a, a->gcm_seal, nonce, aad, plain, ret_cipher, ret_cipher + plain.len);
+	else
+		chacha(a, mb.chacha_seal, nonce, aad, plain, ret_cipher, ret_cipher + plain.len);
+	return SMQ_OK;
+}
+
+static smq_err mb_open(smq_aead *a, const uint8_t *nonce, smq_span aad, smq_span cipher, uint8_t *ret_plain)
+{
+	uint8_t tag[GCM_TAG_LEN], want[GCM_TAG_LEN];
+	if (a->below)
+		return mb.below->aead_open(a->below, nonce, aad, cipher, ret_plain);
+	if (cipher.len < GCM_TAG_LEN)
+		return SMQ_ERR_OPEN;
+	smq_span text = smq_span_of(cipher.p, cipher.len - GCM_TAG_LEN);
+	memcpy(want, text.p + text.len, sizeof(want)); /* ret_plain may be where it lies */
+	if (a->gcm_open)
+		gcm(a, a->gcm_open, nonce, aad, text, ret_plain, tag);
+	else
+		chacha(a, mb.chacha_open, nonce, aad, text, ret_plain, tag);
+	bool good = same_tag(tag, want);
+	smq_wipe(tag, sizeof(tag)); /* the right tag of a wrong message is nobody's */
+	if (!good && text.len > 0)
+		smq_wipe(ret_plain, text.len);
+	return good ? SMQ_OK : SMQ_ERR_OPEN;
+}
+
+/* ---- many messages ---- */
+
+/* Of a key that is not in the cache: what a short message needs of it, while the one before is at work. */
+static void fetch_ahead(const smq_aead *a)
+{
+	const uint8_t *first = (const uint8_t *)a, *last = first + sizeof(*a);
+	for (const uint8_t *at = first; at < first + 4 * KEY_ALIGN; at += KEY_ALIGN)
+		__builtin_prefetch(at);
+	for (const uint8_t *at = last - 4 * KEY_ALIGN; at < last; at += KEY_ALIGN)
+		__builtin_prefetch(at);
+}
+
+static void each(struct smq_aead_work *work, size_t count, bool sealing)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct smq_aead_work *w = &work[i];
+		if (i + 1 < count && work[i + 1].aead != w->aead)
+			fetch_ahead(work[i + 1].aead);
+		w->err = sealing ? mb_seal(w->aead, w->nonce, w->aad, w->text, w->out)
+				 : mb_open(w->aead, w->nonce, w->aad, w->text, w->out);
+	}
+}
+
+static void mb_seal_many(struct smq_aead_work *work, size_t count) { each(work, count, true); }
+static void mb_open_many(struct smq_aead_work *work, size_t count) { each(work, count, false); }
+
+/* ---- trusted only after it has agreed with the port below ---- */
+
+enum { TRIAL_MAX = 1000, TRIAL_AAD_MAX = 100 };
+
+/* One message sealed by both, opened, and refused with a wrong tag. */
+static bool agrees_at(smq_aead *ours, smq_aead *theirs, size_t len)
+{
+	uint8_t plain[TRIAL_MAX], aad_bytes[TRIAL_AAD_MAX], nonce[SMQ_AEAD_NONCE_MAX];
+	uint8_t want[TRIAL_MAX + GCM_TAG_LEN], got[TRIAL_MAX + GCM_TAG_LEN];
+	smq_span aad = smq_span_of(aad_bytes, len % TRIAL_AAD_MAX), text = smq_span_of(plain, len);
+	memset(plain, 0x5a, sizeof(plain));
+	memset(aad_bytes, 0xa5, sizeof(aad_bytes));
+	memset(nonce, (int)len + 1, sizeof(nonce));
+	smq_span sealed = smq_span_of(want, len + GCM_TAG_LEN);
+	if (mb.below->aead_seal(theirs, nonce, aad, text, want) != SMQ_OK ||
+	    mb_seal(ours, nonce, aad, text, got) != SMQ_OK || memcmp(want, got, sealed.len) != 0 ||
+	    mb_open(ours, nonce, aad, sealed, got) != SMQ_OK || memcmp(got, plain, len) != 0)
+		return false;
+	want[len] ^= 1;
+	return mb_open(ours, nonce, aad, sealed, got) == SMQ_ERR_OPEN;
+}
+
+static bool agrees(int id)
+{
+	static const size_t lengths[] = { 0, 1, 16, 63, 64, 65, 255, 256, TRIAL_MAX };
+	static const uint8_t key_bytes[SMQ_AEAD_KEY_MAX] = { 1, 2, 3 };
+	const struct smq_aead_alg *alg = smq_aead_alg_by_id(id);
+	smq_span key = smq_span_of(key_bytes, alg->key_len);
+	smq_aead *ours = NULL, *theirs = NULL;
+	bool good = mb_new(alg, key, &ours) == SMQ_OK && mb.below->aead_new(alg, key, &theirs) == SMQ_OK;
+	for (size_t i = 0; good && i < SMQ_COUNT(lengths); i++)
+		good = agrees_at(ours, theirs, lengths[i]);
+	mb_free(ours);
+	mb.below->aead_free(theirs);
+	return good;
+}
+
+/* ---- once per process ---- */
+
+/* The manager is a table of the functions that are best on this processor. Direct calls need no more of it than those,
+ * and its four megabytes are given back. Without AES in hardware it would take tables, whose time tells the key. */
+static bool take_functions(const IMB_MGR *m)
+{
+	const uint64_t wanted = IMB_FEATURE_AESNI | IMB_FEATURE_PCLMULQDQ | IMB_FEATURE_SAFE_DATA;
+	if ((m->features & wanted) != wanted || (m->features & IMB_FEATURE_AESNI_EMU))
+		return false;
+	mb.gcm128_pre = m->gcm128_pre;
+	mb.gcm256_pre = m->gcm256_pre;
+	mb.gcm128_seal = m->gcm128_enc;
+	mb.gcm128_open = m->gcm128_dec;
+	mb.gcm256_seal = m->gcm256_enc;
+	mb.gcm256_open = m->gcm256_dec;
+	mb.chacha_init = m->chacha20_poly1305_init;
+	mb.chacha_seal = m->chacha20_poly1305_enc_update;
+	mb.chacha_open = m->chacha20_poly1305_dec_update;
+	mb.chacha_end = m->chacha20_poly1305_finalize;
+	return mb.gcm128_pre && mb.gcm256_pre && mb.gcm128_seal && mb.gcm128_open && mb.gcm256_seal && mb.gcm256_open &&
+	       mb.chacha_init && mb.chacha_seal && mb.chacha_open && mb.chacha_end;
+}
+
+/* A function's address out of an object's: POSIX has them alike. */
+static bool find(void *library, const char *symbol, void *ret_function, size_t size)
+{
+	void *found = dlsym(library, symbol);
+	if (!found || size != sizeof(found))
+		return false;
+	memcpy(ret_function, &found, size);
+	return true;
+}
+
+/* Its self-test has touched all of the library, which would count as ours: pages that nobody ever writes are dropped,
+ * and those that are used come back by themselves. */
+static int drop_pages(struct dl_phdr_info *info, size_t size, void *self)
+{
+	uintptr_t within = *(const uintptr_t *)self, page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	bool found = false;
+	(void)size;
+	for (int pass = 0; pass < 2; pass++) {
+		for (size_t i = 0; i < info->dlpi_phnum; i++) {
+			const ElfW(Phdr) *h = &info->dlpi_phdr[i];
+			uintptr_t start = info->dlpi_addr + h->p_vaddr, end = start + h->p_memsz;
+			if (h->p_type != PT_LOAD || (h->p_flags & PF_W))
+				continue;
+			found = found || (within >= start && within < end);
+			start -= start % page;
+			if (pass == 1 && found)
+				(void)madvise((void *)start, end - start, MADV_DONTNEED);
+		}
+	}
+	return found;
+}
+
+static bool load(void)
+{
+	__typeof__(alloc_mb_mgr) *make;
+	__typeof__(free_mb_mgr) *release;
+	__typeof__(init_mb_mgr_auto) *choose;
+	__typeof__(imb_get_version) *version;
+	void *library = dlopen("libIPSec_MB.so.1", RTLD_NOW | RTLD_LOCAL);
+	if (!library || !find(library, "alloc_mb_mgr", &make, sizeof(make)) ||
+	    !find(library, "free_mb_mgr", &release, sizeof(release)) ||
+	    !find(library, "init_mb_mgr_auto", &choose, sizeof(choose)) ||
+	    !find(library, "imb_get_version", &version, sizeof(version)) || version() != IMB_VERSION_NUM)
+		return false;
+	IMB_ARCH arch = IMB_ARCH_NONE;
+	IMB_MGR *m = make(0);
+	if (!m)
+		return false;
+	choose(m, &arch);
+	bool good = arch != IMB_ARCH_NONE && arch != IMB_ARCH_NOAESNI && take_functions(m);
+	release(m);
+	uintptr_t within;
+	memcpy(&within, &choose, sizeof(within));
+	(void)dl_iterate_phdr(drop_pages, &within);
+	return good;
+}
+
+bool smq_crypto_ipsecmb_over(const struct smq_crypto *below, struct smq_crypto *ret_port)
+{
+	mb.below = below;
+	if (!load() || !agrees(SMQ_A128GCM) || !agrees(SMQ_A256GCM) || !agrees(SMQ_CHACHA20_POLY1305))
+		return false;
+	*ret_port = *below;
+	ret_port->name = "ipsec-mb";
+	ret_port->aead_new = mb_new;
+	ret_port->aead_seal = mb_seal;
+	ret_port->aead_open = mb_open;
+	ret_port->aead_free = mb_free;
+	ret_port->aead_seal_many = mb_seal_many;
+	ret_port->aead_open_many = mb_open_many;
+	return true;
+}
