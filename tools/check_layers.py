@@ -30,7 +30,7 @@ LIBC = LIBC_APP | {
     'dirent.h', 'dlfcn.h', 'endian.h', 'fcntl.h', 'fnmatch.h', 'getopt.h', 'langinfo.h', 'libgen.h', 'link.h', 'netdb.h', 'poll.h',
     'pthread.h', 'pwd.h', 'regex.h', 'sched.h', 'setjmp.h', 'signal.h', 'spawn.h', 'stdatomic.h', 'syslog.h', 'termios.h',
     'unistd.h', 'wchar.h', 'wctype.h', 'arpa/inet.h', 'net/if.h', 'netinet/in.h', 'netinet/tcp.h', 'sys/epoll.h',
-    'sys/eventfd.h', 'sys/file.h', 'sys/ioctl.h', 'sys/mman.h', 'sys/prctl.h', 'sys/random.h', 'sys/resource.h', 'sys/select.h',
+    'sys/eventfd.h', 'sys/file.h', 'sys/ioctl.h', 'sys/mman.h', 'sys/pidfd.h', 'sys/prctl.h', 'sys/random.h', 'sys/resource.h', 'sys/select.h',
     'sys/socket.h', 'sys/stat.h', 'sys/time.h', 'sys/timerfd.h', 'sys/types.h', 'sys/un.h', 'sys/utsname.h', 'sys/wait.h',
 }
 LIBC_PUBLIC = {'stdbool.h', 'stddef.h', 'stdint.h', 'string.h'}
@@ -45,6 +45,7 @@ FOREIGN = {
     'postgres': re.compile(r'postgresql/libpq-fe\.h'),
     'microhttpd': re.compile(r'microhttpd\.h'),
     'pkcs11': re.compile(r'p11-kit/\w+\.h'),
+    'seccomp': re.compile(r'seccomp\.h|linux/landlock\.h|sys/syscall\.h'),
     'csv': None,
     'files': None,
     'memory': None,

@@ -15,6 +15,7 @@
 #include <stdbool.h>
 
 #include <sealmq/client.h>
+#include <sealmq/confine.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -66,6 +67,46 @@ SMQ_MUST_USE smq_err smq_keyserver_service_run(smq_keyserver_service *s, int tim
 /* Ends a running smq_keyserver_service_run; safe in a signal handler. */
 void smq_keyserver_service_stop(smq_keyserver_service *s);
 void smq_keyserver_service_free(smq_keyserver_service *s);
+
+/*
+ * ---- split by duty: one process each, with the rights of its duty alone (doc/decisions/0021) ----
+ *
+ * A guard starts argv once for each duty, with `--duty NAME` put in after its first words; such a process makes its part
+ * (smq_keyserver_part_new), gives up what it does not need (smq_keyserver_part_confine), and runs it.
+ */
+enum smq_keyserver_duty { SMQ_DUTY_LISTENER, SMQ_DUTY_SIGNER, SMQ_DUTY_STORE, SMQ_DUTIES };
+
+const char *smq_keyserver_duty_name(enum smq_keyserver_duty duty);   /* "signer" */
+const char *smq_keyserver_duty_rights(enum smq_keyserver_duty duty); /* one line */
+/* SMQ_ERR_USAGE: no such duty. */
+SMQ_MUST_USE smq_err smq_keyserver_duty_by_name(const char *name, enum smq_keyserver_duty *ret_duty);
+
+typedef struct smq_keyserver_part smq_keyserver_part;
+
+/* In a process that a guard started. The realm may be freed after it unless the duty is the signer's: what the others
+ * need of it they have then, and the private key is none of that. */
+SMQ_MUST_USE smq_err smq_keyserver_part_new(const struct smq_keyserver_options *options, enum smq_keyserver_duty duty,
+					    smq_keyserver_part **ret_part, const char **ret_why);
+/* SMQ_ERR_UNSUPPORTED: nothing was given up (sealmq/confine.h). */
+SMQ_MUST_USE smq_err smq_keyserver_part_confine(const smq_keyserver_part *p, struct smq_confined *ret_how);
+/* Until it is stopped, or the others are gone. SMQ_ERR_EXISTS: another key server was here first (signer). */
+SMQ_MUST_USE smq_err smq_keyserver_part_run(smq_keyserver_part *p);
+void smq_keyserver_part_stop(smq_keyserver_part *p); /* safe in a signal handler */
+void smq_keyserver_part_free(smq_keyserver_part *p);
+
+struct smq_keyserver_guard_options {
+	char *const *argv; /* of this process, ended by NULL */
+	int words;         /* how many of them stay before `--duty NAME` */
+	void *self;
+	/* A part ended and is started again: which, and how it ended (wait's status). */
+	void (*on_ended)(void *self, const char *duty, int status);
+};
+/*
+ * Starts the three parts, and those that end again, until it is stopped. *ret_status is what the process should end
+ * with: that of a part that could not start, or that found another key server; else 0.
+ */
+SMQ_MUST_USE smq_err smq_keyserver_guard_run(const struct smq_keyserver_guard_options *options, int *ret_status);
+void smq_keyserver_guard_stop(void); /* safe in a signal handler */
 
 /* A copy, while it may be running. SMQ_ERR_EXISTS: `to` is there. */
 SMQ_MUST_USE smq_err smq_keyserver_backup(const char *database, const char *to, const char **ret_why);

@@ -5,11 +5,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 
 #include <sealmq/json.h>
 #include <sealmq/keyserver.h>
 
+#include "cli/mem.h"
 #include "cli/own_options.h"
 #include "cli/print.h"
 #include "cli/tool.h"
@@ -21,7 +23,8 @@ static const char usage[] =
     "       sealmq keyserver backup TO --db FILE\n"
     "       sealmq keyserver restore FROM --realm DIR --db FILE --passphrase-file FILE\n"
     "       sealmq keyserver check   --realm DIR --db FILE --passphrase-file FILE\n"
-    "       sealmq keyserver audit [verify] --realm DIR --db FILE\n\n"
+    "       sealmq keyserver audit [verify] --realm DIR --db FILE\n"
+    "       sealmq keyserver rights\n\n"
     "  sealmq ca issue keys --ca plant --role keyserver              its identity, once\n"
     "  sealmq keyserver init --realm plant/members/keys --db keys.db --passphrase-file pass\n"
     "  sealmq keyserver run  --realm plant/members/keys --db keys.db --passphrase-file pass --tls\n\n"
@@ -33,7 +36,8 @@ static const char usage[] =
     "         that no epoch, sender id or key of the time since is issued twice.\n"
     "check    reads every item and opens every secret.\n"
     "audit    prints the log of all joins, leaves, refusals and admins' acts, and checks that nothing in it was\n"
-    "         altered, taken out, put in or cut off. Needs no passphrase.\n\n"
+    "         altered, taken out, put in or cut off. Needs no passphrase.\n"
+    "rights   the processes that `run` consists of, and what each of them may do.\n\n"
     "  --db FILE               the database (FORMATS.md 8)\n"
     "  --passphrase-file FILE  its first line is the passphrase; mode 0600; default: the systemd credential\n"
     "                          sealmq-keyserver\n"
@@ -41,6 +45,7 @@ static const char usage[] =
     "                          that object= or id= names; the passphrase file holds the PIN then. Later it is needed\n"
     "                          only for a module that p11-kit does not know (?module-path=)\n"
     "  --requests N            requests per minute of one identity (default 120)\n"
+    "  --undivided             run: one process that is not confined, in place of three that are (for debuggers)\n"
     "  --json                  lines and results as JSON\n"
     "  --help                  this text\n\n"
     "Options of `sealmq sub` that say where the broker is and how to get in mean the same here.\n";
@@ -51,7 +56,9 @@ struct keyserver {
 	struct tool tool;
 	struct smq_keyserver_options o;
 	uint64_t requests;
-	bool json, help;
+	bool json, help, undivided;
+	const char *duty;
+	char **argv; /* as it was */
 	const char *words[2];
 	size_t word_count;
 };
@@ -171,7 +178,7 @@ static void on_signal(int number)
 		smq_keyserver_service_stop(running);
 }
 
-static int run(struct keyserver *k)
+static int run_undivided(struct keyserver *k)
 {
 	const char *why = NULL;
 	struct sigaction action = { .sa_handler = on_signal };
@@ -185,6 +192,101 @@ static int run(struct keyserver *k)
 	running = NULL;
 	smq_keyserver_service_free(service);
 	return err == SMQ_OK ? 0 : smq_err_exit(err);
+}
+
+/* ---- split by duty ---- */
+
+static smq_keyserver_part *part;
+
+static void on_part_signal(int number)
+{
+	(void)number;
+	if (part)
+		smq_keyserver_part_stop(part);
+}
+
+static void say_confined(const struct keyserver *k, const char *duty)
+{
+	struct smq_confined how;
+	if (smq_keyserver_part_confine(part, &how) != SMQ_OK)
+		report_line(&k->tool.report, "%s: not confined: this kernel, or this build, cannot", duty);
+	else if (how.landlock == 0)
+		report_line(&k->tool.report, "%s: files and ports are not confined: no Landlock in this kernel", duty);
+}
+
+/* The private key is for the signer alone: the realm is closed before the others begin. */
+static int run_part(struct keyserver *k)
+{
+	const char *why = NULL;
+	enum smq_keyserver_duty duty;
+	struct sigaction action = { .sa_handler = on_part_signal };
+	if (smq_keyserver_duty_by_name(k->duty, &duty) != SMQ_OK)
+		return failed(k, SMQ_ERR_USAGE, "--duty is for the processes that `run` starts");
+	smq_err err = smq_keyserver_part_new(&k->o, duty, &part, &why);
+	if (err != SMQ_OK) /* a store that is lost says itself why */
+		return err == SMQ_ERR_STORE && duty == SMQ_DUTY_SIGNER ? smq_err_exit(err) : failed(k, err, why);
+	if (duty != SMQ_DUTY_SIGNER) {
+		smq_realm_free(k->tool.realm);
+		k->tool.realm = NULL;
+	}
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	say_confined(k, k->duty);
+	err = smq_keyserver_part_run(part);
+	smq_keyserver_part *ended = part;
+	part = NULL;
+	smq_keyserver_part_free(ended);
+	return err == SMQ_OK ? 0 : smq_err_exit(err);
+}
+
+static void on_ended(void *self, const char *duty, int status)
+{
+	const struct keyserver *k = self;
+	if (WIFSIGNALED(status))
+		report_line(&k->tool.report, "%s ended by signal %d; starting it again", duty, WTERMSIG(status));
+	else
+		report_line(&k->tool.report, "%s ended with status %d; starting it again", duty, WEXITSTATUS(status));
+}
+
+static void on_guard_signal(int number)
+{
+	(void)number;
+	smq_keyserver_guard_stop();
+}
+
+/* argv from "keyserver" on, which whoever started us wrote "sealmq" before. */
+static int run_guard(struct keyserver *k)
+{
+	struct smq_keyserver_guard_options o = { .argv = k->argv, .words = 3, .self = k, .on_ended = on_ended };
+	struct sigaction action = { .sa_handler = on_guard_signal };
+	int status = 0;
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	smq_err err = smq_keyserver_guard_run(&o, &status);
+	return err == SMQ_OK ? status : failed(k, err, NULL);
+}
+
+static int run(struct keyserver *k) { return k->duty ? run_part(k) : run_undivided(k); }
+
+static void write_rights(struct smq_json *j, const void *of)
+{
+	enum smq_keyserver_duty duty = *(const enum smq_keyserver_duty *)of;
+	smq_json_object(j);
+	json_text(j, "process", smq_keyserver_duty_name(duty));
+	json_text(j, "rights", smq_keyserver_duty_rights(duty));
+	smq_json_end(j);
+}
+
+static int rights(struct keyserver *k)
+{
+	for (int i = 0; i < SMQ_DUTIES; i++) {
+		enum smq_keyserver_duty duty = (enum smq_keyserver_duty)i;
+		if (k->json)
+			(void)!print_json(stdout, write_rights, &duty);
+		else
+			printf("%-9s %s\n", smq_keyserver_duty_name(duty), smq_keyserver_duty_rights(duty));
+	}
+	return 0;
 }
 
 static int backup(struct keyserver *k)
@@ -309,9 +411,22 @@ static const struct {
 	int (*run)(struct keyserver *k);
 	bool realm; /* needs one */
 } commands_of[] = { { "init", init, true },       { "run", run, true },     { "backup", backup, false },
-		    { "restore", restore, true }, { "check", check, true }, { "audit", audit, true } };
+		    { "restore", restore, true }, { "check", check, true }, { "audit", audit, true },
+		    { "rights", rights, false } };
 
 enum { COMMANDS = sizeof commands_of / sizeof commands_of[0] };
+
+/* What the processes that we start are given, before anything is taken out of it. */
+static char **copy_argv(int argc, char **argv)
+{
+	static char tool[] = "sealmq", command[] = "keyserver";
+	char **copy = mem_array(NULL, (size_t)argc + 3, sizeof copy[0]);
+	copy[0] = tool;
+	copy[1] = command;
+	for (int i = 0; i <= argc; i++)
+		copy[i + 2] = argv[i];
+	return copy;
+}
 
 static int start(struct keyserver *k, size_t which, int argc, char **argv)
 {
@@ -320,10 +435,13 @@ static int start(struct keyserver *k, size_t which, int argc, char **argv)
 		{ "--passphrase-file", OWN_TEXT, &k->o.passphrase_file, 0 },
 		{ "--master-pkcs11", OWN_TEXT, &k->o.master_pkcs11, 0 },
 		{ "--requests", OWN_NUMBER, &k->requests, 1000000 },
+		{ "--undivided", OWN_FLAG, &k->undivided, 0 },
+		{ "--duty", OWN_TEXT, &k->duty, 0 },
 		{ "--json", OWN_FLAG, &k->json, 0 },
 		{ "--help", OWN_FLAG, &k->help, 0 },
 	};
 	k->tool.report.tool = "sealmq keyserver";
+	k->argv = copy_argv(argc, argv);
 	if (!own_options_take("sealmq keyserver", own, sizeof own / sizeof own[0], &argc, argv) ||
 	    !own_words_take("sealmq keyserver", k->words, 1, &k->word_count, &argc, argv))
 		return smq_err_exit(SMQ_ERR_USAGE);
@@ -331,8 +449,12 @@ static int start(struct keyserver *k, size_t which, int argc, char **argv)
 		fputs(usage, stdout);
 		return 0;
 	}
+	if (commands_of[which].run == rights)
+		return rights(k);
 	if (!k->o.database)
 		return failed(k, SMQ_ERR_USAGE, "--db FILE says which database");
+	if (commands_of[which].run == run && !k->duty && !k->undivided)
+		return run_guard(k);
 	if (!commands_of[which].realm)
 		return commands_of[which].run(k);
 	if (!tool_start_apart(&k->tool, "sealmq keyserver", argc, argv))
@@ -358,8 +480,11 @@ int cmd_keyserver(int argc, char **argv)
 	while (which < COMMANDS && strcmp(commands_of[which].name, argv[1]) != 0)
 		which++;
 	if (which == COMMANDS) {
-		fprintf(stderr, "sealmq keyserver: no such command: init, run, backup, restore, check or audit\n");
+		fprintf(stderr,
+			"sealmq keyserver: no such command: init, run, backup, restore, check, audit or rights\n");
 		return smq_err_exit(SMQ_ERR_USAGE);
 	}
-	return start(&k, which, argc - 1, argv + 1);
+	int status = start(&k, which, argc - 1, argv + 1);
+	free(k.argv);
+	return status;
 }

@@ -1,5 +1,5 @@
 /* The key server as a service: database, broker and use case put together. */
-#include <sealmq/keyserver.h>
+#include "lib/keyserver_internal.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -10,16 +10,13 @@
 #include "adapters/crypto_openssl/password.h"
 #include "adapters/keyserver_sqlite/keyserver_sqlite.h"
 #include "adapters/token_pkcs11/token.h"
-#include "app/keyserver.h"
 #include "base/text.h"
-#include "lib/files.h"
 #include "lib/line.h"
 #include "lib/pin.h"
 #include "lib/realm_internal.h"
 
-enum { INFLIGHT = 64 }; /* messages on their way to the broker, answers and retained ones together */
-
-static _Thread_local char why_text[SMQ_WHY_MAX];
+_Thread_local char smq_keyserver_why[SMQ_WHY_MAX];
+#define why_text smq_keyserver_why
 
 #define because(err, ...) smq_because(err, why_text, sizeof(why_text), __VA_ARGS__)
 
@@ -134,7 +131,7 @@ static smq_err say_store(smq_err err, const char *path)
 	}
 }
 
-static smq_err check_role(const struct smq_keyserver_options *o)
+smq_err smq_keyserver_check_role(const struct smq_keyserver_options *o)
 {
 	const struct smq_credential *own = smq_realm_own_certificate(o->realm);
 	if (own->roles & SMQ_ROLE_KEYSERVER)
@@ -144,8 +141,8 @@ static smq_err check_role(const struct smq_keyserver_options *o)
 		       own->name);
 }
 
-static smq_err open_database(const struct smq_keyserver_options *o, bool create, bool only_read,
-			     struct smq_ks_store *ret_store)
+static smq_err open_as(const struct smq_keyserver_options *o, const struct smq_own_credential *own, bool create,
+		       bool only_read, struct smq_ks_store *ret_store)
 {
 	struct master master = { .o = o, .create = create };
 	struct smq_keyserver_sqlite_config c = { .path = o->database,
@@ -153,22 +150,32 @@ static smq_err open_database(const struct smq_keyserver_options *o, bool create,
 						 .only_read = only_read,
 						 .crypto = smq_crypto_best(),
 						 .random = smq_random_system(),
-						 .own = smq_realm_own(o->realm),
+						 .own = own,
 						 .self = &master,
 						 .derive = derive,
 						 .source = master.source,
 						 .unix_ms = unix_ms };
 	if (!o->database)
 		return because(SMQ_ERR_USAGE, "no database: --db FILE");
-	smq_err err = check_role(o);
-	if (err != SMQ_OK)
-		return err;
-	err = smq_keyserver_sqlite_open(&c, ret_store);
+	smq_err err = smq_keyserver_sqlite_open(&c, ret_store);
 	if (create && master.said)
 		unlink(o->database); /* just made, and without its master key it is none */
 	if (err == SMQ_ERR_OPEN && !master.said && master.source[0])
 		return because(err, "%s: the token's key is not the one it was made with", o->database);
 	return master.said ? err : say_store(err, o->database);
+}
+
+smq_err smq_keyserver_open_database(const struct smq_keyserver_options *o, const struct smq_own_credential *own,
+				    struct smq_ks_store *ret_store)
+{
+	return open_as(o, own, false, false, ret_store);
+}
+
+static smq_err open_database(const struct smq_keyserver_options *o, bool create, bool only_read,
+			     struct smq_ks_store *ret_store)
+{
+	smq_err err = smq_keyserver_check_role(o);
+	return err == SMQ_OK ? open_as(o, smq_realm_own(o->realm), create, only_read, ret_store) : err;
 }
 
 smq_err smq_keyserver_init(const struct smq_keyserver_options *o, const char **ret_why)
@@ -296,10 +303,22 @@ smq_err smq_keyserver_audit(const smq_realm *realm, const char *database, void *
 
 /* ---- the service ---- */
 
+/* One that is not taken leaves the one before in force, until it ends; members then are not trusted any more. */
+void smq_keyserver_look_at_crl(smq_realm *realm, int64_t *look_at)
+{
+	int64_t now = smq_line_clock.now().mono_ms;
+	if (now < *look_at)
+		return;
+	*look_at = now + 2000;
+	if (smq_realm_crl_changed(realm))
+		(void)!smq_realm_reload_crl(realm, NULL);
+}
+
 struct smq_keyserver_service {
 	struct smq_keyserver_options options;
 	struct smq_line line;
 	struct smq_keyserver *server;
+	int64_t crl_at;
 	bool rival;
 	bool over; /* for smq_line_run */
 };
@@ -310,11 +329,10 @@ static void tell(const struct smq_keyserver_service *s, const struct smq_keyserv
 		s->options.on_event(s->options.self, what);
 }
 
-static void on_server_event(void *self, const struct smq_keyserver_event *e)
+struct smq_keyserver_happening smq_keyserver_told(const struct smq_keyserver_event *e)
 {
 	static const int kinds[] = { SMQ_HAPPENED_ASKED, SMQ_HAPPENED_EPOCH, SMQ_HAPPENED_DROPPED, SMQ_HAPPENED_RIVAL,
 				     SMQ_HAPPENED_JUMPED };
-	struct smq_keyserver_service *s = self;
 	struct smq_keyserver_happening h = { .who = e->who ? e->who : "",
 					     .what = e->what ? e->what : "",
 					     .group = e->group ? e->group : "",
@@ -325,6 +343,21 @@ static void on_server_event(void *self, const struct smq_keyserver_event *e)
 					     .bytes = e->bytes,
 					     .err = e->err };
 	memcpy(&h.kind, &kinds[e->kind], sizeof(h.kind));
+	return h;
+}
+
+void smq_keyserver_tell(const struct smq_keyserver_options *o, int kind, smq_err err)
+{
+	struct smq_keyserver_happening h = { .who = "", .what = "", .group = "", .whom = "", .err = err };
+	memcpy(&h.kind, &kind, sizeof(h.kind));
+	if (o->on_event)
+		o->on_event(o->self, &h);
+}
+
+static void on_server_event(void *self, const struct smq_keyserver_event *e)
+{
+	struct smq_keyserver_service *s = self;
+	struct smq_keyserver_happening h = smq_keyserver_told(e);
 	if (e->kind == SMQ_KEYSERVER_RIVAL)
 		s->rival = s->over = true;
 	tell(s, &h);
@@ -344,9 +377,6 @@ static smq_err publish(void *self, const char *topic, smq_span payload, bool ret
 static void on_connected(void *self, int reason, bool session_present)
 {
 	struct smq_keyserver_service *s = self;
-	struct smq_keyserver_happening h = {
-		.kind = SMQ_HAPPENED_CONNECTED, .who = "", .what = "", .group = "", .whom = ""
-	};
 	int id;
 	(void)session_present;
 	if (reason != 0)
@@ -354,19 +384,16 @@ static void on_connected(void *self, int reason, bool session_present)
 	for (size_t i = 0; smq_keyserver_filter(s->server, i); i++)
 		(void)!s->line.transport->ops->subscribe(s->line.transport, smq_keyserver_filter(s->server, i), 1, NULL,
 							 0, &id);
-	tell(s, &h);
+	smq_keyserver_tell(&s->options, SMQ_HAPPENED_CONNECTED, SMQ_OK);
 	smq_keyserver_online(s->server);
 }
 
 static void on_disconnected(void *self, smq_err err, int reason)
 {
 	struct smq_keyserver_service *s = self;
-	struct smq_keyserver_happening h = {
-		.kind = SMQ_HAPPENED_DISCONNECTED, .who = "", .what = "", .group = "", .whom = "", .err = err
-	};
 	(void)reason;
 	smq_keyserver_offline(s->server);
-	tell(s, &h);
+	smq_keyserver_tell(&s->options, SMQ_HAPPENED_DISCONNECTED, err);
 }
 
 static void on_message(void *self, const struct smq_mqtt_message *m)
@@ -414,6 +441,7 @@ static void on_log(void *self, int level, const char *line)
 static void tick(void *self)
 {
 	struct smq_keyserver_service *s = self;
+	smq_keyserver_look_at_crl(s->options.realm, &s->crl_at);
 	smq_keyserver_tick(s->server);
 }
 
@@ -423,9 +451,12 @@ static int64_t wake_at(void *self)
 	return smq_keyserver_wake_at(s->server);
 }
 
-static smq_err make_server(struct smq_keyserver_service *s)
+smq_err smq_keyserver_make(const struct smq_keyserver_options *o, const struct smq_ks_store *store, void *self,
+			   smq_err (*publish_by)(void *self, const char *topic, smq_span payload, bool retain,
+						 uint64_t *ret_id),
+			   void (*on_event)(void *self, const struct smq_keyserver_event *event),
+			   struct smq_keyserver **ret_server)
 {
-	const struct smq_keyserver_options *o = &s->options;
 	struct smq_keyserver_config c = { .crypto = smq_crypto_best(),
 					  .random = smq_random_system(),
 					  .credentials = smq_realm_credentials(o->realm),
@@ -434,17 +465,22 @@ static smq_err make_server(struct smq_keyserver_service *s)
 					  .name = smq_realm_member(o->realm),
 					  .prefix = smq_realm_control_prefix(o->realm),
 					  .clock = smq_line_clock,
-					  .self = s,
-					  .publish = publish,
-					  .on_event = on_server_event,
+					  .store = *store,
+					  .self = self,
+					  .publish = publish_by,
+					  .on_event = on_event,
 					  .requests_per_min = o->requests_per_min,
-					  .out_max = INFLIGHT };
+					  .out_max = SMQ_KEYSERVER_INFLIGHT };
 	const char *why = "";
-	smq_err err = open_database(o, false, false, &c.store);
-	if (err != SMQ_OK)
-		return err;
-	err = smq_keyserver_new(&c, &s->server, &why);
+	smq_err err = smq_keyserver_new(&c, ret_server, &why);
 	return err == SMQ_OK ? err : because(err, "%s: %s", o->database, why && *why ? why : smq_err_text(err));
+}
+
+static smq_err make_server(struct smq_keyserver_service *s)
+{
+	struct smq_ks_store store;
+	smq_err err = open_database(&s->options, false, false, &store);
+	return err == SMQ_OK ? smq_keyserver_make(&s->options, &store, s, publish, on_server_event, &s->server) : err;
 }
 
 static smq_err connect_line(struct smq_keyserver_service *s)
@@ -459,7 +495,7 @@ static smq_err connect_line(struct smq_keyserver_service *s)
 						     .log = on_log };
 	const char *why = "";
 	struct smq_client_options broker = *s->options.broker;
-	broker.inflight_max = INFLIGHT;
+	broker.inflight_max = SMQ_KEYSERVER_INFLIGHT;
 	s->line.self = s;
 	s->line.tick = tick;
 	s->line.wake_at = wake_at;

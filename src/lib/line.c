@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "adapters/mqtt_mosquitto/transport_mosquitto.h"
+#include "lib/realm_internal.h"
 
 static int64_t clock_ms(clockid_t id)
 {
@@ -29,8 +30,11 @@ static smq_err fill_tls(struct smq_line *line)
 {
 	struct smq_tls_options *tls = &line->options.tls;
 	const char **const places[] = { &tls->ca_file, &tls->cert_file, &tls->key_file };
-	static const char *const names[] = { "root.crt", "member.crt", "member.key" };
-	for (size_t i = 0; tls->by_realm && i < 3; i++) {
+	if (!tls->by_realm)
+		return SMQ_OK;
+	const char *const names[] = { "root.crt", smq_realm_cert_file(line->options.realm),
+				      smq_realm_key_file(line->options.realm) };
+	for (size_t i = 0; i < 3; i++) {
 		int len = snprintf(line->tls_files[i], sizeof(line->tls_files[i]), "%s/%s",
 				   smq_realm_dir(line->options.realm), names[i]);
 		if (len >= (int)sizeof(line->tls_files[i]))
@@ -50,6 +54,8 @@ smq_err smq_line_open(struct smq_line *line, const struct smq_client_options *op
 		err = smq_wakeup_init(&line->wakeup);
 	if (err != SMQ_OK)
 		return err;
+	if (line->channel > 0)
+		smq_wakeup_also(&line->wakeup, line->channel);
 	err = smq_transport_mosquitto_new(&line->options, events, &line->transport, ret_why);
 	if (err != SMQ_OK) {
 		smq_wakeup_done(&line->wakeup);

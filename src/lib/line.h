@@ -15,6 +15,7 @@ struct smq_line {
 	struct smq_transport *transport;
 	struct smq_wakeup wakeup;
 	char tls_files[3][4096];
+	int channel; /* a second descriptor to wake up for; 0: none */
 	bool stopped;
 	void *self;
 	void (*tick)(void *self);

@@ -19,6 +19,7 @@ smq_err smq_wakeup_init(struct smq_wakeup *w)
 	w->socket_fd = -1;
 	w->socket_writing = false;
 	w->armed_ms = INT64_MAX;
+	w->also_fd = -1;
 	w->poll_fd = epoll_create1(EPOLL_CLOEXEC);
 	w->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
 	w->stop_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -28,6 +29,12 @@ smq_err smq_wakeup_init(struct smq_wakeup *w)
 		return SMQ_OK;
 	smq_wakeup_done(w);
 	return SMQ_ERR_IO;
+}
+
+void smq_wakeup_also(struct smq_wakeup *w, int fd)
+{
+	if (watch(w->poll_fd, EPOLL_CTL_ADD, fd, EPOLLIN | EPOLLET) == 0)
+		w->also_fd = fd;
 }
 
 static void shut(int *fd)
@@ -90,8 +97,8 @@ static void drain(int fd)
 struct smq_wakeup_ready smq_wakeup_wait(struct smq_wakeup *w, int timeout_ms)
 {
 	struct smq_wakeup_ready ready = { false, false, false };
-	struct epoll_event events[3];
-	int n = epoll_wait(w->poll_fd, events, 3, timeout_ms);
+	struct epoll_event events[4];
+	int n = epoll_wait(w->poll_fd, events, 4, timeout_ms);
 	for (int i = 0; i < n; i++) {
 		int fd = events[i].data.fd;
 		if (fd == w->timer_fd) {
@@ -100,7 +107,7 @@ struct smq_wakeup_ready smq_wakeup_wait(struct smq_wakeup *w, int timeout_ms)
 		} else if (fd == w->stop_fd) {
 			drain(fd);
 			ready.stopped = true;
-		} else {
+		} else if (fd != w->also_fd) {
 			ready.readable = events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR | EPOLLRDHUP);
 			ready.writable = events[i].events & (EPOLLOUT | EPOLLERR);
 		}
