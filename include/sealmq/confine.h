@@ -36,6 +36,7 @@ struct smq_rights {
 	size_t read_count;
 	const char *const *writes; /* may be read, too */
 	size_t write_count;
+	const char *removes; /* a directory in which files may be removed; NULL: none */
 };
 
 struct smq_confined {

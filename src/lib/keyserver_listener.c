@@ -62,7 +62,8 @@ static void on_published(void *self, int id, int reason)
 		if (p->sent[i] != id || id == 0)
 			continue;
 		p->sent[i] = 0;
-		tell_published(p, p->ids[i], err);
+		if (p->ids[i])
+			tell_published(p, p->ids[i], err);
 		return;
 	}
 }
@@ -118,14 +119,26 @@ static bool publish(struct smq_keyserver_part *p, const struct smq_frame *f)
 	return true;
 }
 
-/* False: the transport has no room for it now. Anything but these two ends us: our other end is not what it was. */
+/* What is under way was another signer's: its numbers mean nothing to the new one. */
+static void greet(struct smq_keyserver_part *p)
+{
+	struct smq_frame hello = { .kind = SMQ_FRAME_HELLO, .numbers = { SMQ_FRAME_VERSION } };
+	for (size_t i = 0; i < SMQ_KEYSERVER_INFLIGHT; i++)
+		p->ids[i] = 0;
+	if (say(p, &hello, -1) == SMQ_OK && p->online)
+		(void)!say(p, &(struct smq_frame){ .kind = SMQ_FRAME_ONLINE }, -1);
+}
+
+/* False: the transport has no room for it now. Anything but these ends us: our other end is not what it was. */
 static bool serve(struct smq_keyserver_part *p, const struct smq_frame *f)
 {
 	struct smq_transport *t = p->line.transport;
 	int id = 0;
 	if (f->kind == SMQ_FRAME_PUBLISH)
 		return publish(p, f);
-	if (f->kind != SMQ_FRAME_SUBSCRIBE)
+	if (f->kind == SMQ_FRAME_ANEW)
+		greet(p);
+	else if (f->kind != SMQ_FRAME_SUBSCRIBE)
 		p->over = true;
 	else if (p->online)
 		(void)!t->ops->subscribe(t, smq_frame_text(f, 0), 1, NULL, 0, &id);
@@ -210,10 +223,9 @@ smq_err smq_listener_new(struct smq_keyserver_part *p)
 
 smq_err smq_listener_run(struct smq_keyserver_part *p)
 {
-	struct smq_frame hello = { .kind = SMQ_FRAME_HELLO, .numbers = { SMQ_FRAME_VERSION } };
 	struct smq_transport *t = p->line.transport;
-	if (say(p, &hello, -1) == SMQ_OK)
-		smq_line_run(&p->line, &p->over, -1);
+	greet(p);
+	smq_line_run(&p->line, &p->over, -1);
 	if (p->online && t->ops->disconnect(t, 0, NULL, 0) == SMQ_OK) {
 		bool gone = false;
 		smq_line_run(&p->line, &gone, 50);

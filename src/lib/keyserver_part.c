@@ -21,7 +21,7 @@ static const struct {
 				"the resolver; no key of a group, no database" },
 	[SMQ_DUTY_SIGNER] = { "signer",
 			      "identity and group keys; no network; reads the realm's directory, writes nothing" },
-	[SMQ_DUTY_STORE] = { "store", "the database's directory; no network; no identity key" },
+	[SMQ_DUTY_STORE] = { "store", "the database's files; no network, no other file; no identity key" },
 };
 
 const char *smq_keyserver_duty_name(enum smq_keyserver_duty duty) { return duties[duty].name; }
@@ -70,9 +70,13 @@ static smq_err confine_listener(const struct smq_keyserver_part *p, struct smq_c
 
 smq_err smq_keyserver_part_confine(const smq_keyserver_part *p, struct smq_confined *ret_how)
 {
-	const char *realm[] = { p->realm_dir }, *store[] = { p->store_dir };
+	const char *realm[] = { p->realm_dir }, *store[SMQ_COUNT(p->store_files)];
 	const struct smq_rights signer = { .duty = "signer", .reads = realm, .read_count = 1 };
-	const struct smq_rights keeper = { .duty = "store", .writes = store, .write_count = 1 };
+	const struct smq_rights keeper = {
+		.duty = "store", .writes = store, .write_count = SMQ_COUNT(store), .removes = p->store_dir
+	};
+	for (size_t i = 0; i < SMQ_COUNT(store); i++)
+		store[i] = p->store_files[i];
 	switch (p->duty) {
 	case SMQ_DUTY_LISTENER:
 		return confine_listener(p, ret_how);
@@ -113,6 +117,9 @@ static smq_err open_patiently(struct smq_keyserver_part *p)
 	return err;
 }
 
+/* All of them are there once it is open. */
+static const char *const files_of[] = { "", "-wal", "-shm", ".lock" };
+
 static smq_err store_new(struct smq_keyserver_part *p)
 {
 	char copy[SMQ_PATH_MAX];
@@ -120,6 +127,10 @@ static smq_err store_new(struct smq_keyserver_part *p)
 		return smq_because(SMQ_ERR_TOO_LARGE, smq_keyserver_why, SMQ_WHY_MAX,
 				   "the database's path is too long");
 	snprintf(p->store_dir, sizeof(p->store_dir), "%s", dirname(copy));
+	for (size_t i = 0; i < SMQ_COUNT(files_of); i++) {
+		if (snprintf(p->store_files[i], SMQ_PATH_MAX, "%s%s", p->options.database, files_of[i]) >= SMQ_PATH_MAX)
+			return SMQ_ERR_TOO_LARGE;
+	}
 	smq_err err = smq_store_desk_init(&p->desk, SMQ_PART_STORE);
 	if (err == SMQ_OK)
 		err = copy_certificate(p);

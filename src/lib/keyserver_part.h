@@ -39,7 +39,7 @@ struct smq_keyserver_part {
 	struct smq_store_desk desk;
 	struct smq_own_credential own; /* its certificate; the key is the signer's */
 	uint8_t *own_room;
-	char store_dir[SMQ_PATH_MAX];
+	char store_dir[SMQ_PATH_MAX], store_files[4][SMQ_PATH_MAX];
 };
 
 SMQ_MUST_USE smq_err smq_listener_new(struct smq_keyserver_part *p);

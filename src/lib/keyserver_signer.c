@@ -190,6 +190,7 @@ static void turn(struct smq_keyserver_part *p)
 smq_err smq_signer_run(struct smq_keyserver_part *p)
 {
 	tell_guard(SMQ_PART_READY);
+	(void)!smq_channel_send(&p->link, &(struct smq_frame){ .kind = SMQ_FRAME_ANEW }, 0);
 	while (!p->over && !smq_store_pipe_lost(&p->store))
 		turn(p);
 	if (p->rival)

@@ -82,6 +82,8 @@ static smq_err allow_paths(int set, const struct smq_rights *r, uint64_t known)
 		err = allow_path(set, r->reads[i], READ);
 	for (size_t i = 0; i < r->write_count && err == SMQ_OK; i++)
 		err = allow_path(set, r->writes[i], (WRITE | TRUNCATE) & known);
+	if (err == SMQ_OK && r->removes)
+		err = allow_path(set, r->removes, LANDLOCK_ACCESS_FS_REMOVE_FILE);
 	return err;
 }
 

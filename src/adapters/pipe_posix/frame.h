@@ -37,6 +37,7 @@ enum smq_frame_kind {
 	/* signer to listener */
 	SMQ_FRAME_SUBSCRIBE, /* filter */
 	SMQ_FRAME_PUBLISH,   /* id, retain, topic, payload */
+	SMQ_FRAME_ANEW,      /* a new signer: the listener says hello again */
 	SMQ_FRAME_KINDS
 };
 
