@@ -82,6 +82,9 @@ struct smq_message {
 	uint64_t open_ns;     /* time taken to open it */
 	uint64_t missing;     /* messages of this sender that should have come between the last one and this */
 	bool repeated;        /* delivered before in this process's life (only with options.repeats) */
+	/* Of a message that is signed or covered, with options.evidence; on_proof: of one that was signed, the
+	 * signature and whose it is. Else NULL. */
+	const struct smq_evidence *evidence;
 };
 #define SMQ_NO_SLOT UINT64_MAX
 #define SMQ_NO_AGE INT64_MIN
@@ -219,6 +222,7 @@ struct smq_client_options {
 	uint32_t checkpoint_every_ms; /* ... and at the latest after so long, 10 to 60,000; 0: 2,000 */
 	enum smq_check check;        /* of the signatures of others */
 	uint32_t proof_wait_ms;      /* how long a message waits for its checkpoint; 0: 15,000 */
+	bool evidence;               /* hand out what a third party needs to verify a message: keys among it */
 	bool keep_boot_id;        /* groups: go on under the boot id in the state directory, with counters reserved there
 				     before use. For devices without a trustworthy random source alone: a state
 				     directory that is copied or restored repeats nonces */
@@ -247,6 +251,8 @@ struct smq_client_options {
 	/* A message that was delivered as provisional (with SMQ_CHECK_PROOF) is proven (SMQ_OK), was forged by another
 	 * member (SMQ_ERR_SIGNATURE), or stays unproven (SMQ_ERR_NOT_PROVEN). Its payload is empty here. */
 	void (*on_proof)(void *self, const struct smq_message *message, smq_err err);
+	/* With evidence: a certificate or a checkpoint was heard, and holds. */
+	void (*on_witness)(void *self, const struct smq_witness *witness);
 	smq_err (*before_ack)(void *self); /* see above */
 	/* reason: MQTT 5 reason code, >= 128 refused; 0 for MQTT 3.1.1 and QoS 0 */
 	void (*on_published)(void *self, uint64_t ticket, smq_err err, int reason);

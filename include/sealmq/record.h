@@ -10,6 +10,7 @@
  *     on_message:  smq_recorder_take(recorder, message);
  *     on_refused:  smq_recorder_refuse(recorder, refusal);
  *     on_proof:    smq_recorder_prove(recorder, message, err);
+ *     on_witness:  smq_recorder_witness(recorder, witness);
  *     before_ack:  return smq_recorder_commit(recorder);
  *
  * With QoS 1, clean_start false and a client id of one's own, a message is acknowledged to the broker only once it is
@@ -42,8 +43,11 @@ struct smq_quarantined {
 struct smq_record_options {
 	const char *store;       /* an SQLite file, made if it is not there, or postgres://... */
 	const char *schema_file; /* YAML (FORMATS.md 7.1); NULL: whatever opens is stored as it is, without readings */
-	bool require_proof;    /* what is not proven by its sender's signature goes to quarantine; what a checkpoint is
-				* to prove is stored as provisional until it does, or does not */
+	bool require_proof; /* what is not proven by its sender's signature goes to quarantine; what a checkpoint is
+			     * to prove is stored as provisional until it does, or does not */
+	/* of what is signed or covered, keep what a third party needs to verify it (sealmq/evidence.h): signatures,
+	 * checkpoints, certificates, revocation lists, and the keys that open the messages */
+	bool evidence;
 	uint64_t refusals_max; /* of messages that do not open, kept for each commit; default 64, the rest is counted */
 	void *self;
 	void (*on_quarantined)(void *self, const struct smq_quarantined *what);
@@ -63,14 +67,17 @@ struct smq_record_counts {
 SMQ_MUST_USE smq_err smq_recorder_open(const struct smq_record_options *options, smq_recorder **ret_recorder,
 				       const char **ret_why);
 /* Sets what a client needs so that it can record: repeats and the check of proofs on, clean_start off, session expiry a
- * week where it is 0. The callbacks are the caller's. */
-void smq_recorder_prepare(const smq_recorder *recorder, struct smq_client_options *options);
+ * week where it is 0. The callbacks are the caller's. options->realm is asked for the revocation lists in force, and
+ * must outlive the recorder's use where evidence is kept. */
+void smq_recorder_prepare(smq_recorder *recorder, struct smq_client_options *options);
 /* Takes an opened message; it counts from the next commit on. A failure is remembered and told by commit. */
 void smq_recorder_take(smq_recorder *recorder, const struct smq_message *message);
 /* Takes note of a message that was refused. */
 void smq_recorder_refuse(smq_recorder *recorder, const struct smq_refusal *refusal);
 /* What became of a message that was taken as provisional; counts from the next commit on. */
 void smq_recorder_prove(smq_recorder *recorder, const struct smq_message *message, smq_err err);
+/* A certificate or a checkpoint; kept where options.evidence is set. */
+void smq_recorder_witness(smq_recorder *recorder, const struct smq_witness *witness);
 /* Makes durable what was taken. On failure nothing of it is stored. SMQ_ERR_STORE, SMQ_ERR_DISK_FULL, ... */
 SMQ_MUST_USE smq_err smq_recorder_commit(smq_recorder *recorder);
 struct smq_record_counts smq_recorder_counts(const smq_recorder *recorder);

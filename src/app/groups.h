@@ -15,6 +15,8 @@
 /* What an opened message carries for the proof of its sender. */
 struct smq_opened_proof {
 	bool is_signed, covered;
+	struct smq_sealed sealed;
+	const struct smq_seal_key *group_key; /* NULL for a session */
 	uint8_t stream[SMQ_HASH_LEN];
 	uint8_t signature[SMQ_SIG_LEN];
 	struct smq_proof_input input; /* its ciphertext lies in the message */

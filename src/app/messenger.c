@@ -669,6 +669,8 @@ static bool read_proof(struct smq_messenger *g, const struct smq_mqtt_message *m
 		key = g->config.groups->last_key(g->config.groups->self);
 	if (!key || smq_proof_input_make(key, &sealed, smq_span_str(m->topic), &ret_proof->input) != SMQ_OK)
 		return false;
+	ret_proof->sealed = sealed;
+	ret_proof->group_key = message->group ? key : NULL;
 	ret_proof->covered = sealed.covered;
 	ret_proof->is_signed = sealed.signature.len == SMQ_SIG_LEN;
 	memcpy(ret_proof->stream, key->context_digest, sizeof(ret_proof->stream));
@@ -763,12 +765,15 @@ static void deliver(struct smq_messenger *g, const struct smq_message *message)
 static void deliver_proven(struct smq_messenger *g, const struct smq_mqtt_message *m, struct smq_message *message)
 {
 	struct smq_opened_proof proof;
+	struct smq_evidence_room room;
 	smq_err reason = SMQ_OK;
 	enum smq_proofs_answer answer = SMQ_PROOFS_DELIVER;
 	if (g->config.proofs && g->o->check != SMQ_CHECK_NONE) {
 		bool carries = read_proof(g, m, message, &proof);
 		answer = smq_proofs_opened(g->config.proofs, message, carries ? &proof : NULL, g->config.clock.now(),
 					   &reason);
+		if (carries && g->o->evidence && answer == SMQ_PROOFS_DELIVER)
+			smq_proofs_add_evidence(g->config.proofs, &proof, message, &room);
 	}
 	if (answer == SMQ_PROOFS_DELIVER)
 		deliver(g, message);

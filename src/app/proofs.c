@@ -298,6 +298,7 @@ static struct kept *keep(const struct smq_message *m, const struct smq_opened_pr
 	k->message.mqtt.topic = put_text(&at, m->mqtt.topic);
 	k->message.sender = put_text(&at, m->sender);
 	k->message.group = put_text(&at, m->group);
+	k->message.evidence = NULL;
 	k->message.mqtt.properties = NULL;
 	k->message.mqtt.property_count = 0;
 	k->message.mqtt.payload = smq_span_of(at, 0);
@@ -323,7 +324,10 @@ static void settle(struct smq_proofs *p, struct kept *k, enum smq_proof_verdict 
 	const struct smq_client_options *o = p->config.options;
 	bool proven = verdict == SMQ_VERDICT_PROVEN;
 	smq_err reason = verdict == SMQ_VERDICT_FORGED ? SMQ_ERR_SIGNATURE : SMQ_ERR_NOT_PROVEN;
+	const struct smq_evidence evidence = { .signature = k->signature, .certificate = p->checker.signer };
 	k->message.proof = proven ? SMQ_PROOF_PROVEN : SMQ_PROOF_PROVISIONAL;
+	if (o->evidence && proven && k->is_signed)
+		k->message.evidence = &evidence;
 	if (k->whole && proven)
 		p->ports.deliver(p->ports.self, &k->message);
 	else if (k->whole)
@@ -417,6 +421,38 @@ enum smq_proofs_answer smq_proofs_opened(struct smq_proofs *p, struct smq_messag
 	return p->config.options->check == SMQ_CHECK_REQUIRE ? SMQ_PROOFS_REFUSE : SMQ_PROOFS_DELIVER;
 }
 
+void smq_proofs_add_evidence(const struct smq_proofs *p, const struct smq_opened_proof *opened, struct smq_message *m,
+			     struct smq_evidence_room *room)
+{
+	const struct smq_seal_key *key = opened->group_key;
+	const struct smq_sealed *h = &opened->sealed;
+	size_t len = 0;
+	if (!key || !p->checks || !m->group)
+		return;
+	struct smq_seal_context c = { .kind = h->kind,
+				      .alg = h->alg,
+				      .realm = smq_span_str(p->config.realm),
+				      .group = smq_span_str(m->group),
+				      .sender = smq_span_str(m->sender),
+				      .epoch = h->epoch,
+				      .slot = h->slot,
+				      .sender_id = h->sender_id };
+	memcpy(c.manifest, key->manifest, sizeof(c.manifest));
+	memcpy(c.boot_id, m->boot_id, sizeof(c.boot_id));
+	if (smq_context_encode(&c, smq_mspan_of(room->context, sizeof(room->context)), &len) != SMQ_OK)
+		return;
+	room->evidence = (struct smq_evidence){ .stream = key->context_digest,
+						.context = smq_span_of(room->context, len),
+						.key = smq_span_of(key->raw, h->alg->key_len),
+						.base_iv = smq_span_of(key->base_iv, h->alg->nonce_len),
+						.has_stamp = h->has_stamp,
+						.stamp = h->stamp,
+						.signature = opened->is_signed ? opened->signature : NULL };
+	if (opened->is_signed && m->proof == SMQ_PROOF_PROVEN)
+		room->evidence.certificate = p->checker.signer;
+	m->evidence = &room->evidence;
+}
+
 /* ---- topics of proof ---- */
 
 /* What follows PREFIX/, or NULL. */
@@ -454,6 +490,15 @@ static void check_waiting(struct smq_proofs *p, const char *sender, struct smq_n
 	}
 }
 
+static void tell_witness(struct smq_proofs *p, const struct smq_witness *witness)
+{
+	const struct smq_client_options *o = p->config.options;
+	struct smq_witness w = *witness;
+	w.certificate = p->checker.signer;
+	if (o->evidence && o->on_witness)
+		o->on_witness(o->self, &w);
+}
+
 /* A checkpoint names its certificate by hash. Senders publish it before their first checkpoint, and it is retained;
  * where it is not there all the same, what the checkpoint covers stays unproven. */
 void smq_proofs_input(struct smq_proofs *p, const char *topic, smq_span payload, struct smq_now now)
@@ -462,12 +507,22 @@ void smq_proofs_input(struct smq_proofs *p, const char *topic, smq_span payload,
 	if (!p->checks)
 		return;
 	if (strncmp(rest, "cert/", 5) == 0) {
-		if (smq_proof_checker_certificate(&p->checker, name, payload, now) == SMQ_OK)
-			check_waiting(p, name, now);
+		if (smq_proof_checker_certificate(&p->checker, name, payload, now) != SMQ_OK)
+			return;
+		tell_witness(p,
+			     &(struct smq_witness){ .kind = SMQ_WITNESS_CERTIFICATE, .name = name, .bytes = payload });
+		check_waiting(p, name, now);
 		return;
 	}
-	smq_err err = smq_proof_checker_checkpoint(&p->checker, name, payload, now);
-	(void)err; /* what it covers stays open, and is given up in time */
+	struct smq_checkpoint c;
+	/* what a refused one covers stays open, and is given up in time */
+	if (smq_proof_checker_checkpoint(&p->checker, name, payload, now, &c) == SMQ_OK)
+		tell_witness(p, &(struct smq_witness){ .kind = SMQ_WITNESS_CHECKPOINT,
+						       .name = name,
+						       .bytes = payload,
+						       .stream = c.stream,
+						       .first = c.first,
+						       .count = c.digests.len / SMQ_HASH_LEN });
 	take_verdicts(p, now);
 }
 

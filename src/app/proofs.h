@@ -11,6 +11,7 @@
 #include <sealmq/credential.h>
 
 #include "app/groups.h"
+#include "core/keyschedule.h"
 #include "core/seal.h"
 
 struct smq_proofs;
@@ -31,6 +32,7 @@ struct smq_proofs_config {
 	const struct smq_credentials *credentials;
 	const struct smq_own_credential *own;
 	const char *prefix, *name; /* the control prefix, and our own name; copied */
+	const char *realm;         /* its name; outlives it */
 	bool with_groups;
 };
 
@@ -64,6 +66,16 @@ enum smq_proofs_answer { SMQ_PROOFS_DELIVER, SMQ_PROOFS_REFUSE, SMQ_PROOFS_KEEP 
 enum smq_proofs_answer smq_proofs_opened(struct smq_proofs *p, struct smq_message *message,
 					 const struct smq_opened_proof *opened, struct smq_now now,
 					 smq_err *ret_reason);
+
+/* Room for what is handed out as evidence of one message. */
+struct smq_evidence_room {
+	struct smq_evidence evidence;
+	uint8_t context[SMQ_CONTEXT_MAX];
+};
+/* To be called right after a message was to be delivered: says in message->evidence what a third party needs. A
+ * session's keys are shared with us and prove nothing to a third party: there it stays NULL. */
+void smq_proofs_add_evidence(const struct smq_proofs *p, const struct smq_opened_proof *opened,
+			     struct smq_message *message, struct smq_evidence_room *room);
 
 /* ---- the connection, and time ---- */
 

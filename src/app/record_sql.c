@@ -27,6 +27,19 @@ static const char *const migrations[] = {
 	" counter BIGINT, times BIGINT NOT NULL, raw @bytes@,"
 	" UNIQUE (sender, group_name, epoch, slot, boot_id, counter));\n"
 	"CREATE INDEX quarantine_received ON quarantine (received_ms);\n",
+
+	/* 2: evidence. Certificates and lists are named by hashes: what points to them may be stored before they are,
+	 * and by another recorder. */
+	"CREATE TABLE certificates (thumbprint @bytes@ PRIMARY KEY, name TEXT NOT NULL, chain @bytes@ NOT NULL);\n"
+	"CREATE TABLE crls (digest @bytes@ PRIMARY KEY, heard_ms BIGINT NOT NULL, pem @bytes@ NOT NULL);\n"
+	"CREATE TABLE streams (life_id BIGINT NOT NULL, digest @bytes@ NOT NULL UNIQUE, context @bytes@ NOT NULL,"
+	" key @bytes@ NOT NULL, base_iv @bytes@ NOT NULL, PRIMARY KEY (life_id, digest));\n"
+	"CREATE TABLE seals (life_id BIGINT NOT NULL, counter BIGINT NOT NULL, stamp BIGINT, signature @bytes@,"
+	" certificate @bytes@, crl @bytes@, PRIMARY KEY (life_id, counter)) @keyed@;\n"
+	"CREATE TABLE checkpoints (hash @bytes@ PRIMARY KEY, stream @bytes@ NOT NULL, first BIGINT NOT NULL,"
+	" count BIGINT NOT NULL, received_ms BIGINT NOT NULL, document @bytes@ NOT NULL, certificate @bytes@ NOT NULL,"
+	" crl @bytes@);\n"
+	"CREATE INDEX checkpoints_stream ON checkpoints (stream, first);\n",
 };
 const int smq_record_migrations = (int)SMQ_COUNT(migrations);
 
@@ -45,7 +58,22 @@ const char smq_record_unproven_sql[] =
     " ON CONFLICT DO NOTHING";
 const char smq_record_remove_sql[] = "DELETE FROM readings WHERE life_id = $1 AND counter = $2 AND proof = 3";
 
-enum { COLUMNS_MAX = 9 };
+const char *const smq_record_keep_sql[SMQ_KEPT_KINDS] = {
+	[SMQ_KEPT_CERTIFICATE] = "INSERT INTO certificates (thumbprint, name, chain) VALUES ($1, $2, $3)"
+				 " ON CONFLICT DO NOTHING",
+	[SMQ_KEPT_CRL] = "INSERT INTO crls (digest, heard_ms, pem) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+	[SMQ_KEPT_STREAM] = "INSERT INTO streams (life_id, digest, context, key, base_iv) VALUES ($1, $2, $3, $4, $5)"
+			    " ON CONFLICT DO NOTHING",
+	[SMQ_KEPT_SEAL] = "INSERT INTO seals (life_id, counter, stamp, signature, certificate, crl)"
+			  " VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
+	[SMQ_KEPT_SIGNER] = "UPDATE seals SET certificate = $3, crl = $4 WHERE life_id = $1 AND counter = $2"
+			    " AND certificate IS NULL",
+	[SMQ_KEPT_CHECKPOINT] =
+	    "INSERT INTO checkpoints (hash, stream, first, count, received_ms, document, certificate,"
+	    " crl) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
+};
+
+enum { COLUMNS_MAX = 12 };
 
 struct column {
 	const char *name;
@@ -55,7 +83,7 @@ struct column {
 static const struct {
 	struct column columns[COLUMNS_MAX];
 	const char *sql;
-} questions[SMQ_RECORD_QUESTIONS] = {
+} questions[SMQ_RECORD_ALL_QUESTIONS] = {
 	/* The newest by measured time; of a tie the one that was sent later. */
 	[SMQ_RECORD_LATEST] = { { { "sender", SMQ_CELL_TEXT },
 				  { "type", SMQ_CELL_TEXT },
@@ -131,6 +159,58 @@ static const struct {
 				    " WHERE ($1 = '' OR sender = $1) AND ($2 = '' OR reason = $2) AND ($3 = '' OR "
 				    "topic = $3)"
 				    " AND received_ms >= $4 AND received_ms < $5 ORDER BY received_ms, id LIMIT $6" },
+
+	/* In each all six parameters are named, whether needed or not. */
+	[SMQ_RECORD_EV_MESSAGES] = { { { "life", SMQ_CELL_INTEGER },
+				       { "counter", SMQ_CELL_INTEGER },
+				       { "topic", SMQ_CELL_TEXT },
+				       { "received", SMQ_CELL_TIME },
+				       { "raw", SMQ_CELL_TEXT },
+				       { "stamp", SMQ_CELL_INTEGER },
+				       { "signature", SMQ_CELL_TEXT },
+				       { "certificate", SMQ_CELL_TEXT },
+				       { "crl", SMQ_CELL_TEXT } },
+				     "SELECT r.life_id, r.counter, t.name, r.received_ms, r.raw, e.stamp, e.signature,"
+				     " e.certificate, e.crl"
+				     " FROM readings r JOIN lives l ON l.id = r.life_id JOIN senders s ON s.id = "
+				     "l.sender_id"
+				     " JOIN topics t ON t.id = r.topic_id"
+				     " LEFT JOIN seals e ON e.life_id = r.life_id AND e.counter = r.counter"
+				     " WHERE r.part = 0 AND ($1 = '' OR s.name = $1) AND $2 = '' AND ($3 = '' OR "
+				     "t.name = $3)"
+				     " AND r.measured_ms >= $4 AND r.measured_ms < $5"
+				     " ORDER BY r.life_id, r.counter LIMIT $6" },
+	[SMQ_RECORD_EV_STREAMS] = { { { "life", SMQ_CELL_INTEGER },
+				      { "digest", SMQ_CELL_TEXT },
+				      { "context", SMQ_CELL_TEXT },
+				      { "key", SMQ_CELL_TEXT },
+				      { "base_iv", SMQ_CELL_TEXT } },
+				    "SELECT k.life_id, k.digest, k.context, k.key, k.base_iv FROM streams k"
+				    " JOIN lives l ON l.id = k.life_id JOIN senders s ON s.id = l.sender_id"
+				    " WHERE ($1 = '' OR s.name = $1) AND $2 = '' AND $3 = '' AND $4 <= $5"
+				    " ORDER BY k.life_id, k.digest LIMIT $6" },
+	[SMQ_RECORD_EV_CHECKPOINTS] = { { { "stream", SMQ_CELL_TEXT },
+					  { "first", SMQ_CELL_INTEGER },
+					  { "count", SMQ_CELL_INTEGER },
+					  { "received", SMQ_CELL_TIME },
+					  { "document", SMQ_CELL_TEXT },
+					  { "certificate", SMQ_CELL_TEXT },
+					  { "crl", SMQ_CELL_TEXT } },
+					"SELECT c.stream, c.first, c.count, c.received_ms, c.document, c.certificate, "
+					"c.crl"
+					" FROM checkpoints c JOIN streams k ON k.digest = c.stream"
+					" JOIN lives l ON l.id = k.life_id JOIN senders s ON s.id = l.sender_id"
+					" WHERE ($1 = '' OR s.name = $1) AND $2 = '' AND $3 = '' AND $4 <= $5"
+					" ORDER BY c.stream, c.first, c.hash LIMIT $6" },
+	[SMQ_RECORD_EV_CERTIFICATES] = { { { "thumbprint", SMQ_CELL_TEXT },
+					   { "name", SMQ_CELL_TEXT },
+					   { "chain", SMQ_CELL_TEXT } },
+					 "SELECT thumbprint, name, chain FROM certificates"
+					 " WHERE ($1 = '' OR name = $1) AND $2 = '' AND $3 = '' AND $4 <= $5"
+					 " ORDER BY thumbprint LIMIT $6" },
+	[SMQ_RECORD_EV_CRLS] = { { { "digest", SMQ_CELL_TEXT }, { "heard", SMQ_CELL_TIME }, { "pem", SMQ_CELL_TEXT } },
+				 "SELECT digest, heard_ms, pem FROM crls WHERE ($1 = '' OR $1 <> '') AND $2 = ''"
+				 " AND $3 = '' AND $4 <= $5 ORDER BY heard_ms, digest LIMIT $6" },
 };
 
 enum smq_record_cell_kind smq_record_column_kind(enum smq_record_question question, size_t column)

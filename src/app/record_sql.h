@@ -7,7 +7,7 @@
 #ifndef SMQ_APP_RECORD_SQL_H
 #define SMQ_APP_RECORD_SQL_H
 
-#include <sealmq/record.h>
+#include "app/record_store.h"
 
 struct smq_record_dialect {
 	const char *id;    /* column type of a number that the database gives out */
@@ -21,6 +21,19 @@ SMQ_MUST_USE smq_err smq_record_migration(int number, const struct smq_record_di
 
 /* What proof does to a provisional row: $1 life, $2 counter, $3 reason. Each uses what it needs. */
 extern const char smq_record_proven_sql[], smq_record_unproven_sql[], smq_record_remove_sql[];
+
+/* What keep does, parameters in the order of enum smq_record_kept's comments, the life first. */
+extern const char *const smq_record_keep_sql[SMQ_KEPT_KINDS];
+
+/* Questions that are not asked by hand: what an export of evidence is made of. */
+enum {
+	SMQ_RECORD_EV_MESSAGES = SMQ_RECORD_QUESTIONS,
+	SMQ_RECORD_EV_STREAMS,
+	SMQ_RECORD_EV_CHECKPOINTS,
+	SMQ_RECORD_EV_CERTIFICATES,
+	SMQ_RECORD_EV_CRLS,
+	SMQ_RECORD_ALL_QUESTIONS
+};
 
 enum smq_record_cell_kind smq_record_column_kind(enum smq_record_question question, size_t column);
 /* $1 sender or '', $2 type or '', $3 topic or '', $4 from ms, $5 to ms, $6 limit: each is used in every text. */

@@ -3,7 +3,9 @@
 
 #include <stdlib.h>
 
-enum { ROOM_STEP = 4096, REFUSALS_MAX = 4096 };
+#include "app/id_cache.h"
+
+enum { ROOM_STEP = 4096, REFUSALS_MAX = 4096, REMEMBERED_MAX = 16384 };
 
 /* Messages that did not open, alike but for their counters, until the next commit. Names are claimed: kept short. */
 struct junk {
@@ -24,6 +26,7 @@ struct smq_record_book {
 	bool open;      /* something waits for a commit */
 	struct junk *junk;
 	size_t junk_count, junk_max;
+	struct smq_id_cache kept; /* hashes of what is in the store, so that it is handed over once */
 };
 
 static bool need_room(struct smq_record_book *b, size_t len)
@@ -89,6 +92,98 @@ static void quarantine(struct smq_record_book *b, const struct smq_message *m, i
 		o->on_quarantined(o->self, &what);
 }
 
+/* ---- evidence ---- */
+
+static struct smq_record_value number(int64_t n)
+{
+	return (struct smq_record_value){ .kind = SMQ_VALUE_NUMBER, .number = n };
+}
+
+static struct smq_record_value bytes(smq_span s)
+{
+	return (struct smq_record_value){ .kind = s.p ? SMQ_VALUE_BYTES : SMQ_VALUE_NONE, .bytes = s };
+}
+
+static struct smq_record_value hash(const uint8_t *h) { return bytes(smq_span_of(h, h ? SMQ_HASH_LEN : 0)); }
+
+static void keep(struct smq_record_book *b, enum smq_record_kept what, const struct smq_record_key *life,
+		 const struct smq_record_value *values, size_t count)
+{
+	note(b, b->config.store.keep(b->config.store.self, what, life, values, count));
+}
+
+/* The same for what has a hash of its own. */
+static void keep_once(struct smq_record_book *b, enum smq_record_kept what, const uint8_t *name,
+		      const struct smq_record_key *life, const struct smq_record_value *values, size_t count)
+{
+	int64_t is_there;
+	if (smq_id_cache_find(&b->kept, smq_span_of(name, SMQ_HASH_LEN), &is_there))
+		return;
+	keep(b, what, life, values, count);
+	smq_id_cache_put(&b->kept, smq_span_of(name, SMQ_HASH_LEN), 1);
+}
+
+/* The lists in force, by which signers are judged now. */
+static struct smq_record_value keep_lists(struct smq_record_book *b)
+{
+	const struct smq_record_lists *l = &b->config.lists;
+	const uint8_t *digest = l->digest ? l->digest(l->self) : NULL;
+	int64_t is_there;
+	if (!digest || smq_id_cache_find(&b->kept, smq_span_of(digest, SMQ_HASH_LEN), &is_there))
+		return hash(digest);
+	smq_span pem = l->read(l->self, digest);
+	const struct smq_record_value values[] = { hash(digest), number(b->config.clock.now().unix_ms), bytes(pem) };
+	if (pem.len > 0)
+		keep_once(b, SMQ_KEPT_CRL, digest, NULL, values, 3);
+	return hash(digest);
+}
+
+/* A message that a checkpoint covers needs nothing of its own, but for a stamp. */
+static void keep_seal(struct smq_record_book *b, const struct smq_message *m)
+{
+	const struct smq_evidence *e = m->evidence;
+	const struct smq_record_key key = key_of(m);
+	const struct smq_record_value stream[] = { hash(e->stream), bytes(e->context), bytes(e->key),
+						   bytes(e->base_iv) };
+	keep_once(b, SMQ_KEPT_STREAM, e->stream, &key, stream, 4);
+	if (!e->has_stamp && !e->signature)
+		return;
+	const struct smq_record_value seal[] = {
+		number((int64_t)m->counter),
+		e->has_stamp ? number(e->stamp) : hash(NULL),
+		bytes(smq_span_of(e->signature, e->signature ? SMQ_SIG_LEN : 0)),
+		hash(e->certificate),
+		e->certificate ? keep_lists(b) : hash(NULL),
+	};
+	keep(b, SMQ_KEPT_SEAL, &key, seal, 5);
+}
+
+void smq_record_book_witness(struct smq_record_book *b, const struct smq_witness *w)
+{
+	uint8_t name[SMQ_HASH_LEN];
+	if (!b->config.options->evidence || b->failed != SMQ_OK)
+		return;
+	if (w->kind == SMQ_WITNESS_CERTIFICATE) {
+		const struct smq_record_value text = { .kind = SMQ_VALUE_TEXT, .bytes = smq_span_str(w->name) };
+		const struct smq_record_value values[] = { hash(w->certificate), text, bytes(w->bytes) };
+		keep_once(b, SMQ_KEPT_CERTIFICATE, w->certificate, NULL, values, 3);
+		return;
+	}
+	if (b->config.crypto->sha256(&w->bytes, 1, name) != SMQ_OK)
+		return;
+	const struct smq_record_value values[] = { hash(name),
+						   hash(w->stream),
+						   number((int64_t)w->first),
+						   number((int64_t)w->count),
+						   number(b->config.clock.now().unix_ms),
+						   bytes(w->bytes),
+						   hash(w->certificate),
+						   keep_lists(b) };
+	keep(b, SMQ_KEPT_CHECKPOINT, NULL, values, 8);
+}
+
+/* ---- messages ---- */
+
 static void store(struct smq_record_book *b, const struct smq_message *m, int64_t now_ms)
 {
 	const struct smq_record_row row = {
@@ -102,6 +197,8 @@ static void store(struct smq_record_book *b, const struct smq_message *m, int64_
 		.reading_count = b->result.reading_count,
 	};
 	note(b, b->config.store.add(b->config.store.self, &row));
+	if (b->config.options->evidence && m->evidence)
+		keep_seal(b, m);
 }
 
 void smq_record_book_take(struct smq_record_book *b, const struct smq_message *m)
@@ -134,6 +231,11 @@ void smq_record_book_prove(struct smq_record_book *b, const struct smq_message *
 	if (b->failed != SMQ_OK || (reason && !o->require_proof && err != SMQ_ERR_SIGNATURE))
 		return;
 	note(b, b->config.store.prove(b->config.store.self, &key, reason));
+	if (o->evidence && m->evidence && !reason) {
+		const struct smq_record_value values[] = { number((int64_t)m->counter), hash(m->evidence->certificate),
+							   keep_lists(b) };
+		keep(b, SMQ_KEPT_SIGNER, &key, values, 3);
+	}
 	if (reason && o->on_quarantined)
 		o->on_quarantined(o->self, &(struct smq_quarantined){ .reason = reason,
 								      .detail = "",
@@ -221,6 +323,7 @@ smq_err smq_record_book_commit(struct smq_record_book *b)
 		err = b->config.store.commit(b->config.store.self, &done);
 	if (err != SMQ_OK) {
 		b->config.store.abandon(b->config.store.self);
+		smq_id_cache_clear(&b->kept);
 		b->counts.failed_commits++;
 	} else {
 		b->counts.stored += done.stored;
@@ -253,6 +356,7 @@ smq_err smq_record_book_new(const struct smq_record_book_config *config, struct 
 		return SMQ_ERR_NO_MEMORY;
 	}
 	b->config = *config;
+	smq_id_cache_init(&b->kept, REMEMBERED_MAX);
 	*ret_book = b;
 	return SMQ_OK;
 }
@@ -264,6 +368,7 @@ void smq_record_book_free(struct smq_record_book *b)
 	smq_err err = smq_record_book_commit(b);
 	(void)err; /* what is not stored was not acknowledged */
 	b->config.store.free(b->config.store.self);
+	smq_id_cache_clear(&b->kept);
 	free(b->room);
 	free(b->junk);
 	free(b);

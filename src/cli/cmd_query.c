@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <sealmq/json.h>
@@ -19,6 +18,7 @@
 #include "cli/buf.h"
 #include "cli/mem.h"
 #include "cli/print.h"
+#include "cli/when.h"
 
 static const char usage[] =
     "sealmq query - ask a store of records\n\n"
@@ -78,14 +78,8 @@ static int wrong(const char *what, const char *given)
 
 static void put_time(struct buf *out, int64_t unix_ms)
 {
-	char text[40];
-	struct tm tm;
-	int64_t ms = ((unix_ms % 1000) + 1000) % 1000;
-	time_t seconds = (time_t)((unix_ms - ms) / 1000);
-	if (!gmtime_r(&seconds, &tm))
-		return;
-	size_t len = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm);
-	snprintf(text + len, sizeof text - len, ".%03dZ", (int)ms);
+	char text[WHEN_TEXT_MAX];
+	when_write(unix_ms, text);
 	buf_put(out, text, strlen(text));
 }
 
@@ -384,39 +378,6 @@ static int ask(struct query *q)
 
 /* ---- the command line ---- */
 
-/* "15m", "2h": so long before now. */
-static bool take_ago(const char *text, int64_t *ret_ms)
-{
-	static const struct {
-		const char *unit;
-		int64_t ms;
-	} units[] = { { "s", 1000 }, { "m", 60000 }, { "h", 3600000 }, { "d", 86400000 } };
-	char *end;
-	struct timespec now;
-	errno = 0;
-	long long count = strtoll(text, &end, 10);
-	for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
-		if (end != text && !errno && count >= 0 && count < 1000000 && strcmp(end, units[i].unit) == 0) {
-			clock_gettime(CLOCK_REALTIME, &now);
-			*ret_ms = (int64_t)now.tv_sec * 1000 - count * units[i].ms;
-			return true;
-		}
-	}
-	return false;
-}
-
-static bool take_time(const char *text, int64_t *ret_ms)
-{
-	char *end;
-	errno = 0;
-	long long seconds = strtoll(text, &end, 10);
-	if (end != text && !*end && !errno && llabs(seconds) < 100000000000) {
-		*ret_ms = seconds * 1000;
-		return true;
-	}
-	return take_ago(text, ret_ms) || smq_record_time(text, ret_ms);
-}
-
 static bool take_question(const char *word, enum smq_record_question *ret_question)
 {
 	for (size_t i = 0; i < SMQ_RECORD_QUESTIONS; i++) {
@@ -469,9 +430,9 @@ static const char *take_option(struct query *q, int c)
 		q->q.topic = optarg;
 		return NULL;
 	case 'f':
-		return take_time(optarg, &q->q.from_ms) ? NULL : "--from is not a time";
+		return when_read(optarg, &q->q.from_ms) ? NULL : "--from is not a time";
 	case 'u':
-		return take_time(optarg, &q->q.to_ms) ? NULL : "--to is not a time";
+		return when_read(optarg, &q->q.to_ms) ? NULL : "--to is not a time";
 	case 'l':
 		q->q.limit = strtoull(optarg, &end, 10);
 		return *optarg >= '1' && *optarg <= '9' && !*end ? NULL : "--limit takes a number from 1 on";

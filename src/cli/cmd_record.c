@@ -23,6 +23,9 @@ static const char usage[] =
     "  --store STORE      an SQLite file, made if it is not there, or postgres://USER@HOST/DATABASE\n"
     "  --schema FILE      what records must look like (YAML); without one whatever opens is stored as it is\n"
     "  --require-proof    only what its sender's signature proves; the rest goes to quarantine\n"
+    "  --evidence         keep what a third party needs to verify what is signed (`sealmq evidence`): signatures,\n"
+    "                     checkpoints, certificates, revocation lists, and the keys that open these messages.\n"
+    "                     With --require-proof that is the default, and --no-evidence turns it off\n"
     "  --share NAME       share the work with other recorders that say the same name (MQTT shared subscription)\n"
     "  -i ID              name at the broker, another for each recorder; default: record-MEMBER\n"
     "  -C N               end after N messages stored\n"
@@ -36,7 +39,7 @@ struct record {
 	struct tool tool; /* first: the client's `self` is a struct tool */
 	struct smq_record_options options;
 	const char *share;
-	bool json;
+	bool json, no_evidence;
 	smq_recorder *recorder;
 	char id[80];
 	bool subscribed;
@@ -74,9 +77,14 @@ static int take_own(const struct own_option *o, int argc, char **argv, int *at)
 static bool split_options(struct record *r, int argc, char **argv, int *ret_argc, bool *ret_help)
 {
 	const struct own_option own[] = {
-		{ "--store", &r->options.store, NULL }, { "--schema", &r->options.schema_file, NULL },
-		{ "--share", &r->share, NULL },         { "--require-proof", NULL, &r->options.require_proof },
-		{ "--json", NULL, &r->json },           { "--help", NULL, ret_help },
+		{ "--store", &r->options.store, NULL },
+		{ "--schema", &r->options.schema_file, NULL },
+		{ "--share", &r->share, NULL },
+		{ "--require-proof", NULL, &r->options.require_proof },
+		{ "--json", NULL, &r->json },
+		{ "--help", NULL, ret_help },
+		{ "--evidence", NULL, &r->options.evidence },
+		{ "--no-evidence", NULL, &r->no_evidence },
 	};
 	int kept = 1;
 	for (int i = 1; i < argc; i++) {
@@ -141,6 +149,12 @@ static void when_proof(void *self, const struct smq_message *m, smq_err err)
 {
 	struct record *r = self;
 	smq_recorder_prove(r->recorder, m, err);
+}
+
+static void when_witness(void *self, const struct smq_witness *witness)
+{
+	struct record *r = self;
+	smq_recorder_witness(r->recorder, witness);
 }
 
 static bool enough(const struct record *r)
@@ -245,6 +259,7 @@ static bool set_up(struct record *r)
 		tool_end(t, smq_err_exit(SMQ_ERR_USAGE));
 		return false;
 	}
+	r->options.evidence = (r->options.evidence || r->options.require_proof) && !r->no_evidence;
 	r->options.self = r;
 	r->options.on_quarantined = when_quarantined;
 	smq_err err = smq_recorder_open(&r->options, &r->recorder, &why);
@@ -265,6 +280,7 @@ static bool set_up(struct record *r)
 	t->options.on_message = when_message;
 	t->options.on_refused = when_refused;
 	t->options.on_proof = when_proof;
+	t->options.on_witness = when_witness;
 	t->options.before_ack = before_ack;
 	t->options.on_subscribed = when_subscribed;
 	t->options.on_event = when_event;

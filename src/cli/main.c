@@ -12,6 +12,7 @@
 #include "cli/cmd_chat.h"
 #include "cli/cmd_config.h"
 #include "cli/cmd_data.h"
+#include "cli/cmd_evidence.h"
 #include "cli/cmd_group.h"
 #include "cli/cmd_inspect.h"
 #include "cli/cmd_keyserver.h"
@@ -33,6 +34,7 @@ const struct command commands[] = {
 	{ "chat", "Messages", "talk in a group", cmd_chat },
 	{ "record", "Messages", "store what opens and is as declared, the rest in quarantine", cmd_record },
 	{ "query", "Messages", "ask a store of records: latest, range, counts, plots", cmd_query },
+	{ "evidence", "Messages", "stored messages as a file that a third party verifies", cmd_evidence },
 	{ "ca", "Realm", "a realm's authority: issue, renew, revoke", cmd_ca },
 	{ "keyserver", "Realm", "run the key server of the realm's groups", cmd_keyserver },
 	{ "group", "Realm", "make and keep groups: policies, members, rotation, expulsion", cmd_group },

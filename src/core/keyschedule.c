@@ -5,8 +5,9 @@
 #include "base/wipe.h"
 #include "crypto/hkdf.h"
 #include "wire/cbor.h"
+#include "wire/fields.h"
 
-enum { CONTEXT_VERSION = 1, CONTEXT_ROOM = 4 * (SMQ_NAME_MAX + 2) + 128, INFO_ROOM = 192 };
+enum { CONTEXT_VERSION = 1, CONTEXT_FIELDS = 12, INFO_ROOM = 192 };
 
 static void put_hash(struct smq_writer *w, const uint8_t *bytes, size_t len)
 {
@@ -30,12 +31,10 @@ static void put_key_ref(struct smq_writer *w, const struct smq_seal_context *c)
 		smq_cbor_put_uint(w, c->sender_id);
 }
 
-smq_err smq_context_digest(const struct smq_crypto *crypto, const struct smq_seal_context *c,
-			   uint8_t ret_digest[SMQ_HASH_LEN])
+smq_err smq_context_encode(const struct smq_seal_context *c, smq_mspan room, size_t *ret_len)
 {
-	uint8_t room[CONTEXT_ROOM];
-	struct smq_writer w = smq_writer_on(smq_mspan_of(room, sizeof(room)));
-	smq_cbor_put_array(&w, 12);
+	struct smq_writer w = smq_writer_on(room);
+	smq_cbor_put_array(&w, CONTEXT_FIELDS);
 	smq_cbor_put_uint(&w, CONTEXT_VERSION);
 	smq_cbor_put_int(&w, c->alg->id);
 	smq_cbor_put_text(&w, c->realm);
@@ -48,8 +47,56 @@ smq_err smq_context_digest(const struct smq_crypto *crypto, const struct smq_sea
 	put_hash(&w, c->boot_id, sizeof(c->boot_id));
 	if (w.err != SMQ_OK)
 		return SMQ_ERR_TOO_LARGE;
-	smq_span context = smq_writer_span(&w);
-	return crypto->sha256(&context, 1, ret_digest);
+	*ret_len = w.len;
+	return SMQ_OK;
+}
+
+smq_err smq_context_digest(const struct smq_crypto *crypto, const struct smq_seal_context *c,
+			   uint8_t ret_digest[SMQ_HASH_LEN])
+{
+	uint8_t room[SMQ_CONTEXT_MAX];
+	size_t len = 0;
+	smq_err err = smq_context_encode(c, smq_mspan_of(room, sizeof(room)), &len);
+	smq_span context = smq_span_of(room, len);
+	return err == SMQ_OK ? crypto->sha256(&context, 1, ret_digest) : err;
+}
+
+static void get_key_ref(struct smq_reader *r, struct smq_seal_context *c)
+{
+	if (c->kind == SMQ_SEALED_SESSION)
+		smq_get_fixed(r, smq_mspan_of(c->key_id, sizeof(c->key_id)));
+	else
+		c->epoch = smq_cbor_get_uint(r);
+	if (smq_sealed_has_slot(c->kind))
+		c->slot = smq_cbor_get_uint(r);
+	else
+		smq_cbor_get_null(r);
+	if (c->kind == SMQ_SEALED_SESSION)
+		smq_cbor_get_null(r);
+	else
+		c->sender_id = smq_cbor_get_uint(r);
+}
+
+smq_err smq_context_decode(smq_span bytes, struct smq_seal_context *ret_context)
+{
+	struct smq_reader r = smq_reader_on(bytes);
+	struct smq_seal_context c = { 0 };
+	smq_get_head(&r, CONTEXT_FIELDS, CONTEXT_VERSION);
+	c.alg = smq_sealed_alg((int)smq_get_between(&r, 1, INT16_MAX));
+	c.realm = smq_get_name(&r);
+	c.group = smq_cbor_get_text(&r);
+	c.sender = smq_get_name(&r);
+	c.recipient = smq_cbor_get_text(&r);
+	c.kind = (enum smq_sealed_kind)smq_get_between(&r, SMQ_SEALED_SESSION, SMQ_SEALED_SLOT_BOOT);
+	get_key_ref(&r, &c);
+	smq_get_fixed(&r, smq_mspan_of(c.manifest, sizeof(c.manifest)));
+	smq_get_fixed(&r, smq_mspan_of(c.boot_id, sizeof(c.boot_id)));
+	smq_err err = smq_reader_end(&r);
+	if (err == SMQ_OK && !c.alg)
+		err = SMQ_ERR_ALGORITHM;
+	if (err == SMQ_OK)
+		*ret_context = c;
+	return err;
 }
 
 static smq_err expand(const struct smq_crypto *crypto, const struct smq_traffic_secret *secret, const char *label,

@@ -10,6 +10,12 @@
 #include "wire/group_file.h"
 #include "wire/slot_seeds.h"
 
+/* Room that a context takes as CBOR at most. */
+enum { SMQ_CONTEXT_MAX = 400 };
+SMQ_MUST_USE smq_err smq_context_encode(const struct smq_seal_context *context, smq_mspan room, size_t *ret_len);
+/* The spans of *ret_context point into bytes. Strict: it encodes to the same bytes. */
+SMQ_MUST_USE smq_err smq_context_decode(smq_span bytes, struct smq_seal_context *ret_context);
+
 /* The seal context as CBOR, hashed. SMQ_ERR_TOO_LARGE when its names are longer than names may be. */
 SMQ_MUST_USE smq_err smq_context_digest(const struct smq_crypto *crypto, const struct smq_seal_context *context,
 					uint8_t ret_digest[SMQ_HASH_LEN]);

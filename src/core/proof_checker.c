@@ -277,7 +277,7 @@ static smq_err read_checkpoint(struct smq_proof_checker *c, const char *sender, 
 }
 
 smq_err smq_proof_checker_checkpoint(struct smq_proof_checker *c, const char *sender, smq_span bytes,
-				     struct smq_now now)
+				     struct smq_now now, struct smq_checkpoint *ret_checkpoint)
 {
 	struct smq_sign1 s;
 	struct smq_checkpoint cp;
@@ -289,7 +289,10 @@ smq_err smq_proof_checker_checkpoint(struct smq_proof_checker *c, const char *se
 	if (err != SMQ_OK)
 		return err;
 	memcpy(c->seen[c->seen_next++ % SMQ_PROOF_SEEN], hash, SMQ_HASH_LEN);
+	memcpy(c->signer, c->credential.id, sizeof(c->signer));
 	apply(c, sender, &cp, now.mono_ms);
+	if (ret_checkpoint)
+		*ret_checkpoint = cp;
 	return SMQ_OK;
 }
 
@@ -334,6 +337,8 @@ smq_err smq_proof_checker_certificate(struct smq_proof_checker *c, const char *n
 				     .key_len = found->public_key_len,
 				     .expires_ms = found->expires_ms };
 	memcpy(k->name, found->name, sizeof(k->name));
+	memcpy(k->id, found->id, sizeof(k->id));
+	memcpy(c->signer, found->id, sizeof(c->signer));
 	memcpy(k->id_cred, id_cred.p, id_cred.len);
 	memcpy(k->key, found->public_key, found->public_key_len);
 	return SMQ_OK;
@@ -377,6 +382,7 @@ smq_err smq_proof_checker_signature(struct smq_proof_checker *c, const char *sen
 			err = c->config.crypto->verify(k->alg, smq_span_of(k->key, k->key_len), parts, 2, signature);
 		if (err == SMQ_OK) {
 			k->used = ++c->uses;
+			memcpy(c->signer, k->id, sizeof(c->signer));
 			return SMQ_OK;
 		}
 		answer = err;

@@ -56,6 +56,7 @@ struct smq_proof_key {
 	char name[SMQ_MEMBER_NAME_MAX + 1];
 	uint64_t used;
 	int64_t checked_ms; /* unix */
+	uint8_t id[SMQ_HASH_LEN];
 	size_t id_cred_len;
 	uint8_t id_cred[SMQ_ID_CRED_MAX];
 	enum smq_sig_id alg;
@@ -83,7 +84,8 @@ struct smq_proof_checker {
 	uint64_t uses;
 	uint8_t seen[SMQ_PROOF_SEEN][SMQ_HASH_LEN];
 	size_t seen_next;
-	int64_t second_ms; /* of the failures counted */
+	uint8_t signer[SMQ_HASH_LEN]; /* struct smq_credential's id of whoever signed what verified last */
+	int64_t second_ms;            /* of the failures counted */
 	unsigned failures;
 	struct smq_credential credential; /* scratch; too large for a small stack */
 };
@@ -103,10 +105,10 @@ void smq_proof_checker_message(struct smq_proof_checker *c, const char *sender, 
  * A checkpoint that came in the name of `sender`. SMQ_ERR_CREDENTIAL: its certificate is not known here yet: bring it
  * (smq_proof_checker_certificate), then the checkpoint again. SMQ_ERR_REPLAY: the very same one again. SMQ_ERR_NAME:
  * somebody else's certificate. SMQ_ERR_SIGNATURE, SMQ_ERR_MALFORMED and its kin, SMQ_ERR_CERT_*: refused.
- * SMQ_ERR_RATE: too many bad ones this second.
+ * SMQ_ERR_RATE: too many bad ones this second. ret_checkpoint (may be NULL): what it covers, a view of bytes.
  */
 SMQ_MUST_USE smq_err smq_proof_checker_checkpoint(struct smq_proof_checker *c, const char *sender, smq_span bytes,
-						  struct smq_now now);
+						  struct smq_now now, struct smq_checkpoint *ret_checkpoint);
 
 /* Takes the certificate of `name` (ID_CRED_x by value). SMQ_ERR_NAME: it is another's; else the port's refusal. */
 SMQ_MUST_USE smq_err smq_proof_checker_certificate(struct smq_proof_checker *c, const char *name, smq_span id_cred,

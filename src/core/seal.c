@@ -69,9 +69,32 @@ smq_err smq_seal_key_init(struct smq_seal_key *ret_key, const struct smq_crypto 
 		goto out;
 	if ((err = crypto->aead_new(context->alg, smq_span_of(key, key_room.len), &k.aead)) != SMQ_OK)
 		goto out;
+	memcpy(k.raw, key, key_room.len);
+	memcpy(k.manifest, context->manifest, sizeof(k.manifest));
 	*ret_key = k;
 out:
 	smq_wipe(key, sizeof(key));
+	smq_wipe(&k, sizeof(k));
+	return err;
+}
+
+smq_err smq_seal_key_restore(struct smq_seal_key *ret_key, const struct smq_crypto *crypto,
+			     const struct smq_aead_alg *alg, const uint8_t context_digest[SMQ_HASH_LEN], smq_span raw,
+			     smq_span base_iv)
+{
+	struct smq_seal_key k = { .crypto = crypto, .header = { .alg = alg } };
+	if (!alg || !smq_sealed_alg(alg->id))
+		return SMQ_ERR_ALGORITHM;
+	if (raw.len != alg->key_len || base_iv.len != alg->nonce_len)
+		return SMQ_ERR_MALFORMED;
+	memcpy(k.raw, raw.p, raw.len);
+	memcpy(k.base_iv, base_iv.p, base_iv.len);
+	memcpy(k.context_digest, context_digest, sizeof(k.context_digest));
+	smq_err err = make_aad_head(&k);
+	if (err == SMQ_OK)
+		err = crypto->aead_new(alg, raw, &k.aead);
+	if (err == SMQ_OK)
+		*ret_key = k;
 	smq_wipe(&k, sizeof(k));
 	return err;
 }
@@ -170,6 +193,44 @@ smq_err smq_seal_enc_structure(const struct smq_seal_key *key, const struct smq_
 		return err;
 	smq_write(&w, aad);
 	return smq_writer_end(&w, ret_len);
+}
+
+smq_err smq_seal_key_open(const struct smq_seal_key *key, const struct smq_sealed *sealed, smq_span topic,
+			  smq_mspan room, size_t *ret_len)
+{
+	uint8_t aad_room[AAD_MAX], nonce[SMQ_AEAD_NONCE_MAX];
+	smq_span aad, external;
+	size_t tag_len = key->header.alg->tag_len;
+	if (sealed->ciphertext.len < tag_len)
+		return SMQ_ERR_TRUNCATED;
+	if (room.len < sealed->ciphertext.len)
+		return SMQ_ERR_NO_ROOM;
+	smq_err err = make_aad(key, sealed, topic, aad_room, &aad, &external);
+	if (err != SMQ_OK)
+		return err;
+	make_nonce(key, sealed->counter, nonce);
+	err = key->crypto->aead_open(key->aead, nonce, aad, sealed->ciphertext, room.p);
+	if (err == SMQ_OK)
+		*ret_len = sealed->ciphertext.len - tag_len;
+	return err;
+}
+
+smq_err smq_seal_key_again(const struct smq_seal_key *key, const struct smq_sealed *sealed, smq_span topic,
+			   smq_span plain, smq_mspan room, size_t *ret_len)
+{
+	uint8_t aad_room[AAD_MAX], nonce[SMQ_AEAD_NONCE_MAX];
+	smq_span aad, external;
+	size_t len = plain.len + key->header.alg->tag_len;
+	if (room.len < len)
+		return SMQ_ERR_NO_ROOM;
+	smq_err err = make_aad(key, sealed, topic, aad_room, &aad, &external);
+	if (err != SMQ_OK)
+		return err;
+	make_nonce(key, sealed->counter, nonce);
+	err = key->crypto->aead_seal(key->aead, nonce, aad, plain, room.p);
+	if (err == SMQ_OK)
+		*ret_len = len;
+	return err;
 }
 
 /* [ "CounterSignature0", protected, << [ "sealmq1 proof", external_aad, counter ] >>, ciphertext ] (RFC 9338, 3.3) */

@@ -49,6 +49,9 @@ struct smq_seal_key {
 	 * head of a byte string, whose second byte is the one that differs. */
 	uint8_t aad_head[SMQ_AAD_HEAD_MAX];
 	size_t aad_head_len;
+	/* What a third party needs to open what it was sealed (PROTOCOL.md 3.10); the AEAD holds the same. */
+	uint8_t raw[SMQ_AEAD_KEY_MAX];
+	uint8_t manifest[SMQ_HASH_LEN];
 };
 
 struct smq_sealer {
@@ -86,6 +89,17 @@ struct smq_opener {
 /* A key by itself, for smq_open_in_window. */
 SMQ_MUST_USE smq_err smq_seal_key_init(struct smq_seal_key *ret_key, const struct smq_crypto *crypto,
 				       const struct smq_traffic_secret *secret, const struct smq_seal_context *context);
+/* The same from what smq_seal_key holds of it: for opening alone, with smq_seal_key_open. */
+SMQ_MUST_USE smq_err smq_seal_key_restore(struct smq_seal_key *ret_key, const struct smq_crypto *crypto,
+					  const struct smq_aead_alg *alg, const uint8_t context_digest[SMQ_HASH_LEN],
+					  smq_span raw, smq_span base_iv);
+/* Opens without looking at windows or the key reference: for what was taken once already. room: ciphertext.len. */
+SMQ_MUST_USE smq_err smq_seal_key_open(const struct smq_seal_key *key, const struct smq_sealed *sealed, smq_span topic,
+				       smq_mspan room, size_t *ret_len);
+/* The ciphertext that this plaintext had: sealing is deterministic. sealed: counter, stamp and proof; its spans are
+ * not read but for signature.len. room: plain.len and the tag. */
+SMQ_MUST_USE smq_err smq_seal_key_again(const struct smq_seal_key *key, const struct smq_sealed *sealed, smq_span topic,
+					smq_span plain, smq_mspan room, size_t *ret_len);
 void smq_seal_key_done(struct smq_seal_key *key);
 
 SMQ_MUST_USE smq_err smq_sealer_init(struct smq_sealer *s, const struct smq_crypto *crypto,

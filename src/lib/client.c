@@ -234,6 +234,7 @@ static smq_err make_proofs(struct smq_client *c, struct smq_proofs **ret_proofs,
 		.own = smq_realm_own(o->realm),
 		.prefix = smq_realm_control_prefix(o->realm),
 		.name = smq_realm_member(o->realm),
+		.realm = smq_realm_name(o->realm),
 		.with_groups = c->groups.self != NULL,
 	};
 	smq_err err = smq_proofs_new(&config, ret_proofs);

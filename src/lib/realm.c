@@ -1,6 +1,7 @@
 /* A realm as one member sees it: the directory opened, checked, and turned into credentials. */
 #include <sealmq/realm.h>
 
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +9,8 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+
+#include <sealmq/client.h>
 
 #include "adapters/config_yaml/realm_yaml.h"
 #include "adapters/crypto_openssl/signer.h"
@@ -28,7 +31,9 @@ struct smq_realm {
 	uint8_t root_fingerprint[SMQ_HASH_LEN];
 	struct smq_store stores[SMQ_STATE_USES]; /* self NULL: not opened */
 	unsigned crl_generation;
-	struct stat crl_seen; /* crl.pem when it was last read; all zero: it was not there */
+	bool has_crl;
+	uint8_t crl_digest[SMQ_HASH_LEN]; /* of the lists in force */
+	struct stat crl_seen;             /* crl.pem when it was last read; all zero: it was not there */
 };
 
 static _Thread_local char why[SMQ_WHY_MAX];
@@ -145,6 +150,14 @@ static smq_err read_crl(smq_realm *r, struct smq_file_bytes *ret_crl)
 	return SMQ_OK;
 }
 
+static void note_crl(smq_realm *r, const struct smq_file_bytes *crl)
+{
+	smq_span bytes = smq_span_of(crl->p, crl->len);
+	r->has_crl = crl->len > 0 && smq_crypto_openssl()->sha256(&bytes, 1, r->crl_digest) == SMQ_OK;
+}
+
+const uint8_t *smq_realm_crl_digest(const smq_realm *realm) { return realm->has_crl ? realm->crl_digest : NULL; }
+
 static smq_err load_trust(smq_realm *r)
 {
 	struct smq_file_bytes root = { NULL, 0 };
@@ -167,6 +180,7 @@ static smq_err load_trust(smq_realm *r)
 	}
 	if (crl.len > 0 && smq_x509_set_crl(r->x509, smq_span_of(crl.p, crl.len)) != SMQ_OK)
 		err = file_says(r, "crl.pem", SMQ_ERR_MALFORMED, "not a revocation list in PEM");
+	note_crl(r, &crl);
 	r->credentials = smq_x509_credentials(r->x509);
 	smq_x509_root_fingerprint(r->x509, r->root_fingerprint);
 out:
@@ -381,10 +395,12 @@ smq_err smq_realm_reload_crl(smq_realm *realm, const char **ret_why)
 		if (err == SMQ_ERR_CERT_CRL)
 			err = file_says(realm, "crl.pem", err,
 					"no current revocation list of the authority that issued member.crt");
-		else if (err == SMQ_OK)
-			realm->crl_generation++;
-		else
+		else if (err != SMQ_OK)
 			err = file_says(realm, "crl.pem", err, "not a revocation list in PEM");
+	}
+	if (err == SMQ_OK) {
+		realm->crl_generation++;
+		note_crl(realm, &crl);
 	}
 	smq_file_bytes_free(&crl);
 	return err;

@@ -50,6 +50,8 @@ struct smq_crl_stretch {
 	unsigned generation; /* another one after each exchange */
 };
 struct smq_crl_stretch smq_realm_crl_stretch(const smq_realm *realm);
+/* SHA-256 of the file of lists in force; NULL: none are in use. */
+const uint8_t *smq_realm_crl_digest(const smq_realm *realm);
 /* realm.yaml says that a list past its end is believed on. */
 bool smq_realm_takes_stale_crl(const smq_realm *realm);
 

@@ -11,6 +11,9 @@
 #include "adapters/records_sqlite/records_sqlite.h"
 #include "app/record_sql.h"
 #include "app/recorder.h"
+#include "lib/files.h"
+#include "lib/realm_internal.h"
+#include "lib/record_open.h"
 
 #define WEEK_S 604800u
 
@@ -18,6 +21,8 @@ struct smq_recorder {
 	struct smq_record_options options;
 	struct smq_record_schema schema;
 	struct smq_record_book *book;
+	smq_realm *realm; /* whose lists are in force; NULL until a client is prepared */
+	struct smq_file_bytes lists;
 };
 
 static _Thread_local char why_text[768];
@@ -45,7 +50,7 @@ static bool is_postgres(const char *store)
 }
 
 /* A URL may hold a password: it is never shown. */
-static smq_err open_store(const char *store, bool writes, struct smq_record_store *ret_store, const char **ret_why)
+smq_err smq_record_store_open(const char *store, bool writes, struct smq_record_store *ret_store, const char **ret_why)
 {
 	if (!store || !*store)
 		return because(SMQ_ERR_USAGE, ret_why, "no store is named: a file, or postgres://...", "");
@@ -57,6 +62,30 @@ static smq_err open_store(const char *store, bool writes, struct smq_record_stor
 	}
 	smq_err err = smq_records_sqlite_open(store, writes, ret_store);
 	return err == SMQ_OK ? SMQ_OK : because(err, ret_why, store, smq_err_text(err));
+}
+
+/* ---- the lists in force ---- */
+
+static const uint8_t *lists_digest(void *self)
+{
+	const struct smq_recorder *r = self;
+	return r->realm ? smq_realm_crl_digest(r->realm) : NULL;
+}
+
+/* The file may be newer than what is in force for a moment; then it is not the one that is asked for. */
+static smq_span lists_read(void *self, const uint8_t *digest)
+{
+	struct smq_recorder *r = self;
+	char path[SMQ_PATH_MAX], why[SMQ_WHY_MAX];
+	uint8_t found[SMQ_HASH_LEN];
+	smq_file_bytes_free(&r->lists);
+	smq_err err = smq_path_join(smq_realm_dir(r->realm), "crl.pem", path);
+	if (err == SMQ_OK)
+		err = smq_file_read_most(path, false, SMQ_CRL_FILE_MAX, &r->lists, why, sizeof(why));
+	smq_span pem = err == SMQ_OK ? smq_span_of(r->lists.p, r->lists.len) : smq_span_of(NULL, 0);
+	if (err == SMQ_OK)
+		err = smq_crypto_openssl()->sha256(&pem, 1, found);
+	return err == SMQ_OK && memcmp(found, digest, sizeof(found)) == 0 ? pem : smq_span_of(NULL, 0);
 }
 
 void smq_record_options_init(struct smq_record_options *o) { *o = (struct smq_record_options){ .refusals_max = 64 }; }
@@ -81,13 +110,15 @@ smq_err smq_recorder_open(const struct smq_record_options *options, smq_recorder
 	r->options = *options;
 	smq_err err = load_schema(r, ret_why);
 	if (err == SMQ_OK)
-		err = open_store(options->store, true, &store, ret_why);
+		err = smq_record_store_open(options->store, true, &store, ret_why);
 	if (err == SMQ_OK) {
 		const struct smq_record_book_config config = {
 			.options = &r->options,
 			.schema = options->schema_file ? &r->schema : NULL,
 			.store = store,
 			.clock = { .now = now },
+			.lists = { r, lists_digest, lists_read },
+			.crypto = smq_crypto_openssl(),
 		};
 		err = smq_record_book_new(&config, &r->book);
 		if (err != SMQ_OK) {
@@ -103,9 +134,10 @@ smq_err smq_recorder_open(const struct smq_record_options *options, smq_recorder
 	return SMQ_OK;
 }
 
-void smq_recorder_prepare(const smq_recorder *recorder, struct smq_client_options *options)
+void smq_recorder_prepare(smq_recorder *recorder, struct smq_client_options *options)
 {
-	(void)recorder;
+	recorder->realm = options->realm;
+	options->evidence = recorder->options.evidence;
 	options->repeats = true;
 	options->check = SMQ_CHECK_PROOF;
 	options->clean_start = false;
@@ -128,6 +160,11 @@ void smq_recorder_prove(smq_recorder *recorder, const struct smq_message *messag
 	smq_record_book_prove(recorder->book, message, err);
 }
 
+void smq_recorder_witness(smq_recorder *recorder, const struct smq_witness *witness)
+{
+	smq_record_book_witness(recorder->book, witness);
+}
+
 smq_err smq_recorder_commit(smq_recorder *recorder) { return smq_record_book_commit(recorder->book); }
 
 struct smq_record_counts smq_recorder_counts(const smq_recorder *recorder)
@@ -143,6 +180,7 @@ void smq_recorder_free(smq_recorder *r)
 		return;
 	smq_record_book_free(r->book);
 	smq_record_schema_done(&r->schema);
+	smq_file_bytes_free(&r->lists);
 	free(r);
 }
 
@@ -166,7 +204,7 @@ smq_err smq_record_ask(const char *store, const struct smq_record_query *query, 
 	struct smq_record_store s;
 	if ((unsigned)query->question >= SMQ_RECORD_QUESTIONS)
 		return because(SMQ_ERR_USAGE, ret_why, "no such question", "");
-	smq_err err = open_store(store, false, &s, ret_why);
+	smq_err err = smq_record_store_open(store, false, &s, ret_why);
 	if (err != SMQ_OK)
 		return err;
 	err = s.query(s.self, query, on_row, self);

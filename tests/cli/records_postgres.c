@@ -31,6 +31,7 @@ static void behaves(void **state)
 	case_answers(&store);
 	case_quarantines(&store);
 	case_proves(&store);
+	case_keeps(&store);
 	uint64_t count = case_count(&store);
 	store.free(store.self);
 	store = opened();

@@ -119,6 +119,24 @@ def shared(w, pg):
         TAP.row(all(status == 0 for status, _ in outs), 'and both end well', [str(outs)])
 
 
+def evidence(w, pg):
+    """Two recorders keep what evidence needs; what is exported verifies, once each."""
+    fresh(pg)
+    w.must('ca', 'crl', '--ca', 'plant')
+    recorders = [w.recorder(pg.url, '--require-proof', '-i', 'evidence-%d' % n) for n in range(2)]
+    time.sleep(2)
+    lines = ['{"n":%d}' % n for n in range(40)]
+    w.pub('aud-1', lines, None, '--sign', 'checkpoint')
+    w.pub('aud-2', lines[:5], None, '--sign', 'every', '--stamp')
+    wait(lambda: w.rows(pg.url, 'counts') and sum(int(r.split(',')[2]) for r in w.rows(pg.url, 'counts') if ',proven,' in r) == 45)
+    out = w.must('evidence', 'export', 'pg.evidence', '--store', pg.url)
+    done = w.run('evidence', 'verify', 'pg.evidence', '--ca', w.path('plant', 'root.crt'))
+    TAP.row(done.returncode == 0 and '45 of 45 messages proven' in done.stdout and '1 revocation lists' in out,
+            'evidence out of PostgreSQL is verified', [out, done.stdout, done.stderr] + w.rows(pg.url, 'counts'))
+    for recorder in recorders:
+        w.stop(recorder)
+
+
 def main():
     pg = Postgres(['fsync=on', 'synchronous_commit=on'])
     try:
@@ -129,7 +147,7 @@ def main():
                 scene(w, pg)
             run.__name__ = scene.__name__
             return run
-        return play([with_pg(scene) for scene in (declared, killed, database_gone, shared)])
+        return play([with_pg(scene) for scene in (declared, killed, database_gone, shared, evidence)])
     finally:
         pg.close()
 

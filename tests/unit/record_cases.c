@@ -1,6 +1,7 @@
 /* What every record store must do. */
 #include "record_cases.h"
 
+#include "app/record_sql.h"
 #include "cmocka_all.h"
 
 static const uint8_t boot_id[16] = "0123456789abcdef";
@@ -249,4 +250,103 @@ void case_proves(struct smq_record_store *store)
 	assert_int_equal(store->query(store->self, &q, take_proofs, by_proof), SMQ_OK);
 	assert_int_equal(by_proof[SMQ_PROOF_PROVEN], 2);
 	assert_int_equal(by_proof[SMQ_PROOF_PROVISIONAL], 2);
+}
+
+/* ---- evidence ---- */
+
+static struct smq_record_value number(int64_t n)
+{
+	return (struct smq_record_value){ .kind = SMQ_VALUE_NUMBER, .number = n };
+}
+
+static struct smq_record_value bytes(const char *text)
+{
+	return (struct smq_record_value){ .kind = SMQ_VALUE_BYTES, .bytes = smq_span_str(text) };
+}
+
+static void keep(struct smq_record_store *store, enum smq_record_kept what, const struct smq_record_key *life,
+		 const struct smq_record_value *values, size_t count)
+{
+	assert_int_equal(store->keep(store->self, what, life, values, count), SMQ_OK);
+}
+
+static bool take_message(void *self, const struct smq_record_cell *cells, size_t count)
+{
+	struct answer *a = self;
+	assert_int_equal(count, 9);
+	if (cells[1].integer < 500)
+		return true;
+	a->rows++;
+	assert_true(smq_span_equal(cells[4].text, smq_span_str("{}")));
+	if (cells[1].integer == 500) {
+		assert_int_equal(cells[5].integer, 77);
+		assert_true(smq_span_equal(cells[6].text, smq_span_str("signature")));
+		assert_true(smq_span_equal(cells[7].text, smq_span_str("thumb-2")));
+		assert_true(smq_span_equal(cells[8].text, smq_span_str("lists")));
+	} else {
+		for (size_t i = 5; i < 9; i++)
+			assert_int_equal(cells[i].kind, SMQ_CELL_NULL);
+	}
+	return true;
+}
+
+static bool take_first_text(void *self, const struct smq_record_cell *cells, size_t count)
+{
+	struct answer *a = self;
+	size_t i = 0;
+	while (i < count && cells[i].kind != SMQ_CELL_TEXT)
+		i++;
+	assert_true(i < count && cells[i].text.len < sizeof(a->text));
+	memcpy(a->text, cells[i].text.p, cells[i].text.len);
+	a->text[cells[i].text.len] = 0;
+	a->rows++;
+	return true;
+}
+
+static void one_row(struct smq_record_store *store, int question, const char *text)
+{
+	struct answer a = { 0 };
+	struct smq_record_query q = any((enum smq_record_question)question);
+	q.sender = "a";
+	assert_int_equal(store->query(store->self, &q, take_first_text, &a), SMQ_OK);
+	assert_int_equal(a.rows, 1);
+	assert_string_equal(a.text, text);
+}
+
+void case_keeps(struct smq_record_store *store)
+{
+	const struct smq_record_value none = { .kind = SMQ_VALUE_NONE };
+	const struct smq_record_row row = case_row(500, "{}", 0);
+	const struct smq_record_value name = { .kind = SMQ_VALUE_TEXT, .bytes = smq_span_str("a") };
+	const struct smq_record_value certificate[] = { bytes("thumb"), name, bytes("chain") };
+	const struct smq_record_value lists[] = { bytes("lists"), number(5), bytes("pem") };
+	const struct smq_record_value stream[] = { bytes("stream"), bytes("context"), bytes("key"), bytes("iv") };
+	const struct smq_record_value seal[] = { number(500), number(77), bytes("signature"), none, none };
+	const struct smq_record_value signer[] = { number(500), bytes("thumb-2"), bytes("lists") };
+	const struct smq_record_value checkpoint[] = { bytes("hash"), bytes("stream"),   number(500),    number(2),
+						       number(9),     bytes("document"), bytes("thumb"), none };
+	struct answer a = { 0 };
+	struct smq_record_query q = any((enum smq_record_question)SMQ_RECORD_EV_MESSAGES);
+	keep(store, SMQ_KEPT_CERTIFICATE, NULL, certificate, 3);
+	store->abandon(store->self);
+	/* twice, as after a failed commit or by another recorder; the second time with nothing else beside it */
+	for (int i = 0; i < 2; i++) {
+		if (i == 0) {
+			add(store, row);
+			add(store, case_row(501, "{}", 0));
+			keep(store, SMQ_KEPT_SEAL, &row.key, seal, 5);
+		}
+		keep(store, SMQ_KEPT_CERTIFICATE, NULL, certificate, 3);
+		keep(store, SMQ_KEPT_CRL, NULL, lists, 3);
+		keep(store, SMQ_KEPT_STREAM, &row.key, stream, 4);
+		keep(store, SMQ_KEPT_SIGNER, &row.key, signer, 3);
+		keep(store, SMQ_KEPT_CHECKPOINT, NULL, checkpoint, 8);
+		commit(store);
+	}
+	assert_int_equal(store->query(store->self, &q, take_message, &a), SMQ_OK);
+	assert_int_equal(a.rows, 2);
+	one_row(store, SMQ_RECORD_EV_CERTIFICATES, "thumb");
+	one_row(store, SMQ_RECORD_EV_CRLS, "lists");
+	one_row(store, SMQ_RECORD_EV_STREAMS, "stream");
+	one_row(store, SMQ_RECORD_EV_CHECKPOINTS, "stream");
 }

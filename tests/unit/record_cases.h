@@ -11,6 +11,8 @@ void case_abandons(struct smq_record_store *store);
 void case_answers(struct smq_record_store *store);
 void case_quarantines(struct smq_record_store *store);
 void case_proves(struct smq_record_store *store);
+/* Evidence: once, in the commit and gone with it, and found again. */
+void case_keeps(struct smq_record_store *store);
 /* Messages stored, by the counts question. */
 uint64_t case_count(struct smq_record_store *store);
 

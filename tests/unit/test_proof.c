@@ -215,7 +215,7 @@ static smq_err receive(struct receiver *r, const struct message *m, uint64_t tag
 
 static smq_err receive_checkpoint(struct receiver *r, const char *name, const struct checkpoint *c)
 {
-	return smq_proof_checker_checkpoint(&r->checker, name, smq_span_of(c->bytes, c->len), r->now);
+	return smq_proof_checker_checkpoint(&r->checker, name, smq_span_of(c->bytes, c->len), r->now, NULL);
 }
 
 static enum smq_proof_verdict received(struct receiver *r, const struct message *m, uint64_t tag)

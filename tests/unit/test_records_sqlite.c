@@ -52,6 +52,7 @@ static void behaves(void **state)
 	case_answers(&store);
 	case_quarantines(&store);
 	case_proves(&store);
+	case_keeps(&store);
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0600);
 	uint64_t count = case_count(&store);

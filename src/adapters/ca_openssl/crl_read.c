@@ -3,11 +3,13 @@
 
 #include <limits.h>
 #include <stdbool.h>
+#include <string.h>
 #include <time.h>
 
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
+#include <openssl/x509v3.h>
 
 static int64_t end_of(const X509_CRL *crl)
 {
@@ -16,9 +18,29 @@ static int64_t end_of(const X509_CRL *crl)
 	return end && ASN1_TIME_to_tm(end, &tm) == 1 ? (int64_t)timegm(&tm) * 1000 : INT64_MAX;
 }
 
+static int64_t start_of(const X509_CRL *crl)
+{
+	struct tm tm;
+	const ASN1_TIME *start = X509_CRL_get0_lastUpdate(crl);
+	return start && ASN1_TIME_to_tm(start, &tm) == 1 ? (int64_t)timegm(&tm) * 1000 : INT64_MIN;
+}
+
+static void read_number(const X509_CRL *crl, char *ret_number, size_t room)
+{
+	ASN1_INTEGER *number = X509_CRL_get_ext_d2i(crl, NID_crl_number, NULL, NULL);
+	BIGNUM *n = number ? ASN1_INTEGER_to_BN(number, NULL) : NULL;
+	char *hex = n ? BN_bn2hex(n) : NULL;
+	*ret_number = 0;
+	if (hex && strlen(hex) < room)
+		memcpy(ret_number, hex, strlen(hex) + 1);
+	OPENSSL_free(hex);
+	BN_free(n);
+	ASN1_INTEGER_free(number);
+}
+
 smq_err smq_crl_summarize(smq_span pem, struct smq_crl_summary *ret_summary)
 {
-	struct smq_crl_summary sum = { .next_update_ms = INT64_MAX };
+	struct smq_crl_summary sum = { .next_update_ms = INT64_MAX, .this_update_ms = INT64_MIN };
 	BIO *bio = pem.len <= INT_MAX ? BIO_new_mem_buf(pem.p, (int)pem.len) : NULL;
 	X509_CRL *crl;
 
@@ -30,6 +52,10 @@ smq_err smq_crl_summarize(smq_span pem, struct smq_crl_summary *ret_summary)
 		sum.lists++;
 		sum.revoked += revoked ? (size_t)sk_X509_REVOKED_num(revoked) : 0;
 		sum.next_update_ms = end < sum.next_update_ms ? end : sum.next_update_ms;
+		if (start_of(crl) > sum.this_update_ms || sum.lists == 1) {
+			sum.this_update_ms = start_of(crl);
+			read_number(crl, sum.number, sizeof(sum.number));
+		}
 		X509_CRL_free(crl);
 	}
 	unsigned long said = ERR_peek_last_error();

@@ -8,6 +8,8 @@
 struct smq_crl_summary {
 	size_t lists, revoked;  /* lists in the file, and certificates in all of them */
 	int64_t next_update_ms; /* of the list that ends first; INT64_MAX: none has an end */
+	int64_t this_update_ms; /* of the latest list; INT64_MIN: none says */
+	char number[64];        /* of that one, in hex; "": it has none, or a longer one */
 };
 
 /* SMQ_ERR_MALFORMED: not one list in PEM, or one that does not parse. */

@@ -35,6 +35,17 @@ struct proof {
 	char reason[24]; /* empty: it is proven */
 };
 
+/* What is to be kept beside the rows; its bytes follow. */
+struct kept {
+	struct kept *next;
+	enum smq_record_kept what;
+	bool has_life;
+	int64_t life;
+	size_t count;
+	struct smq_record_value values[SMQ_KEPT_VALUES_MAX];
+	uint8_t bytes[];
+};
+
 struct records {
 	struct libpq pq;
 	PGconn *db;
@@ -45,6 +56,7 @@ struct records {
 	uint64_t messages;
 	struct proof *proofs;
 	size_t proof_count, proof_room;
+	struct kept *kept, **kept_end;
 	struct smq_id_cache names[NAMES], lives;
 	char why[200];
 };
@@ -397,10 +409,69 @@ static smq_err op_prove(void *self, const struct smq_record_key *key, const char
 	return SMQ_OK;
 }
 
+static smq_err op_keep(void *self, enum smq_record_kept what, const struct smq_record_key *life,
+		       const struct smq_record_value *values, size_t count)
+{
+	struct records *r = self;
+	size_t len = 0;
+	int64_t number = 0;
+	smq_err err = life ? number_of_life(r, life, &number) : SMQ_OK;
+	if (err != SMQ_OK)
+		return err;
+	for (size_t i = 0; i < count; i++)
+		len += values[i].bytes.len + 1;
+	struct kept *k = calloc(1, sizeof(*k) + len);
+	if (!k)
+		return SMQ_ERR_NO_MEMORY;
+	k->what = what;
+	k->has_life = life != NULL;
+	k->life = number;
+	k->count = count;
+	uint8_t *at = k->bytes;
+	for (size_t i = 0; i < count; i++) {
+		k->values[i] = values[i];
+		if (values[i].bytes.len > 0)
+			memcpy(at, values[i].bytes.p, values[i].bytes.len);
+		k->values[i].bytes.p = at;
+		at += values[i].bytes.len + 1; /* texts end with a zero */
+	}
+	*r->kept_end = k;
+	r->kept_end = &k->next;
+	return SMQ_OK;
+}
+
 /* ---- commit ---- */
+
+static smq_err put_kept(struct records *r, const struct kept *k, char state[6])
+{
+	struct params p = { 0 };
+	if (k->has_life)
+		add_number(&p, k->life);
+	for (size_t i = 0; i < k->count; i++) {
+		const struct smq_record_value *v = &k->values[i];
+		if (v->kind == SMQ_VALUE_NUMBER)
+			add_number(&p, v->number);
+		else if (v->kind == SMQ_VALUE_TEXT)
+			add_text(&p, (const char *)v->bytes.p);
+		else if (v->kind == SMQ_VALUE_BYTES)
+			add_bytes(&p, v->bytes.p, (int)v->bytes.len);
+		else
+			p.count++; /* NULL of whatever type the column has */
+	}
+	PGresult *result = run(r, smq_record_keep_sql[k->what], &p);
+	smq_err err = check(r, result, state);
+	r->pq.clear(result);
+	return err;
+}
 
 static void clear_batch(struct records *r)
 {
+	while (r->kept) {
+		struct kept *k = r->kept;
+		r->kept = k->next;
+		free(k);
+	}
+	r->kept_end = &r->kept;
 	copy_clear(&r->readings);
 	copy_clear(&r->refused);
 	r->messages = 0;
@@ -489,6 +560,8 @@ static smq_err put_rows(struct records *r, bool careful, struct smq_record_commi
 		err = count_of(r, insert_refused, state, &ret_done->quarantined);
 	for (size_t i = 0; i < r->proof_count && err == SMQ_OK; i++)
 		err = put_proof(r, &r->proofs[i], moved, state);
+	for (const struct kept *k = r->kept; k && err == SMQ_OK; k = k->next)
+		err = put_kept(r, k, state);
 	return err;
 }
 
@@ -526,7 +599,7 @@ static smq_err op_commit(void *self, struct smq_record_committed *ret_committed)
 	uint64_t messages = r->messages, moved = 0;
 	char state[6] = "";
 	bool copied = false;
-	if (r->readings.rows == 0 && r->refused.rows == 0 && r->proof_count == 0) {
+	if (r->readings.rows == 0 && r->refused.rows == 0 && r->proof_count == 0 && !r->kept) {
 		*ret_committed = done;
 		return SMQ_OK;
 	}
@@ -653,6 +726,7 @@ static void op_free(void *self)
 	if (!r)
 		return;
 	forget_numbers(r);
+	clear_batch(r);
 	copy_free(&r->readings);
 	copy_free(&r->refused);
 	free(r->proofs);
@@ -727,6 +801,7 @@ smq_err smq_records_postgres_open(const char *url, bool writes, struct smq_recor
 		smq_id_cache_init(&r->names[i], CACHED_MAX);
 	smq_id_cache_init(&r->lives, CACHED_MAX);
 	r->writes = writes;
+	r->kept_end = &r->kept;
 	smq_err err = libpq_load(&r->pq);
 	if (err == SMQ_OK) {
 		r->db = r->pq.connectdbParams(names, values, 1);
@@ -743,6 +818,7 @@ smq_err smq_records_postgres_open(const char *url, bool writes, struct smq_recor
 						.add = op_add,
 						.refuse = op_refuse,
 						.prove = op_prove,
+						.keep = op_keep,
 						.commit = op_commit,
 						.abandon = op_abandon,
 						.query = op_query,

@@ -66,6 +66,7 @@ enum { NAMES = 3 }; /* senders, topics, types */
 struct records {
 	sqlite3 *db;
 	sqlite3_stmt *statements[STATEMENTS];
+	sqlite3_stmt *keeps[SMQ_KEPT_KINDS];
 	bool begun;
 	struct smq_record_committed batch;
 	struct smq_id_cache names[NAMES], lives;
@@ -359,6 +360,40 @@ static smq_err op_prove(void *self, const struct smq_record_key *key, const char
 	return err;
 }
 
+static void bind_value(sqlite3_stmt *s, const char *name, const struct smq_record_value *v)
+{
+	int at = sqlite3_bind_parameter_index(s, name);
+	if (v->kind == SMQ_VALUE_NUMBER)
+		sqlite3_bind_int64(s, at, v->number);
+	else if (v->kind == SMQ_VALUE_TEXT)
+		bind_text(s, at, v->bytes);
+	else if (v->kind == SMQ_VALUE_BYTES)
+		bind_bytes(s, at, v->bytes);
+}
+
+static smq_err op_keep(void *self, enum smq_record_kept what, const struct smq_record_key *life,
+		       const struct smq_record_value *values, size_t count)
+{
+	static const char *const names[SMQ_KEPT_VALUES_MAX] = { "$1", "$2", "$3", "$4", "$5", "$6", "$7", "$8" };
+	struct records *r = self;
+	sqlite3_stmt *s = r->keeps[what];
+	int64_t number;
+	size_t at = 0;
+	smq_err err = begin(r);
+	if (err == SMQ_OK && life)
+		err = number_of_life(r, life, &number);
+	if (err != SMQ_OK)
+		return err;
+	if (life)
+		bind_named_number(s, names[at++], number);
+	for (size_t i = 0; i < count; i++)
+		bind_value(s, names[at++], &values[i]);
+	err = told(r, sqlite3_step(s));
+	sqlite3_reset(s);
+	sqlite3_clear_bindings(s);
+	return err;
+}
+
 /* A transaction that failed may be gone already; numbers given out in it are void. */
 static void op_abandon(void *self)
 {
@@ -449,6 +484,8 @@ static void op_free(void *self)
 		op_abandon(r);
 	for (int i = 0; i < STATEMENTS; i++)
 		sqlite3_finalize(r->statements[i]);
+	for (int i = 0; i < SMQ_KEPT_KINDS; i++)
+		sqlite3_finalize(r->keeps[i]);
 	sqlite3_close(r->db);
 	free(r);
 }
@@ -575,8 +612,11 @@ static smq_err set_up(struct records *r, bool writes)
 	if (err == SMQ_OK)
 		err = migrate(r, writes);
 	for (int i = 0; i < STATEMENTS && writes && err == SMQ_OK; i++)
-		err =
-		    told(r, sqlite3_prepare_v3(r->db, text_of(i), -1, SQLITE_PREPARE_PERSISTENT, &r->statements[i], NULL));
+		err = told(
+		    r, sqlite3_prepare_v3(r->db, text_of(i), -1, SQLITE_PREPARE_PERSISTENT, &r->statements[i], NULL));
+	for (int i = 0; i < SMQ_KEPT_KINDS && writes && err == SMQ_OK; i++)
+		err = told(r, sqlite3_prepare_v3(r->db, smq_record_keep_sql[i], -1, SQLITE_PREPARE_PERSISTENT,
+						 &r->keeps[i], NULL));
 	return err;
 }
 
@@ -604,6 +644,7 @@ smq_err smq_records_sqlite_open(const char *path, bool writes, struct smq_record
 						.add = op_add,
 						.refuse = op_refuse,
 						.prove = op_prove,
+						.keep = op_keep,
 						.commit = op_commit,
 						.abandon = op_abandon,
 						.query = op_query,

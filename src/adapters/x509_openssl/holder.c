@@ -5,6 +5,8 @@
 #include <openssl/evp.h>
 #include <openssl/obj_mac.h>
 
+#include <openssl/err.h>
+
 #include "adapters/x509_openssl/x509_internal.h"
 #include "app/roles.h"
 #include "base/text.h"
@@ -183,4 +185,17 @@ smq_err smq_x509_holder(X509 *cert, const char *realm, struct smq_credential *re
 	if (err == SMQ_OK)
 		*ret_credential = c;
 	return err;
+}
+
+enum smq_sig_id smq_x509_leaf_alg(smq_span id_cred)
+{
+	struct smq_id_cred id;
+	if (smq_id_cred_decode(id_cred, &id) != SMQ_OK || id.cert_count == 0)
+		return (enum smq_sig_id)0;
+	X509 *cert = smq_x509_parse(id.certs[0]);
+	EVP_PKEY *key = cert ? X509_get0_pubkey(cert) : NULL;
+	int kind = key ? EVP_PKEY_get_base_id(key) : 0;
+	X509_free(cert);
+	ERR_clear_error();
+	return kind == EVP_PKEY_EC ? SMQ_ES256 : kind == EVP_PKEY_ED25519 ? SMQ_EDDSA : (enum smq_sig_id)0;
 }

@@ -56,6 +56,9 @@ struct smq_credentials smq_x509_credentials(struct smq_x509 *x);
 /* SHA-256 of the (first) root in DER: names the trust anchor. */
 void smq_x509_root_fingerprint(const struct smq_x509 *x, uint8_t ret_hash[SMQ_HASH_LEN]);
 
+/* The algorithm of the end entity's key, by the certificate alone; 0: neither ES256 nor EdDSA. */
+enum smq_sig_id smq_x509_leaf_alg(smq_span id_cred);
+
 /* A member's own certificate with its issuers below the root, from PEM: the forms in which EDHOC needs it. */
 struct smq_x509_own {
 	struct smq_credential credential;
