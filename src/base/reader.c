@@ -7,8 +7,6 @@ void smq_reader_fail(struct smq_reader *r, smq_err err)
 		r->err = err;
 }
 
-smq_span smq_read_rest(struct smq_reader *r) { return smq_read(r, r->left); }
-
 uint8_t smq_read_peek(const struct smq_reader *r) { return (r->err == SMQ_OK && r->left > 0) ? r->p[0] : 0; }
 
 smq_err smq_reader_end(const struct smq_reader *r)

@@ -44,7 +44,7 @@ static inline uint8_t smq_read_u8(struct smq_reader *r)
 	return s.len ? s.p[0] : (uint8_t)0;
 }
 
-smq_span smq_read_rest(struct smq_reader *r);
+static inline smq_span smq_read_rest(struct smq_reader *r) { return smq_read(r, r->left); }
 /* The next byte without taking it; 0 at the end (and no failure). */
 uint8_t smq_read_peek(const struct smq_reader *r);
 void smq_reader_fail(struct smq_reader *r, smq_err err);

@@ -162,23 +162,21 @@ static smq_err open_new(struct smq_group *g, struct smq_arrival *a)
 smq_err smq_group_open(struct smq_group *g, const struct smq_sealed *s, smq_span topic, int64_t mono_ms, smq_mspan room,
 		       struct smq_group_opened *ret_opened)
 {
-	struct smq_group_opened o = { 0 };
 	smq_err err = check_header(g->file, s);
 	if (err == SMQ_OK && !covers(g, topic))
 		err = SMQ_ERR_TOPIC;
 	if (err != SMQ_OK)
 		return err;
-	o.sender = g->file->members[s->sender_id];
 	struct smq_group_life *l = smq_group_lives_find(&g->lives, s->sender_id, s->boot_id);
 	struct smq_arrival a = { .sealed = s, .boot_id = s->boot_id, .topic = topic, .mono_ms = mono_ms, .room = room };
 	err = l ? smq_group_lives_open(&g->lives, l, &l->key, &a) : open_new(g, &a);
 	if (err != SMQ_OK)
 		return err;
-	o.len = a.len;
-	o.missing = a.missing;
-	o.repeated = a.repeated;
-	o.key = a.key;
-	*ret_opened = o;
+	*ret_opened = (struct smq_group_opened){ .sender = g->file->members[s->sender_id],
+						 .len = a.len,
+						 .missing = a.missing,
+						 .repeated = a.repeated,
+						 .key = a.key };
 	return SMQ_OK;
 }
 

@@ -1,8 +1,6 @@
 /* The sliding replay window (RFC 6479's bitmap; PROTOCOL.md 3.6). */
 #include "core/replay.h"
 
-#include "base/varint.h"
-
 enum { WORD_BITS = 64 };
 
 /* One word more than the width needs, so that a whole word can be cleared while the others still cover the width. */
@@ -13,7 +11,7 @@ static uint64_t *word_of(struct smq_replay *r, uint64_t counter)
 
 static uint64_t bit_of(uint64_t counter) { return UINT64_C(1) << counter % WORD_BITS; }
 
-smq_err smq_replay_check(const struct smq_replay *r, uint64_t counter)
+smq_err smq_replay_check_any(const struct smq_replay *r, uint64_t counter)
 {
 	if (counter > SMQ_VARINT_MAX)
 		return SMQ_ERR_REPLAY;
@@ -35,7 +33,7 @@ static void advance(struct smq_replay *r, uint64_t counter)
 		r->words[i % SMQ_REPLAY_WORDS] = 0;
 }
 
-uint64_t smq_replay_commit(struct smq_replay *r, uint64_t counter)
+uint64_t smq_replay_commit_any(struct smq_replay *r, uint64_t counter)
 {
 	uint64_t skipped = 0;
 	if (counter >= r->next) {

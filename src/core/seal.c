@@ -142,8 +142,9 @@ static smq_err put_topic(uint8_t **at, const struct smq_crypto *crypto, smq_span
  * It is made for every message: hence by hand, from the key's template, into room that is enough for the longest. The
  * template reckons with an external_aad below 256 bytes; a longer one moves what precedes it into the gap.
  */
-static smq_err make_aad(const struct smq_seal_key *k, const struct smq_sealed *s, smq_span topic, uint8_t room[AAD_MAX],
-			smq_span *ret_aad, smq_span *ret_external)
+static inline __attribute__((always_inline)) smq_err make_aad(const struct smq_seal_key *k, const struct smq_sealed *s,
+							      smq_span topic, uint8_t room[AAD_MAX], smq_span *ret_aad,
+							      smq_span *ret_external)
 {
 	uint8_t *start = room + AAD_GAP;
 	uint8_t *at = start + k->aad_head_len;
@@ -279,13 +280,20 @@ smq_err smq_seal_nonce(const struct smq_seal_key *key, uint64_t counter, uint8_t
 smq_err smq_sealer_init(struct smq_sealer *s, const struct smq_crypto *crypto, const struct smq_traffic_secret *secret,
 			const struct smq_seal_context *context)
 {
-	struct smq_seal_key key;
-	smq_err err = smq_seal_key_init(&key, crypto, secret, context);
+	struct smq_sealer made = { .counter_limit = SMQ_VARINT_MAX };
+	smq_err err = smq_seal_key_init(&made.key, crypto, secret, context);
 	if (err != SMQ_OK)
 		return err;
-	*s = (struct smq_sealer){ .key = key, .counter_limit = SMQ_VARINT_MAX };
-	smq_wipe(&key, sizeof(key));
-	return SMQ_OK;
+	err = smq_sealed_encode_header(&made.key.header, smq_mspan_of(made.usual_head, sizeof(made.usual_head)),
+				       &made.usual_head_len);
+	if (err == SMQ_OK) {
+		made.usual_head_len--; /* the counter, which is 0 there */
+		*s = made;
+	} else {
+		smq_seal_key_done(&made.key);
+	}
+	smq_wipe(&made, sizeof(made));
+	return err;
 }
 
 size_t smq_sealed_room(size_t plain_len) { return HEADER_AND_SIGNATURE_MAX + plain_len + SMQ_AEAD_TAG_MAX; }
@@ -296,6 +304,15 @@ static smq_err encode_head(const struct smq_sealer *s, const struct smq_sealed *
 	if (s->cose)
 		return smq_sealed_encode_cose_header(header, cipher_len, room, ret_len);
 	return smq_sealed_encode_header(header, room, ret_len);
+}
+
+static inline smq_err put_usual_head(const struct smq_sealer *s, smq_mspan room, size_t *ret_len)
+{
+	struct smq_writer w = smq_writer_on(room);
+	smq_write(&w, smq_span_of(s->usual_head, s->usual_head_len));
+	smq_write_varint(&w, s->next_counter);
+	*ret_len = w.len;
+	return w.err;
 }
 
 static const uint8_t no_signature[SMQ_SIG_LEN]; /* stands in its place until there is one */
@@ -328,38 +345,53 @@ static smq_err prove(const struct smq_sealer *s, struct smq_sealed *message, smq
 	return encode_head(s, message, message->ciphertext.len, head, &len);
 }
 
+/* The header of this message where it is more than the key's own. */
+static struct smq_sealed special_header(const struct smq_sealer *s, int64_t stamp_ms,
+					const struct smq_seal_proof *proof)
+{
+	struct smq_sealed h = s->key.header;
+	h.counter = s->next_counter;
+	h.has_stamp = stamp_ms >= 0;
+	h.stamp = h.has_stamp ? (uint32_t)(stamp_ms & ((1 << SMQ_STAMP_BITS) - 1)) : 0;
+	if (proof && proof->signer)
+		h.signature = smq_span_of(no_signature, sizeof(no_signature));
+	h.covered = proof && proof->covered && !proof->signer;
+	return h;
+}
+
 static smq_err seal(struct smq_sealer *s, smq_span topic, int64_t stamp_ms, smq_span plain,
 		    struct smq_seal_proof *proof, smq_mspan room, size_t *ret_len)
 {
 	const struct smq_aead_alg *alg = s->key.header.alg;
-	struct smq_sealed header = s->key.header;
+	const uint64_t counter = s->next_counter;
+	const bool usual = !proof && stamp_ms < 0 && !s->cose;
+	const struct smq_sealed *header = &s->key.header;
+	struct smq_sealed special;
 	uint8_t aad_room[AAD_MAX], nonce[SMQ_AEAD_NONCE_MAX];
 	smq_span aad, external;
 	size_t head_len, cipher_len = plain.len + alg->tag_len;
 
-	if (s->next_counter >= s->counter_limit || s->next_counter >= SMQ_VARINT_MAX ||
-	    s->next_counter - s->first_counter >= alg->message_limit)
+	if (counter >= s->counter_limit || counter >= SMQ_VARINT_MAX ||
+	    counter - s->first_counter >= alg->message_limit)
 		return SMQ_ERR_KEY_SPENT;
-	header.counter = s->next_counter;
-	header.has_stamp = stamp_ms >= 0;
-	header.stamp = header.has_stamp ? (uint32_t)(stamp_ms & ((1 << SMQ_STAMP_BITS) - 1)) : 0;
-	if (proof && proof->signer)
-		header.signature = smq_span_of(no_signature, sizeof(no_signature));
-	header.covered = proof && proof->covered && !proof->signer;
-	smq_err err = make_aad(&s->key, &header, topic, aad_room, &aad, &external);
+	if (!usual) {
+		special = special_header(s, stamp_ms, proof);
+		header = &special;
+	}
+	make_nonce(&s->key, counter, nonce); /* before the AAD: it is what the AEAD asks for first */
+	smq_err err = make_aad(&s->key, header, topic, aad_room, &aad, &external);
 	if (err == SMQ_OK)
-		err = encode_head(s, &header, cipher_len, room, &head_len);
+		err = usual ? put_usual_head(s, room, &head_len) : encode_head(s, header, cipher_len, room, &head_len);
 	if (err != SMQ_OK)
 		return err;
-	size_t behind = s->cose ? 0 : header.signature.len;
+	size_t behind = s->cose ? 0 : header->signature.len;
 	if (cipher_len < plain.len || room.len - head_len < cipher_len || room.len - head_len - cipher_len < behind)
 		return SMQ_ERR_NO_ROOM;
 	s->next_counter++; /* used up whatever the AEAD answers: a failed seal may have shown some key stream */
-	make_nonce(&s->key, header.counter, nonce);
 	err = s->key.crypto->aead_seal(s->key.aead, nonce, aad, plain, room.p + head_len);
 	if (err == SMQ_OK && proof) {
-		header.ciphertext = smq_span_of(room.p + head_len, cipher_len);
-		err = prove(s, &header, topic, proof, smq_mspan_of(room.p, head_len), room.p + head_len + cipher_len);
+		special.ciphertext = smq_span_of(room.p + head_len, cipher_len);
+		err = prove(s, &special, topic, proof, smq_mspan_of(room.p, head_len), room.p + head_len + cipher_len);
 	}
 	if (err == SMQ_OK)
 		*ret_len = head_len + cipher_len + behind;
@@ -399,7 +431,7 @@ smq_err smq_opener_init(struct smq_opener *o, const struct smq_crypto *crypto, c
 }
 
 /* Whether the message names this very key. */
-static smq_err check_header(const struct smq_sealed *ours, const struct smq_sealed *s)
+static inline smq_err check_header(const struct smq_sealed *ours, const struct smq_sealed *s)
 {
 	if (s->alg != ours->alg)
 		return SMQ_ERR_ALGORITHM;
@@ -410,7 +442,7 @@ static smq_err check_header(const struct smq_sealed *ours, const struct smq_seal
 }
 
 /* The header is checked already. */
-static smq_err verify(const struct smq_seal_key *k, const struct smq_sealed *s, smq_span topic, smq_mspan room)
+static inline smq_err verify(const struct smq_seal_key *k, const struct smq_sealed *s, smq_span topic, smq_mspan room)
 {
 	uint8_t aad_room[AAD_MAX], nonce[SMQ_AEAD_NONCE_MAX];
 	smq_span aad, external;
@@ -419,10 +451,10 @@ static smq_err verify(const struct smq_seal_key *k, const struct smq_sealed *s, 
 		return SMQ_ERR_MALFORMED;
 	if (room.len < s->ciphertext.len - tag_len)
 		return SMQ_ERR_NO_ROOM;
+	make_nonce(k, s->counter, nonce); /* before the AAD: it is what the AEAD asks for first */
 	smq_err err = make_aad(k, s, topic, aad_room, &aad, &external);
 	if (err != SMQ_OK)
 		return err;
-	make_nonce(k, s->counter, nonce);
 	return k->crypto->aead_open(k->aead, nonce, aad, s->ciphertext, room.p);
 }
 

@@ -60,6 +60,9 @@ struct smq_sealer {
 	uint64_t first_counter; /* where this key began; the AEAD's limit counts from here. Set before the first seal */
 	uint64_t counter_limit; /* first counter that may not be used: the end of a reservation, or of all counters */
 	bool cose;
+	/* The compact header of an unsigned message without a stamp, up to its counter. */
+	uint8_t usual_head[SMQ_SEALED_HEADER_MAX];
+	size_t usual_head_len;
 };
 
 /* What a seal does for the proof of its sender, and what it leaves for a checkpoint (core/proof_signer.h). */

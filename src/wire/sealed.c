@@ -91,30 +91,55 @@ void smq_write_key_ref(struct smq_writer *w, const struct smq_sealed *s)
 		smq_write(w, smq_span_of(s->boot_id, sizeof(s->boot_id)));
 }
 
-static void read_array(struct smq_reader *r, uint8_t *to, size_t len)
+/* A key reference in its parts; the spans point into the input, and are empty where the kind has none. */
+struct key_parts {
+	smq_span key_id, boot_id;
+	uint64_t epoch, slot, sender_id;
+};
+
+static inline __attribute__((always_inline)) struct key_parts read_key_parts(struct smq_reader *r,
+									     enum smq_sealed_kind kind)
 {
-	smq_span bytes = smq_read(r, len);
+	struct key_parts p = { .epoch = 0 };
+	if ((size_t)kind >= SMQ_COUNT(key_refs)) {
+		smq_reader_fail(r, SMQ_ERR_MALFORMED);
+		return p;
+	}
+	const struct key_ref *ref = &key_refs[kind];
+	if (ref->key_id)
+		p.key_id = smq_read(r, SMQ_KEY_ID_LEN);
+	if (ref->epoch)
+		p.epoch = smq_read_varint(r);
+	if (ref->slot)
+		p.slot = smq_read_varint(r);
+	if (ref->epoch)
+		p.sender_id = smq_read_varint(r);
+	if (ref->boot_id)
+		p.boot_id = smq_read(r, SMQ_BOOT_ID_LEN);
+	return p;
+}
+
+static inline void set_array(uint8_t *to, size_t len, smq_span bytes)
+{
+	memset(to, 0, len);
 	if (bytes.len == len)
 		memcpy(to, bytes.p, len);
 }
 
+static inline void set_key_parts(const struct key_parts *p, struct smq_sealed *s)
+{
+	set_array(s->key_id, sizeof(s->key_id), p->key_id);
+	s->epoch = p->epoch;
+	s->slot = p->slot;
+	s->sender_id = p->sender_id;
+	set_array(s->boot_id, sizeof(s->boot_id), p->boot_id);
+}
+
 void smq_read_key_ref(struct smq_reader *r, struct smq_sealed *s)
 {
-	if ((size_t)s->kind >= SMQ_COUNT(key_refs)) {
-		smq_reader_fail(r, SMQ_ERR_MALFORMED);
-		return;
-	}
-	const struct key_ref *ref = &key_refs[s->kind];
-	if (ref->key_id)
-		read_array(r, s->key_id, sizeof(s->key_id));
-	if (ref->epoch)
-		s->epoch = smq_read_varint(r);
-	if (ref->slot)
-		s->slot = smq_read_varint(r);
-	if (ref->epoch)
-		s->sender_id = smq_read_varint(r);
-	if (ref->boot_id)
-		read_array(r, s->boot_id, sizeof(s->boot_id));
+	struct key_parts p = read_key_parts(r, s->kind);
+	if (r->err == SMQ_OK)
+		set_key_parts(&p, s);
 }
 
 /* ---- encoding ---- */
@@ -160,58 +185,64 @@ smq_err smq_sealed_encode(const struct smq_sealed *s, smq_mspan room, size_t *re
 
 /* ---- decoding ---- */
 
-/* Takes the algorithm from the first byte or the extension byte; the latter must be there for a reason. */
-static void read_alg(struct smq_reader *r, uint8_t first, struct smq_sealed *s)
+/* What the first byte says, and the extension byte where there is one, which must be there for a reason. */
+struct first_bytes {
+	const struct smq_aead_alg *alg;
+	enum smq_sealed_kind kind;
+	bool is_signed, has_stamp, covered;
+};
+
+static inline struct first_bytes read_first(struct smq_reader *r)
 {
+	uint8_t first = smq_read_u8(r);
 	size_t alg = first >> ALG_SHIFT & 3;
+	struct first_bytes f = { .kind = (enum smq_sealed_kind)(first >> KIND_SHIFT & 7),
+				 .is_signed = first & SIGNED_BIT };
 	if (alg == ALG_EXTENDED) {
 		uint8_t ext = smq_read_u8(r);
 		alg = ext & 3;
-		s->has_stamp = ext & EXT_STAMP_BIT;
-		s->covered = ext & EXT_COVERED_BIT;
+		f.has_stamp = ext & EXT_STAMP_BIT;
+		f.covered = ext & EXT_COVERED_BIT;
 		if (ext >> ALG_SHIFT != 0 || ext < EXT_COVERED_BIT || alg == ALG_EXTENDED ||
-		    (s->covered && first & SIGNED_BIT)) {
+		    (f.covered && f.is_signed)) {
 			smq_reader_fail(r, SMQ_ERR_MALFORMED);
-			return;
+			return f;
 		}
 	}
-	s->alg = smq_aead_alg_by_id(alg_ids[alg]);
+	f.alg = smq_aead_alg_by_id(alg_ids[alg]);
+	return f;
 }
 
-static smq_err read_compact(smq_span payload, struct smq_sealed *s)
+static inline uint32_t read_stamp(struct smq_reader *r)
 {
-	struct smq_reader r = smq_reader_on(payload);
-	uint8_t first = smq_read_u8(&r);
-
-	s->kind = (enum smq_sealed_kind)(first >> KIND_SHIFT & 7);
-	read_alg(&r, first, s);
-	smq_read_key_ref(&r, s);
-	s->counter = smq_read_varint(&r);
-	if (s->has_stamp) {
-		smq_span stamp = smq_read(&r, STAMP_LEN);
-		if (stamp.len == STAMP_LEN)
-			s->stamp = (uint32_t)stamp.p[0] << 16 | (uint32_t)stamp.p[1] << 8 | stamp.p[2];
-	}
-	smq_span rest = smq_read_rest(&r);
-	size_t sig_len = first & SIGNED_BIT ? SMQ_SIG_LEN : 0;
-	if (r.err != SMQ_OK)
-		return r.err;
-	if (rest.len < s->alg->tag_len + sig_len)
-		return SMQ_ERR_TRUNCATED;
-	s->ciphertext = smq_span_of(rest.p, rest.len - sig_len);
-	s->signature = smq_span_of(rest.p + s->ciphertext.len, sig_len);
-	return SMQ_OK;
+	smq_span stamp = smq_read(r, STAMP_LEN);
+	return stamp.len == STAMP_LEN ? (uint32_t)stamp.p[0] << 16 | (uint32_t)stamp.p[1] << 8 | stamp.p[2] : 0;
 }
 
-/* Read where it is wanted, and put back where that fails: what was just written in small pieces is slow to copy. */
+/* Read into scalars and written out once: a struct that is cleared, filled and copied takes twice as long. */
 static smq_err decode_compact(smq_span payload, struct smq_sealed *ret_sealed)
 {
-	struct smq_sealed before = *ret_sealed;
-	*ret_sealed = (struct smq_sealed){ 0 };
-	smq_err err = read_compact(payload, ret_sealed);
-	if (err != SMQ_OK)
-		*ret_sealed = before;
-	return err;
+	struct smq_reader r = smq_reader_on(payload);
+	struct first_bytes f = read_first(&r);
+	struct key_parts key = read_key_parts(&r, f.kind);
+	uint64_t counter = smq_read_varint(&r);
+	uint32_t stamp = f.has_stamp ? read_stamp(&r) : 0;
+	smq_span rest = smq_read_rest(&r);
+	size_t sig_len = f.is_signed ? SMQ_SIG_LEN : 0;
+	if (r.err != SMQ_OK)
+		return r.err;
+	if (rest.len < f.alg->tag_len + sig_len)
+		return SMQ_ERR_TRUNCATED;
+	set_key_parts(&key, ret_sealed);
+	ret_sealed->kind = f.kind;
+	ret_sealed->alg = f.alg;
+	ret_sealed->counter = counter;
+	ret_sealed->has_stamp = f.has_stamp;
+	ret_sealed->stamp = stamp;
+	ret_sealed->covered = f.covered;
+	ret_sealed->ciphertext = smq_span_of(rest.p, rest.len - sig_len);
+	ret_sealed->signature = smq_span_of(rest.p + ret_sealed->ciphertext.len, sig_len);
+	return SMQ_OK;
 }
 
 smq_err smq_sealed_decode(smq_span payload, struct smq_sealed *ret_sealed)

@@ -102,15 +102,17 @@ void smq_openssl_aead_free(smq_aead *aead)
 /* Sets nonce and direction; tag: the one to check when opening, NULL when sealing. */
 static bool begin(smq_aead *a, const uint8_t *nonce, const uint8_t *tag, size_t text_len)
 {
+	/* what EVP_CIPHER_CTX_ctrl would make of it, in the same call as the nonce */
+	const OSSL_PARAM opening[] = {
+		OSSL_PARAM_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, (void *)tag, a->alg->tag_len),
+		OSSL_PARAM_END,
+	};
 	int tag_len = (int)a->alg->tag_len;
 	int sealing = tag == NULL;
 	int n;
 
-	if (!a->ccm) {
-		if (EVP_CipherInit_ex2(a->ctx, NULL, NULL, nonce, sealing, NULL) != 1)
-			return false;
-		return sealing || EVP_CIPHER_CTX_ctrl(a->ctx, EVP_CTRL_AEAD_SET_TAG, tag_len, (void *)tag) == 1;
-	}
+	if (!a->ccm)
+		return EVP_CipherInit_ex2(a->ctx, NULL, NULL, nonce, sealing, sealing ? NULL : opening) == 1;
 	return EVP_CipherInit_ex2(a->ctx, NULL, NULL, NULL, sealing, NULL) == 1 &&
 	       EVP_CIPHER_CTX_ctrl(a->ctx, EVP_CTRL_AEAD_SET_TAG, tag_len, (void *)tag) == 1 &&
 	       EVP_CipherInit_ex2(a->ctx, NULL, a->key, nonce, sealing, NULL) == 1 &&
@@ -118,7 +120,7 @@ static bool begin(smq_aead *a, const uint8_t *nonce, const uint8_t *tag, size_t 
 }
 
 /* AAD and text; an empty text is passed on by a pointer that is not NULL, which CCM takes for "no AAD yet". */
-static bool run(smq_aead *a, smq_span aad, smq_span text, uint8_t *out)
+static inline bool run(smq_aead *a, smq_span aad, smq_span text, uint8_t *out)
 {
 	static const uint8_t nothing[1];
 	uint8_t nowhere[SMQ_AEAD_TAG_MAX];
