@@ -205,6 +205,9 @@ struct smq_client_options {
 	 * NULL with count 0: all that the realm holds */
 	const char *const *groups;
 	size_t group_count;
+	bool find_groups;        /* joins those, too, whose policies cover something of what is subscribed to and admit
+				    this member to read it, as they come by; 64 at most */
+	bool only_groups;        /* no sessions: nothing is said or heard on the key-exchange topic */
 	const char *keyserver;   /* its name; NULL: the realm's, else whoever has the role */
 	int64_t group_lease_ms;  /* how long to belong to groups of the key server, from now; 0: as long as may be */
 	bool leave_on_exit;      /* smq_client_disconnect leaves those groups first */

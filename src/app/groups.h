@@ -46,6 +46,9 @@ struct smq_groups {
 	 * there is none, as far as we have heard. */
 	smq_err (*choose)(void *self, const char *topic, struct smq_now now, const char **ret_group);
 
+	/* Something is subscribed to; NULL: it does not matter. */
+	void (*reads)(void *self, const char *filter, struct smq_now now);
+
 	/* The control plane: as core/group_member.h has it, for all groups together. */
 	void (*online)(void *self, struct smq_now now);
 	void (*offline)(void *self);

@@ -72,6 +72,7 @@ struct smq_messenger {
 	int proof_ids[PROOF_SUBS_MAX]; /* of subscriptions to topics of proof; 0: none */
 	size_t proof_subs;
 	uint8_t *group_subs; /* a bit per packet identifier: subscriptions of groups, which are our own matter */
+	int search_id;       /* of the subscription to all groups' policies; 0: none */
 	struct held *held;
 	size_t held_count, held_bytes;
 	bool retry_held;
@@ -306,7 +307,8 @@ static void on_group_note(struct smq_messenger *g, const struct smq_group_note *
 	tell(g, &e);
 }
 
-static void subscribe_group(struct smq_messenger *g, const struct smq_group_action *a)
+/* Of a search for groups it does not matter whether the broker lets us look around. */
+static void subscribe_group(struct smq_messenger *g, const struct smq_group_action *a, bool searches)
 {
 	const struct smq_transport_ops *ops = g->transport->ops;
 	int id = 0;
@@ -314,6 +316,8 @@ static void subscribe_group(struct smq_messenger *g, const struct smq_group_acti
 							 : ops->unsubscribe(g->transport, a->topic, NULL, 0, &id);
 	if (err == SMQ_OK)
 		g->group_subs[(id & (MIDS - 1)) / 8] |= (uint8_t)(1u << id % 8);
+	if (err == SMQ_OK && searches)
+		g->search_id = id;
 }
 
 /* Whether a subscription's answer is one of those; it is answered once. */
@@ -338,7 +342,7 @@ static void work_groups(struct smq_messenger *g)
 		else if (action.kind == SMQ_GROUP_ACT_SEND)
 			send_control(g, &(struct smq_action){ .topic = action.topic, .payload = action.payload });
 		else
-			subscribe_group(g, &action);
+			subscribe_group(g, &action, !*group);
 		g->flush_due = g->flush_due || g->unsent > 0;
 	}
 }
@@ -978,9 +982,11 @@ static void on_subscribed(void *self, int id, const int *reasons, size_t count)
 			return;
 	}
 	if (was_group_sub(g, id)) {
-		if (count > 0 && reasons[0] >= 128 && !g->group_denied)
+		bool denied = count > 0 && reasons[0] >= 128 && id != g->search_id;
+		g->search_id = id == g->search_id ? 0 : g->search_id;
+		if (denied && !g->group_denied)
 			control_denied(g);
-		g->group_denied = g->group_denied || (count > 0 && reasons[0] >= 128);
+		g->group_denied = g->group_denied || denied;
 		return;
 	}
 	if (!is_control(g, id, reasons, count) && g->o->on_subscribed)
@@ -1083,6 +1089,8 @@ smq_err smq_messenger_subscribe(struct smq_messenger *g, const char *filter, int
 	if (!filter || !smq_topic_filter_valid(smq_span_str(filter)))
 		return SMQ_ERR_TOPIC;
 	smq_err err = remember(g, filter, options, properties, property_count);
+	if (err == SMQ_OK && g->config.groups && g->config.groups->reads)
+		g->config.groups->reads(g->config.groups->self, filter, g->config.clock.now());
 	if (err == SMQ_OK && g->transport->ops->connected(g->transport))
 		err = g->transport->ops->subscribe(g->transport, filter, options, properties, property_count, &id);
 	if (err == SMQ_OK && ret_id)

@@ -176,7 +176,8 @@ static bool make_member(struct swarm *s, size_t i)
 	o.group_count = 1;
 	o.only_subscribes = false;
 	o.only_publishes = false;
-	o.any_peer = false; /* no sessions: they would greet each other, all of them */
+	o.find_groups = false;
+	o.only_groups = true; /* with sessions they would greet each other, all of them */
 	o.self = m;
 	o.on_connect = when_connected;
 	o.on_message = when_message;

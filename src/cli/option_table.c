@@ -78,7 +78,9 @@ const struct option_row option_rows[] = {
 	      "seal for this group; repeatable; with neither --to nor --group the topic picks the group"),
 	NAMES(0, "group", FOR_SUB, groups, "GROUP", SEALING,
 	      "read this group, joining it at the key server where the realm has no key file of it; repeatable; "
-	      "default: all groups that the realm has key files of"),
+	      "default: all groups that the realm has key files of, and (without --from) those at the key server whose "
+	      "policy covers something of -t and admits this member. With --group and without --from there are no "
+	      "sessions, and nothing is said on the key-exchange topic"),
 	FLAG(0, "leave", FOR_BOTH, leave, SEALING, "leave the key server's groups at the end"),
 	SECONDS(0, "lease", FOR_BOTH, lease_s, 0, 3650 * DAY, SEALING,
 		"belong to the key server's groups for so long; default: as long as they let us"),

@@ -420,6 +420,9 @@ static void fill_sealing(const struct settings *s, bool publishing, struct smq_c
 	o->any_peer = !publishing && s->from.count == 0;
 	o->groups = s->groups.items;
 	o->group_count = s->groups.count;
+	o->find_groups = !publishing && !s->plain && s->groups.count + s->from.count == 0;
+	/* whoever publishes to nobody in particular publishes to a group */
+	o->only_groups = !s->plain && peers->count == 0 && (publishing || s->groups.count > 0);
 	o->keyex_topic = s->keyex_topic;
 	o->rotate_every_ms = ms_of(s->rotate_every_s);
 	o->rotate_messages = (uint64_t)s->rotate_messages;

@@ -31,6 +31,8 @@ struct smq_group_keep {
 
 /* The highest epoch that such a state has accepted; 0: none, or it is not one. Of two, the one with the higher. */
 uint64_t smq_group_kept_epoch(smq_span state);
+/* The policy that such a state holds, without its signature, for as long as the member belongs; else empty. */
+smq_span smq_group_kept_policy(smq_span state);
 
 struct smq_group_member_config {
 	const struct smq_crypto *crypto;

@@ -208,14 +208,41 @@ uint64_t smq_group_kept_epoch(smq_span state)
 	return r.err == SMQ_OK ? chain.epoch : 0;
 }
 
+smq_span smq_group_kept_policy(smq_span state)
+{
+	struct smq_reader r = smq_reader_on(state);
+	struct smq_manifest_chain chain;
+	uint8_t bytes[SMQ_HASH_LEN];
+	smq_get_head(&r, FIELDS, VERSION);
+	get_chain(&r, &chain);
+	(void)smq_cbor_get_uint(&r);
+	smq_get_fixed(&r, smq_mspan_of(bytes, sizeof(bytes)));
+	smq_span policy = smq_cbor_get_bytes(&r);
+	(void)smq_cbor_get_uint(&r);
+	smq_get_fixed(&r, smq_mspan_of(bytes, SMQ_BOOT_ID_LEN));
+	for (int i = 0; i < 2; i++) /* roles, from */
+		(void)smq_cbor_get_int(&r);
+	(void)smq_get_end(&r);
+	for (int i = 0; i < 4; i++) /* first epoch, epoch in use, leaf, the path's epoch */
+		(void)smq_cbor_get_uint(&r);
+	bool granted = smq_cbor_get_array(&r) > 0;
+	return r.err == SMQ_OK && granted ? policy : smq_span_of(NULL, 0);
+}
+
 /* ---- changing it ---- */
 
 void smq_gm_begin(smq_group_member *m) { m->next = m->k; }
 
+/* A template is for many groups: its filters are taken as they are for ours. */
 void smq_gm_read_policy(smq_group_member *m)
 {
+	smq_span group = smq_span_str(m->c.group);
 	m->has_policy =
 	    m->k.policy_len > 0 && smq_policy_decode(smq_span_of(m->k.policy, m->k.policy_len), &m->policy) == SMQ_OK;
+	if (m->has_policy && m->policy.is_template)
+		m->has_policy =
+		    smq_policy_instantiate(&m->policy, group, smq_mspan_of(m->policy_names, sizeof(m->policy_names)),
+					   &m->policy) == SMQ_OK;
 }
 
 smq_err smq_gm_commit(smq_group_member *m)

@@ -27,6 +27,8 @@ enum {
 	SMQ_GM_TOPICS_MAX = 128,
 	SMQ_GM_LIVES = 1024,
 	SMQ_GM_REQUEST_MAX = 1024, /* bytes; ours are join, leave and fetch */
+	/* bytes: what a template's filters and its group are, for one group */
+	SMQ_GM_NAMES_MAX = SMQ_MEMBER_NAME_MAX + SMQ_POLICY_FILTERS_MAX * (SMQ_POLICY_FILTER_MAX + SMQ_MEMBER_NAME_MAX),
 	SMQ_GM_SIGNED_MANIFEST_MAX = SMQ_MANIFEST_MAX + SMQ_SIGN1_OVERHEAD_MAX,
 
 	/* times, ms */
@@ -109,7 +111,8 @@ struct smq_group_member {
 	int64_t wanted_until_ms;          /* unix; SMQ_NO_END: as long as may be */
 	struct member_kept k, next;
 	bool has_policy;
-	struct smq_policy policy; /* points into k.policy */
+	struct smq_policy policy; /* points into k.policy, and policy_names where that is a template */
+	uint8_t policy_names[SMQ_GM_NAMES_MAX];
 
 	/* the broker */
 	bool online;

@@ -326,7 +326,7 @@ smq_err smq_admin_set_policy(smq_admin *a, const struct smq_group_policy *p, uin
 	uint64_t number = 0;
 	smq_span body;
 	struct smq_ks_request q = { .what = SMQ_KS_POLICY, .admin = smq_realm_own(a->broker->realm)->id_cred_full };
-	/* A template is kept under a name of its own, its pattern without wildcards being none. */
+	/* A template is asked for without a group: its pattern is none. */
 	snprintf(a->group, sizeof(a->group), "%s", p->group);
 	smq_err err = next_number(a, p, &number);
 	if (err == SMQ_OK)
@@ -335,7 +335,7 @@ smq_err smq_admin_set_policy(smq_admin *a, const struct smq_group_policy *p, uin
 	if (err == SMQ_OK)
 		err = sign(a, &policy, &q.policy);
 	if (err == SMQ_OK) {
-		q.group = p->is_template ? smq_span_str("template") : smq_span_str(a->group);
+		q.group = smq_span_str(p->is_template ? "" : a->group);
 		err = ask(a, &q, &body);
 	}
 	if (err == SMQ_OK && ret_number)

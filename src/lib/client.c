@@ -304,7 +304,7 @@ static smq_err build(struct smq_client *c, const char **ret_why)
 		return because(SMQ_ERR_REALM, ret_why, "no realm is open, and plain messages were not asked for", NULL);
 	c->crl = smq_crl_watch_on(o->realm, now());
 	err = tls_by_realm(c, ret_why);
-	if (err == SMQ_OK && o->realm)
+	if (err == SMQ_OK && o->realm && !o->only_groups)
 		err = make_member(c, ret_why);
 	if (err == SMQ_OK && o->realm)
 		err = smq_groups_realm_open(o, now(), &c->groups, ret_why);

@@ -6,16 +6,14 @@
 
 #include "app/group_windows.h"
 #include "base/wipe.h"
+#include "lib/group_hints.h"
 #include "lib/realm_internal.h"
-#include "wire/policy.h"
-#include "wire/sign1.h"
 
 enum {
 	WRITER_LIVES = 16,
-	HINTS_MAX = 1024,     /* groups whose policies were heard */
 	LOOK_FIRST_MS = 1000, /* for retained policies to come, before one is chosen */
 	LOOK_MOST_MS = 5000,  /* then there is none */
-	LEVELS_COUNTED = 16
+	FOUND_MAX = 64        /* groups that are joined because of what is read */
 };
 
 struct joined_group {
@@ -32,12 +30,10 @@ struct joined_group {
 	bool left;
 };
 
-/* A policy that was heard of: its signer may not be known yet, so that it says where to ask, and nothing more. */
-struct hint {
-	struct hint *next;
-	char group[SMQ_NAME_MAX + 1];
-	size_t len;
-	uint8_t document[];
+/* A subscription, for which groups are looked for. */
+struct read_filter {
+	struct read_filter *next;
+	char filter[];
 };
 
 struct smq_joined {
@@ -52,8 +48,11 @@ struct smq_joined {
 	int64_t online_ms;
 	int64_t look_due_ms; /* mono: when more may be said about a choice */
 	struct joined_group *first;
-	struct hint *hints;
-	size_t hint_count;
+	struct smq_group_hints hints;
+	/* joining by what is read */
+	bool finds;
+	size_t found;
+	struct read_filter *reads;
 };
 
 /* ---- the store ---- */
@@ -129,6 +128,7 @@ smq_err smq_joined_new(const struct smq_client_options *o, struct smq_joined **r
 	j->realm = o->realm;
 	j->look_due_ms = INT64_MAX;
 	j->writer = o->only_publishes;
+	j->finds = o->find_groups && !o->only_publishes;
 	fill_config(j, o);
 	*ret_joined = j;
 	return SMQ_OK;
@@ -152,10 +152,11 @@ void smq_joined_free(struct smq_joined *j)
 		j->first = g->next;
 		free_group(g);
 	}
-	while (j->hints) {
-		struct hint *h = j->hints;
-		j->hints = h->next;
-		free(h);
+	smq_group_hints_done(&j->hints);
+	while (j->reads) {
+		struct read_filter *r = j->reads;
+		j->reads = r->next;
+		free(r);
 	}
 	free(j);
 }
@@ -291,101 +292,74 @@ bool smq_joined_ready(const struct smq_joined *j, const char *group, struct smq_
 
 /* ---- choosing a group ---- */
 
-/* Level by level, from the left: a word is narrower than '+', that than '#'; where a filter ends with the topic it is
- * as narrow as words. */
-uint64_t smq_filter_width(smq_span filter, smq_span topic)
+static void look(struct smq_joined *j)
 {
-	uint64_t width = 0;
-	bool ended = false;
-	size_t at = 0;
-	if (!smq_topic_matches(filter, topic))
-		return 0;
-	for (int level = 0; level < LEVELS_COUNTED; level++) {
-		unsigned kind = 3;
-		if (!ended && at < filter.len && filter.p[at] == '+')
-			kind = 2;
-		else if (!ended && at < filter.len && filter.p[at] == '#')
-			kind = 1;
-		width = 4 * width + kind;
-		ended = ended || kind == 1;
-		while (!ended && at < filter.len && filter.p[at] != '/')
-			at++;
-		ended = ended || at >= filter.len;
-		at++;
-		if (kind == 1)
-			return width << 2 * (LEVELS_COUNTED - 1 - level);
-	}
-	return width;
-}
-
-static uint64_t width_of(smq_span document, const char *group, smq_span topic)
-{
-	struct smq_policy p;
-	uint64_t best = 0;
-	if (smq_policy_decode(document, &p) != SMQ_OK || !smq_span_equal(p.group, smq_span_str(group)))
-		return 0;
-	for (size_t i = 0; i < p.filter_count; i++) {
-		uint64_t width = smq_filter_width(p.filters[i], topic);
-		best = width > best ? width : best;
-	}
-	return best;
+	if (!j->looks)
+		smq_group_hints_load(&j->hints, j->realm);
+	j->looks = true;
 }
 
 bool smq_joined_is_looking(struct smq_joined *j, struct smq_now now)
 {
-	j->looks = true;
+	look(j);
 	return !j->online || now.mono_ms - j->online_ms < LOOK_MOST_MS;
 }
 
+/* What was heard of counts until what is signed for certain says otherwise. */
+static bool contradicts(const struct smq_joined *j, const struct smq_group_hint *h, smq_span topic)
+{
+	const struct joined_group *g = find(j, h->group);
+	return g && smq_group_member_epoch(g->m) != 0 && !smq_group_member_covers(g->m, topic);
+}
+
+/* A policy that we have kept decides at once; for others there is a moment, since one alone may not be the narrowest.
+ */
 void smq_joined_choose(struct smq_joined *j, const char *topic, struct smq_now now, uint64_t *width,
 		       const char **ret_group)
 {
-	const struct hint *best = NULL;
+	const struct smq_group_hint *best = NULL;
 	smq_span t = smq_span_str(topic);
-	j->looks = true;
-	if (!j->online || now.mono_ms - j->online_ms < LOOK_FIRST_MS)
-		return;
-	for (const struct hint *h = j->hints; h; h = h->next) {
-		uint64_t its = width_of(smq_span_of(h->document, h->len), h->group, t);
-		const struct joined_group *g = find(j, h->group);
-		/* what was heard of counts until what is signed for certain says otherwise */
-		if (g && smq_group_member_epoch(g->m) != 0 && !smq_group_member_covers(g->m, t))
-			continue;
+	look(j);
+	bool heard = j->online && now.mono_ms - j->online_ms >= LOOK_FIRST_MS;
+	for (const struct smq_group_hint *h = j->hints.first; h; h = h->next) {
+		uint64_t its = contradicts(j, h, t) ? 0 : smq_group_hint_width(h, t);
+		heard = heard || (its > 0 && h->kept);
 		if (its > *width) {
 			*width = its;
 			best = h;
 		}
 	}
-	if (best && smq_joined_add(j, best->group, now) == SMQ_OK)
+	if (best && heard && smq_joined_add(j, best->group, now) == SMQ_OK)
 		*ret_group = best->group;
 }
 
-static void put_hint(struct smq_joined *j, struct smq_ks_topic topic, smq_span payload)
+/* ---- joining by what is read ---- */
+
+/* A group whose policy was heard of, and lets us read something of what is subscribed to. */
+static void join_if_read(struct smq_joined *j, const struct smq_group_hint *h, struct smq_now now)
 {
-	struct smq_sign1 s;
-	char group[SMQ_NAME_MAX + 1] = { 0 };
-	if (topic.name.len > SMQ_NAME_MAX || smq_sign1_decode(payload, &s) != SMQ_OK || s.payload.len > SMQ_POLICY_MAX)
+	const struct smq_credential *own = smq_realm_own_certificate(j->realm);
+	bool wanted = false;
+	if (!j->finds || find(j, h->group) || j->found == FOUND_MAX)
 		return;
-	memcpy(group, topic.name.p, topic.name.len);
-	struct hint **at = &j->hints;
-	while (*at && strcmp((*at)->group, group) != 0)
-		at = &(*at)->next;
-	if (!*at && j->hint_count == HINTS_MAX)
+	for (const struct read_filter *r = j->reads; r && !wanted; r = r->next)
+		wanted = smq_group_hint_reads(h, smq_span_str(r->filter), smq_span_str(own->name), own->roles);
+	if (wanted && smq_joined_add(j, h->group, now) == SMQ_OK)
+		j->found++;
+}
+
+void smq_joined_reads(struct smq_joined *j, const char *filter, struct smq_now now)
+{
+	size_t len = strlen(filter) + 1;
+	struct read_filter *r = j->finds ? malloc(sizeof(*r) + len) : NULL;
+	if (!r)
 		return;
-	struct hint *h = calloc(1, sizeof(*h) + s.payload.len);
-	if (!h)
-		return;
-	memcpy(h->group, group, sizeof(group));
-	memcpy(h->document, s.payload.p, s.payload.len);
-	h->len = s.payload.len;
-	if (*at) {
-		struct hint *old = *at;
-		h->next = old->next;
-		free(old);
-	} else {
-		j->hint_count++;
-	}
-	*at = h;
+	memcpy(r->filter, filter, len);
+	r->next = j->reads;
+	j->reads = r;
+	look(j);
+	for (const struct smq_group_hint *h = j->hints.first; h; h = h->next)
+		join_if_read(j, h, now);
 }
 
 /* ---- the control plane ---- */
@@ -425,8 +399,10 @@ bool smq_joined_takes(const struct smq_joined *j, const char *topic)
 void smq_joined_input(struct smq_joined *j, const char *topic, smq_span payload, bool retained, struct smq_now now)
 {
 	struct smq_ks_topic t;
-	if (is_hint(j, topic, &t))
-		put_hint(j, t, payload);
+	const struct smq_group_hint *heard =
+	    is_hint(j, topic, &t) ? smq_group_hints_put(&j->hints, t.name, payload) : NULL;
+	if (heard)
+		join_if_read(j, heard, now);
 	for (struct joined_group *g = j->first; g; g = g->next) {
 		if (smq_group_member_takes(g->m, topic))
 			(void)smq_group_member_input(g->m, topic, payload, retained, now);

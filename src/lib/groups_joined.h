@@ -23,12 +23,12 @@ SMQ_MUST_USE smq_err smq_joined_open(struct smq_joined *j, const struct smq_seal
 				     const struct smq_seal_key **ret_key);
 bool smq_joined_ready(const struct smq_joined *j, const char *group, struct smq_now now);
 
-/* How narrowly a filter matches a topic: larger is narrower; 0: not at all. */
-uint64_t smq_filter_width(smq_span filter, smq_span topic);
 /* Of all groups whose policy we know, or have heard of, that for this topic; joins it. *width: to be beaten, and what
  * it was beaten by. Untouched where there is none. */
 void smq_joined_choose(struct smq_joined *j, const char *topic, struct smq_now now, uint64_t *width,
 		       const char **ret_group);
+/* Something is subscribed to: where options->find_groups is set, groups for it are joined as their policies come. */
+void smq_joined_reads(struct smq_joined *j, const char *filter, struct smq_now now);
 /* Whether policies may still be on their way. */
 bool smq_joined_is_looking(struct smq_joined *j, struct smq_now now);
 

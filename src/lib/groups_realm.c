@@ -7,6 +7,7 @@
 
 #include "app/group_windows.h"
 #include "app/kept_life.h"
+#include "app/topic_filter.h"
 #include "base/wipe.h"
 #include "lib/group_files.h"
 #include "lib/groups_joined.h"
@@ -337,6 +338,10 @@ static void groups_online(void *self, struct smq_now now) { smq_joined_online(jo
 static void groups_offline(void *self) { smq_joined_offline(joined_of(self)); }
 static bool groups_takes(void *self, const char *topic) { return smq_joined_takes(joined_of(self), topic); }
 static int64_t groups_wake_at(void *self) { return smq_joined_wake_at(joined_of(self)); }
+static void groups_reads(void *self, const char *filter, struct smq_now now)
+{
+	smq_joined_reads(joined_of(self), filter, now);
+}
 static void groups_leave(void *self, struct smq_now now) { smq_joined_leave(joined_of(self), now); }
 static bool groups_belongs(void *self) { return smq_joined_belongs(joined_of(self)); }
 
@@ -385,6 +390,7 @@ smq_err smq_groups_realm_open(const struct smq_client_options *o, struct smq_now
 		.free = groups_free,
 		.ready = groups_ready,
 		.choose = groups_choose,
+		.reads = groups_reads,
 		.online = groups_online,
 		.offline = groups_offline,
 		.takes = groups_takes,

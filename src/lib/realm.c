@@ -355,6 +355,11 @@ smq_err smq_realm_borrow(const smq_realm *realm, const char *key, smq_mspan room
 	return smq_state_borrow(realm->state_dir, key, room, ret_len);
 }
 
+void smq_realm_each_membership(const smq_realm *realm, void *self, void (*take)(void *self, smq_span state))
+{
+	smq_state_each(realm->state_dir, "member-", self, take);
+}
+
 bool smq_realm_takes_stale_crl(const smq_realm *realm)
 {
 	return strcmp(realm->settings.insecure_stale_crl, "true") == 0;

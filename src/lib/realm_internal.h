@@ -35,6 +35,8 @@ enum smq_state_use {
 SMQ_MUST_USE smq_err smq_realm_store(smq_realm *realm, enum smq_state_use use, struct smq_store **ret_store);
 /* A membership (FORMATS.md 2.4) as other processes of this realm directory keep it: the one that has come furthest. */
 SMQ_MUST_USE smq_err smq_realm_borrow(const smq_realm *realm, const char *key, smq_mspan room, size_t *ret_len);
+/* Every membership that any process of this realm directory keeps; of one group there may be several. */
+void smq_realm_each_membership(const smq_realm *realm, void *self, void (*take)(void *self, smq_span state));
 
 /*
  * Reads crl.pem again; certificates already accepted are judged by it from now on. A list by which not even the own

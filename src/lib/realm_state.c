@@ -94,3 +94,12 @@ smq_err smq_state_borrow(const char *state, const char *key, smq_mspan room, siz
 	*ret_len = len;
 	return SMQ_OK;
 }
+
+void smq_state_each(const char *state, const char *prefix, void *self, void (*take)(void *self, smq_span value))
+{
+	char dir[SMQ_PATH_MAX];
+	for (int use = SMQ_STATE_READS; use <= SMQ_STATE_WRITES; use++) {
+		for (int number = 1; place(state, (enum smq_state_use)use, number, dir); number++)
+			smq_store_files_each(dir, prefix, self, take);
+	}
+}

@@ -8,5 +8,7 @@
 SMQ_MUST_USE smq_err smq_state_open(const char *state, enum smq_state_use use, struct smq_store *ret_store);
 /* As smq_realm_borrow. */
 SMQ_MUST_USE smq_err smq_state_borrow(const char *state, const char *key, smq_mspan room, size_t *ret_len);
+/* Each value whose name begins so, in all directories of readers and writers, whoever has them. */
+void smq_state_each(const char *state, const char *prefix, void *self, void (*take)(void *self, smq_span value));
 
 #endif

@@ -142,6 +142,69 @@ def the_topic_picks_the_group(stage):
     keys.stop()
 
 
+def groups_are_found_by_topic(stage):
+    """sub with nobody named joins what its filters need; pub goes by the policy that it kept."""
+    keys = Keys(stage).start()
+    make = ('update', '--publish', '*', '--subscribe')
+    keys.make('east', *make, '*', '--filter', 'site/east/#')
+    keys.make('west', *make, '*', '--filter', 'site/west/#')
+    keys.make('closed', *make, 'ward-*', '--filter', 'site/vault/#')
+    keys.make('apart', *make, '*', '--filter', 'elsewhere/#')
+    keys.make('room-*', *make, '*', '--filter', 'site/room/{group}/#', '--template')
+    sub = stage.sub('desk', '-q', '1', '-t', 'site/#', '-F', '%g %s %p', '-d')
+    ok(wait(lambda: sum('joined at epoch' in line for line in sub.said) == 2, 60),
+       'a reader that names no group joins those that its filter needs', sub.said[-5:])
+    for place in ('east', 'west'):
+        stage.pub_now('fridge-07', '--group', place, '-q', '1', '-t', 'site/%s/a' % place, '-m', place)
+    ok(heard(sub, 'east fridge-07 east', 60) and heard(sub, 'west fridge-07 west', 60), 'and reads them', sub.said[-5:])
+    keys.make('south', *make, '*', '--filter', 'site/+/south')
+    late = stage.pub('fridge-07', '--group', 'room-12', '-q', '1', '-t', 'site/room/room-12/a', '-l', '-d')
+    ok(joined(late, 60), 'a group comes into being under a template', late.said[-5:])
+    ok(wait(lambda: sum('joined at epoch' in line for line in sub.said) == 4, 60),
+       'groups that come later are found as well, and those of a template', sub.said[-5:])
+    now = 'epoch %d' % keys.epoch('room-12')
+    wait(lambda: any(now in line for line in late.said), 60)
+    late.write('warm')
+    ok(heard(sub, 'room-12 fridge-07 warm', 60), 'whose filters hold for each of them by its name', sub.said[-5:])
+    stage.pub_now('fridge-07', '--group', 'south', '-q', '1', '-t', 'site/x/south', '-m', 'end')
+    ok(heard(sub, 'south fridge-07 end', 60), 'and the new one is read', sub.said[-5:])
+    ok(not any("'closed'" in line or "'apart'" in line for line in sub.said) and
+       json.loads(keys.ask('show', 'closed', '--json'))['members'] == 0,
+       'not those that it may not read, or has no use for', sub.said[-9:])
+    hand = stage.hand()
+    prefix = 'sealmq/plant/g/%s/p'
+    hand.put(prefix % 'east', b'', retain=True)
+    hand.settle()
+    status, _, err = stage.pub_now('fridge-07', '-q', '1', '-t', 'site/east/b', '-m', 'kept')
+    ok(status == 0 and heard(sub, 'east fridge-07 kept', 60),
+       'a publisher goes by the policy that it kept, whatever the broker shows', (err, sub.said[-5:]))
+    late.close()
+    late.end()
+    sub.stop(signal.SIGINT)
+    keys.stop()
+
+
+def only_groups_says_nothing_to_others(stage):
+    """Who uses groups alone sends no greeting, and asks for none; who wants sessions too has them."""
+    keys = Keys(stage).start()
+    keys.make('quiet', 'update', '--filter', 'quiet/#', '--publish', '*', '--subscribe', '*')
+    eye = stage.eye('-t', 'sealmq/plant/keyex/#')
+    sub = reader(stage, 'desk', 'quiet', 'quiet/a')
+    status, _, err = stage.pub_now('fridge-07', '--group', 'quiet', '-q', '1', '-t', 'quiet/a', '-m', 'one')
+    ok(status == 0 and heard(sub, 'fridge-07 one', 60), 'groups alone', err)
+    log = stage.log_text()
+    ok(not eye.lines, 'publish nothing on the key-exchange topic', eye.lines)
+    both = stage.sub('ward-3', '--group', 'quiet', '--from', 'pump-2', '-q', '1', '-t', 'quiet/#', '-F', '%s %p', '-d')
+    ok(joined(both, 60), 'a reader of a group and of a peer joins', both.said[-5:])
+    status, _, err = stage.pub_now('pump-2', '--to', 'ward-3', '-q', '1', '-t', 'quiet/p', '-m', 'two')
+    stage.pub_now('fridge-07', '--group', 'quiet', '-q', '1', '-t', 'quiet/a', '-m', 'three')
+    ok(status == 0 and heard(both, 'pump-2 two', 60) and heard(both, 'fridge-07 three', 60) and eye.lines,
+       'and has a session beside its group', (err, both.said[-5:], len(log)))
+    sub.stop(signal.SIGINT)
+    both.stop(signal.SIGINT)
+    keys.stop()
+
+
 def retained_messages_are_sealed_anew(stage):
     keys = Keys(stage).start()
     keys.make('kept', 'update', '--filter', 'kept/#', '--publish', '*', '--subscribe', '*')
@@ -263,5 +326,6 @@ def processes_of_one_member(stage):
 
 if __name__ == '__main__':
     play([members_read_and_who_is_expelled_does_not, nothing_is_lost_over_epochs, the_topic_picks_the_group,
+          groups_are_found_by_topic, only_groups_says_nothing_to_others,
           retained_messages_are_sealed_anew, leaving_and_refusals, without_a_key_server, wills,
           processes_of_one_member])

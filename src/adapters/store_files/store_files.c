@@ -302,6 +302,26 @@ smq_err smq_store_files_peek(const char *dir, const char *key, smq_mspan room, s
 	return err;
 }
 
+void smq_store_files_each(const char *dir, const char *prefix, void *self, void (*take)(void *self, smq_span value))
+{
+	uint8_t *room = malloc(SMQ_STORE_FILES_VALUE_MAX);
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	for (struct dirent *e; room && d && (e = readdir(d)) != NULL;) {
+		size_t len = 0;
+		if (strncmp(e->d_name, prefix, strlen(prefix)) == 0 &&
+		    get_at(fd, e->d_name, smq_mspan_of(room, SMQ_STORE_FILES_VALUE_MAX), &len) == SMQ_OK)
+			take(self, smq_span_of(room, len));
+	}
+	if (d)
+		closedir(d);
+	else if (fd >= 0)
+		close(fd);
+	if (room)
+		smq_wipe(room, SMQ_STORE_FILES_VALUE_MAX);
+	free(room);
+}
+
 struct absorbing {
 	struct smq_store from;
 	const struct smq_store *to;

@@ -24,6 +24,9 @@ SMQ_MUST_USE smq_err smq_store_files_prepare(const char *dir);
 /* One value, without the lock: as it is, whoever has the directory. The errors of get. */
 SMQ_MUST_USE smq_err smq_store_files_peek(const char *dir, const char *key, smq_mspan room, size_t *ret_len);
 
+/* Each value whose name begins so, likewise; none where the directory is not there. */
+void smq_store_files_each(const char *dir, const char *prefix, void *self, void (*take)(void *self, smq_span value));
+
 /* What becomes of two values of one name; mine is empty where there is none. On failure both stay where they are. */
 typedef smq_err smq_store_merge(const char *key, smq_span mine, smq_span theirs, smq_mspan room, size_t *ret_len);
 /*
