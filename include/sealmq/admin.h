@@ -80,6 +80,7 @@ struct smq_group_member_info {
 	const char *name;
 	uint64_t sender_id;
 	bool publishes, subscribes;
+	bool by_key;               /* by a registered key, without a certificate */
 	int64_t from_ms, until_ms; /* Unix time; INT64_MAX: no end */
 };
 /* Each member once; what take is given is valid until it returns. */
@@ -92,6 +93,24 @@ SMQ_MUST_USE smq_err smq_admin_rotate(smq_admin *a, const char *group, const cha
 /* group NULL: from every group. Whoever is expelled already stays so: SMQ_OK, and *ret_why says it; else it is empty.
  */
 SMQ_MUST_USE smq_err smq_admin_expel(smq_admin *a, const char *group, const char *name, const char **ret_why);
+
+/*
+ * Registered keys: members too small for certificates (PROTOCOL.md 7.8). key_file: a public key of P-256 in PEM, as
+ * `sealmq ca raw` and `openssl pkey -pubout` write it. SMQ_ERR_EXISTS: name or key are taken, *ret_why says by what.
+ * Unregistering expels from every group, now.
+ */
+SMQ_MUST_USE smq_err smq_admin_register(smq_admin *a, const char *name, const char *key_file, const char **ret_why);
+SMQ_MUST_USE smq_err smq_admin_unregister(smq_admin *a, const char *name, const char **ret_why);
+
+struct smq_registered_info {
+	const char *name;
+	const char *kid;  /* hex */
+	int64_t since_ms; /* Unix time */
+};
+/* Each of them, by name; what take is given is valid until it returns. */
+SMQ_MUST_USE smq_err smq_admin_registered(smq_admin *a, void *self,
+					  void (*take)(void *self, const struct smq_registered_info *key),
+					  const char **ret_why);
 
 #ifdef __cplusplus
 }

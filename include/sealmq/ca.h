@@ -123,6 +123,12 @@ SMQ_MUST_USE smq_err smq_ca_issue_many(const char *dir, const char *const *names
 				       void (*each)(void *self, const struct smq_ca_issued *issued), void *self,
 				       const char **ret_why);
 
+/*
+ * Makes dir/members/NAME without a certificate: a realm directory with a P-256 key (member.key) that an admin registers
+ * at the key server by its public half, member.pub (`sealmq group register`). ret_dir: 4096 bytes.
+ */
+SMQ_MUST_USE smq_err smq_ca_raw(const char *dir, const char *name, char *ret_dir, const char **ret_why);
+
 /* Hands each certificate ever issued to `each`, oldest first. */
 SMQ_MUST_USE smq_err smq_ca_list(const char *dir, void (*each)(void *self, const struct smq_ca_issued *issued),
 				 void *self, const char **ret_why);

@@ -26,12 +26,12 @@ struct smq_credential {
 	char name[SMQ_MEMBER_NAME_MAX + 1];
 	unsigned roles; /* enum smq_role bits */
 	enum smq_sig_id sig_alg;
-	enum smq_curve dh_curve;      /* for static DH: SMQ_P256 or SMQ_X25519; 0 where the key may not agree */
+	enum smq_curve dh_curve; /* for static DH: SMQ_P256 or SMQ_X25519; 0 where the key may not agree */
 	uint8_t public_key[SMQ_PUBLIC_KEY_MAX]; /* ES256: 04 || x || y; EdDSA and X25519: 32 bytes */
 	size_t public_key_len;
 	uint8_t cred[SMQ_CRED_MAX]; /* CRED_x: the CBOR byte string of the certificate, or a CCS map */
 	size_t cred_len;
-	int64_t expires_ms; /* Unix time */
+	int64_t expires_ms;       /* Unix time */
 	uint8_t id[SMQ_HASH_LEN]; /* what `holds` knows it by */
 	bool registered;          /* a raw key that an admin registered, no certificate (PROTOCOL.md 7.8) */
 };

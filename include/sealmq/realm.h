@@ -6,6 +6,7 @@
  *     root.crt       the trust anchor, PEM
  *     member.crt     this member's certificate, then its issuers, PEM
  *     member.key     its private key, PEM PKCS#8, mode 0600
+ *                    Without a certificate it is a registered key (PROTOCOL.md 7.8): realm.yaml has the name then
  *     member.pem     optional: both renewed, in one file, mode 0600; used in place of the two
  *     crl.pem        optional: revoked certificates
  *     groups/NAME.key  optional: keys of static groups, mode 0600
@@ -40,7 +41,10 @@ const char *smq_realm_dir(const smq_realm *realm);
 const char *smq_realm_name(const smq_realm *realm);   /* "plant" */
 const char *smq_realm_member(const smq_realm *realm); /* this member's certified name, "fridge-07" */
 const char *smq_realm_keyex_topic(const smq_realm *realm);
-int64_t smq_realm_expires_ms(const smq_realm *realm); /* of the member's certificate, Unix time */
+int64_t smq_realm_expires_ms(const smq_realm *realm); /* of the certificate, Unix time; a registered key: INT64_MAX */
+/* It has a registered key and no certificate: groups of a key server are open to it, sessions and signatures are not.
+ */
+bool smq_realm_is_registered(const smq_realm *realm);
 
 /* Whom to believe and who we are, for struct smq_member_config (sealmq/member.h). They live as long as the realm. */
 const struct smq_credentials *smq_realm_credentials(const smq_realm *realm);

@@ -375,9 +375,9 @@ static smq_err make_desk(struct smq_keyserver *ks)
 {
 	const struct smq_ks_desk_config c = { .crypto = ks->config.crypto,
 					      .random = ks->config.random,
-					      .credentials = &ks->keys.credentials,
+					      .credentials = &ks->all,
 					      .own = ks->config.own,
-					      .own_by_kid = ks->keys.serves ? &ks->keys.own : NULL,
+					      .own_by_kid = ks->own_key.serves ? &ks->own_key.own : NULL,
 					      .name = ks->name,
 					      .methods_allowed = 0xf,
 					      .suites = suites,

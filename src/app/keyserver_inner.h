@@ -178,17 +178,19 @@ struct ks_seen {
 struct ks_rate;
 struct ks_key;
 
-/* Registered keys: members without certificates. */
 struct ks_keys {
 	struct ks_key **by_name, **by_id;
 	size_t count, room;
 	struct ks_key **pending; /* what the next transaction puts or removes */
 	size_t pending_count;
-	bool serves; /* own is there */
+};
+
+/* Our own key, as those know it who have no use for certificates. */
+struct ks_own_key {
+	bool serves; /* it is one that agrees */
 	struct smq_own_credential own;
-	struct smq_credential own_credential;
-	uint8_t own_id_cred[SMQ_REGISTERED_ID_CRED_LEN];
-	struct smq_credentials credentials; /* these, then those of the configuration */
+	struct smq_credential credential;
+	uint8_t id_cred[SMQ_REGISTERED_ID_CRED_LEN];
 };
 
 struct smq_keyserver {
@@ -201,8 +203,10 @@ struct smq_keyserver {
 	size_t group_count, group_room, reviewed_group;
 	struct ks_policy *templates; /* KS_TEMPLATES_MAX */
 	size_t template_count;
-	struct ks_bars bars; /* in every group */
-	struct ks_keys keys;
+	struct ks_bars bars;       /* in every group */
+	struct ks_keys keys, gone; /* registered keys: members without certificates; and such as are not any more */
+	struct ks_own_key own_key;
+	struct smq_credentials all; /* registered keys, then the credentials of the configuration */
 	struct ks_rate *rates;
 	struct ks_wait *waits; /* KS_NOTES_MAX */
 	size_t wait_count;

@@ -96,17 +96,46 @@ static void remove_at(struct ks_key **list, size_t count, size_t at)
 	memmove(list + at, list + at + 1, (count - at - 1) * sizeof(struct ks_key *));
 }
 
-static void drop(struct ks_keys *keys, struct ks_key *k)
+static void take_out(struct ks_keys *keys, const struct ks_key *k)
 {
 	remove_at(keys->by_name, keys->count, place_of(keys, true, smq_span_str(k->name)));
 	remove_at(keys->by_id, keys->count, place_of(keys, false, smq_span_of(k->id, sizeof(k->id))));
 	keys->count--;
+}
+
+static void drop(struct ks_keys *keys, struct ks_key *k)
+{
+	take_out(keys, k);
 	free(k);
+}
+
+/* ---- those that have gone: known still, so that they can be told ---- */
+
+static void forget(struct ks_keys *gone, struct ks_key *k)
+{
+	if (k)
+		drop(gone, k);
+}
+
+/* k is taken over. */
+static void keep_as_gone(struct ks_keys *gone, struct ks_key *k)
+{
+	forget(gone, find(gone, true, smq_span_str(k->name)));
+	forget(gone, find(gone, false, smq_span_of(k->id, SMQ_KID_LEN)));
+	if (gone->count >= KS_KEYS_MAX || insert(gone, k) != SMQ_OK)
+		free(k);
 }
 
 /* ---- the store ---- */
 
-static smq_err save(const struct smq_keyserver *ks, const struct ks_key *k)
+static smq_err remove_item(const struct smq_keyserver *ks, const char *name, bool gone)
+{
+	const struct smq_ks_store *s = &ks->config.store;
+	smq_err err = s->remove(s->self, SMQ_KS_ITEM_KEY, name, gone, 0);
+	return err == SMQ_ERR_NOT_FOUND ? SMQ_OK : err;
+}
+
+static smq_err put_item(const struct smq_keyserver *ks, const struct ks_key *k, bool gone)
 {
 	const struct smq_ks_store *s = &ks->config.store;
 	uint8_t room[ITEM_MAX];
@@ -117,29 +146,47 @@ static smq_err save(const struct smq_keyserver *ks, const struct ks_key *k)
 	smq_cbor_put_bytes(&w, smq_span_of(k->point, sizeof(k->point)));
 	smq_put_time(&w, k->since_ms);
 	smq_err err = smq_writer_end(&w, &len);
-	return err == SMQ_OK ? s->put(s->self, SMQ_KS_ITEM_KEY, k->name, 0, 0, smq_span_of(room, len)) : err;
+	return err == SMQ_OK ? s->put(s->self, SMQ_KS_ITEM_KEY, k->name, gone, 0, smq_span_of(room, len)) : err;
+}
+
+/* A key that comes takes the place of one that has gone: by name, or by being the same. */
+static smq_err save(const struct smq_keyserver *ks, const struct ks_key *k)
+{
+	bool gone = k->state == KEY_GOES;
+	const struct ks_key *same = find(&ks->gone, false, smq_span_of(k->id, SMQ_KID_LEN));
+	smq_err err = remove_item(ks, k->name, !gone);
+	if (err == SMQ_OK && same)
+		err = remove_item(ks, same->name, true);
+	return err == SMQ_OK ? put_item(ks, k, gone) : err;
 }
 
 smq_err ks_keys_save(struct smq_keyserver *ks)
 {
-	const struct smq_ks_store *s = &ks->config.store;
 	smq_err err = SMQ_OK;
-	for (size_t i = 0; i < ks->keys.pending_count && err == SMQ_OK; i++) {
-		const struct ks_key *k = ks->keys.pending[i];
-		err = k->state == KEY_COMES ? save(ks, k) : s->remove(s->self, SMQ_KS_ITEM_KEY, k->name, 0, 0);
-	}
+	for (size_t i = 0; i < ks->keys.pending_count && err == SMQ_OK; i++)
+		err = save(ks, ks->keys.pending[i]);
 	return err;
+}
+
+static void settle(struct smq_keyserver *ks, struct ks_key *k, bool durable)
+{
+	bool comes = k->state == KEY_COMES;
+	k->state = KEY_IN_FORCE;
+	if (comes && durable) {
+		forget(&ks->gone, find(&ks->gone, true, smq_span_str(k->name)));
+		forget(&ks->gone, find(&ks->gone, false, smq_span_of(k->id, SMQ_KID_LEN)));
+	} else if (comes) {
+		drop(&ks->keys, k);
+	} else if (durable) {
+		take_out(&ks->keys, k);
+		keep_as_gone(&ks->gone, k);
+	}
 }
 
 void ks_keys_settle(struct smq_keyserver *ks, bool durable)
 {
-	for (size_t i = 0; i < ks->keys.pending_count; i++) {
-		struct ks_key *k = ks->keys.pending[i];
-		if ((k->state == KEY_COMES) == durable)
-			k->state = KEY_IN_FORCE;
-		else
-			drop(&ks->keys, k);
-	}
+	for (size_t i = 0; i < ks->keys.pending_count; i++)
+		settle(ks, ks->keys.pending[i], durable);
 	ks->keys.pending_count = 0;
 }
 
@@ -153,18 +200,19 @@ static smq_err take_key(void *context, const char *name, uint64_t a, uint64_t b,
 		return SMQ_ERR_NO_MEMORY;
 	smq_get_fixed(&r, smq_mspan_of(k->point, sizeof(k->point)));
 	k->since_ms = smq_get_time(&r);
-	bool good = smq_reader_end(&r) == SMQ_OK && smq_name_valid(smq_span_str(name)) && a == 0 && b == 0;
+	struct ks_keys *keys = a == 1 ? &ks->gone : &ks->keys;
+	bool good = smq_reader_end(&r) == SMQ_OK && smq_name_valid(smq_span_str(name)) && a <= 1 && b == 0;
 	smq_err err = good ? smq_registered_key_thumbprint(ks->config.crypto, k->point, k->id) : SMQ_ERR_CORRUPT;
 	if (err == SMQ_OK)
 		memcpy(k->name, name, strlen(name) + 1);
 	if (err == SMQ_OK)
-		err = make_room(&ks->keys);
+		err = make_room(keys);
 	if (err != SMQ_OK) {
 		free(k);
 		return err;
 	}
-	ks->keys.by_name[ks->keys.count] = ks->keys.by_id[ks->keys.count] = k; /* in order when all of them are there */
-	ks->keys.count++;
+	keys->by_name[keys->count] = keys->by_id[keys->count] = k; /* in order when all of them are there */
+	keys->count++;
 	return SMQ_OK;
 }
 
@@ -178,24 +226,36 @@ static int in_order_of_ids(const void *a, const void *b)
 	return memcmp((*(struct ks_key *const *)a)->id, (*(struct ks_key *const *)b)->id, SMQ_HASH_LEN);
 }
 
+static void sort(struct ks_keys *keys)
+{
+	if (keys->count == 0)
+		return;
+	qsort(keys->by_name, keys->count, sizeof(struct ks_key *), in_order_of_names);
+	qsort(keys->by_id, keys->count, sizeof(struct ks_key *), in_order_of_ids);
+}
+
 smq_err ks_keys_load(struct smq_keyserver *ks)
 {
 	const struct smq_ks_store *s = &ks->config.store;
 	smq_err err = s->each(s->self, SMQ_KS_ITEM_KEY, NULL, ks, take_key);
-	if (ks->keys.count > 0) {
-		qsort(ks->keys.by_name, ks->keys.count, sizeof(struct ks_key *), in_order_of_names);
-		qsort(ks->keys.by_id, ks->keys.count, sizeof(struct ks_key *), in_order_of_ids);
-	}
+	sort(&ks->keys);
+	sort(&ks->gone);
 	return err;
+}
+
+static void done(struct ks_keys *keys)
+{
+	for (size_t i = 0; i < keys->count; i++)
+		free(keys->by_name[i]);
+	free(keys->by_name);
+	free(keys->by_id);
+	free(keys->pending);
 }
 
 void ks_keys_done(struct smq_keyserver *ks)
 {
-	for (size_t i = 0; i < ks->keys.count; i++)
-		free(ks->keys.by_name[i]);
-	free(ks->keys.by_name);
-	free(ks->keys.by_id);
-	free(ks->keys.pending);
+	done(&ks->keys);
+	done(&ks->gone);
 }
 
 /* ---- credentials ---- */
@@ -208,14 +268,15 @@ bool ks_key_is_registered(const struct smq_keyserver *ks, const uint8_t id[SMQ_H
 
 bool ks_key_has_name(const struct smq_keyserver *ks, smq_span name) { return find(&ks->keys, true, name) != NULL; }
 
-/* By kid first: nothing else that we are shown is as short. */
+/* By kid first: nothing else that we are shown is as short. One that has gone proves who it is, and is told so. */
 static smq_err resolve(void *self, smq_span id_cred, int64_t now_ms, struct smq_credential *ret_credential)
 {
 	struct smq_keyserver *ks = self;
 	const struct smq_credentials *others = ks->config.credentials;
 	const uint8_t *kid = smq_registered_key_kid(id_cred);
 	const struct ks_key *k = kid ? find(&ks->keys, false, smq_span_of(kid, SMQ_KID_LEN)) : NULL;
-	if (!k || k->state != KEY_IN_FORCE)
+	k = k || !kid ? k : find(&ks->gone, false, smq_span_of(kid, SMQ_KID_LEN));
+	if (!k || k->state == KEY_COMES)
 		return others->resolve(others->self, id_cred, now_ms, ret_credential);
 	memset(ret_credential, 0, sizeof(*ret_credential));
 	memcpy(ret_credential->name, k->name, sizeof(k->name));
@@ -230,24 +291,24 @@ static smq_err make_own(struct smq_keyserver *ks)
 {
 	const struct smq_own_credential *own = ks->config.own;
 	const struct smq_credentials *c = ks->config.credentials;
-	struct smq_credential *as_key = &ks->keys.own_credential;
+	struct smq_credential *as_key = &ks->own_key.credential;
 	if (!own->signer.agree || c->resolve(c->self, own->id_cred_full, ks_now(ks).unix_ms, as_key) != SMQ_OK ||
 	    as_key->dh_curve != SMQ_P256)
 		return SMQ_OK;
 	smq_err err = smq_registered_key_credential(as_key->public_key, as_key);
-	smq_registered_key_id_cred(as_key->id, ks->keys.own_id_cred);
-	ks->keys.own = *own;
-	ks->keys.own.id_cred_full = ks->keys.own.id_cred_short =
-	    smq_span_of(ks->keys.own_id_cred, sizeof(ks->keys.own_id_cred));
-	ks->keys.own.cred = smq_span_of(as_key->cred, as_key->cred_len);
-	ks->keys.own.dh_curve = SMQ_P256;
-	ks->keys.serves = err == SMQ_OK;
+	smq_registered_key_id_cred(as_key->id, ks->own_key.id_cred);
+	ks->own_key.own = *own;
+	ks->own_key.own.id_cred_full = ks->own_key.own.id_cred_short =
+	    smq_span_of(ks->own_key.id_cred, sizeof(ks->own_key.id_cred));
+	ks->own_key.own.cred = smq_span_of(as_key->cred, as_key->cred_len);
+	ks->own_key.own.dh_curve = SMQ_P256;
+	ks->own_key.serves = err == SMQ_OK;
 	return err;
 }
 
 smq_err ks_keys_init(struct smq_keyserver *ks)
 {
-	ks->keys.credentials = (struct smq_credentials){ .self = ks, .resolve = resolve };
+	ks->all = (struct smq_credentials){ .self = ks, .resolve = resolve };
 	return make_own(ks);
 }
 
@@ -270,7 +331,7 @@ static smq_err may_register(const struct smq_keyserver *ks, smq_span name, const
 		smq_err err;
 		const char *why;
 	} rows[] = {
-		{ !ks->keys.serves, SMQ_ERR_UNSUPPORTED,
+		{ !ks->own_key.serves, SMQ_ERR_UNSUPPORTED,
 		  "the key server's own certificate is for signatures only: it takes one of `ca issue --static-dh`" },
 		{ smq_span_equal(name, smq_span_str(ks->name)), SMQ_ERR_EXISTS, "that is the key server's own name" },
 		{ ks_key_has_name(ks, name), SMQ_ERR_EXISTS,
@@ -278,7 +339,7 @@ static smq_err may_register(const struct smq_keyserver *ks, smq_span name, const
 		{ find(&ks->keys, false, smq_span_of(id, SMQ_HASH_LEN)), SMQ_ERR_EXISTS,
 		  "the key is registered under another name" },
 		{ find(&ks->keys, false, smq_span_of(id, SMQ_KID_LEN)) ||
-		      memcmp(id, ks->keys.own_credential.id, SMQ_KID_LEN) == 0,
+		      memcmp(id, ks->own_key.credential.id, SMQ_KID_LEN) == 0,
 		  SMQ_ERR_EXISTS, "another key has the same short id by chance: make a new one" },
 		{ is_member_anywhere(ks, name), SMQ_ERR_EXISTS, "a member with a certificate has this name" },
 		{ ks_barred(&ks->bars, id), SMQ_ERR_NOT_AUTHORIZED, "the key was expelled: it takes a new one" },

@@ -26,7 +26,7 @@ enum smq_ks_item {
 	SMQ_KS_ITEM_CARD = 10,    /* group sender 0: card, signed */
 	SMQ_KS_ITEM_OUT = 11,     /* group n what: topic: committed, and not acknowledged by the broker yet. The payload
 				   * is the item that it was made as: manifest, policy, message or card */
-	SMQ_KS_ITEM_KEY = 12      /* name 0 0: a registered key */
+	SMQ_KS_ITEM_KEY = 12      /* name 0 0: a registered key; name 1 0: one that was taken back */
 };
 
 struct smq_ks_store {

@@ -125,6 +125,15 @@ static const struct {
 	    "it ends. A member gets member.pem; a broker's directory is exchanged, the one before is kept beside it." },
 	  ca_run_renew,
 	  FIND_CA },
+	{ { CA_RAW, "raw", "NAME", "a member without a certificate: a key to be registered at the key server",
+	    "Makes CA/members/NAME, a realm directory with a key and no certificate, for members that are too small "
+	    "for\n"
+	    "one. An admin registers it: sealmq group register NAME CA/members/NAME/member.pub. It belongs to groups "
+	    "of\n"
+	    "a key server (whose certificate is one of `ca issue --role keyserver --static-dh`) and has no sessions.\n"
+	    "Nothing is signed, so the authority's key is not needed." },
+	  ca_run_raw,
+	  FIND_CA },
 	{ { CA_REVOKE, "revoke", "NAME", "end certificates now: of a member, or one by its serial number",
 	    "Revokes all certificates of NAME that have not ended, or the one with a serial number, and makes the\n"
 	    "lists as `sealmq ca crl` does." },

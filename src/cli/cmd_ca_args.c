@@ -102,8 +102,8 @@ static bool t_key(struct ca_args *a, const char *v)
 
 enum {
 	OPENS = CA_INIT | CA_ISSUE | CA_REVOKE | CA_CRL | CA_SIGN | CA_RENEW | CA_ROLLOVER | CA_SERVE,
-	WITH_CA =
-	    CA_ISSUE | CA_LIST | CA_SHOW | CA_REVOKE | CA_CRL | CA_SIGN | CA_RENEW | CA_ROLLOVER | CA_TOKEN | CA_SERVE
+	WITH_CA = CA_ISSUE | CA_LIST | CA_SHOW | CA_REVOKE | CA_CRL | CA_SIGN | CA_RENEW | CA_ROLLOVER | CA_TOKEN |
+		  CA_SERVE | CA_RAW
 };
 
 static const struct row {

@@ -23,7 +23,8 @@ enum ca_command {
 	CA_ROLLOVER = 1024,
 	CA_TOKEN = 2048,
 	CA_SERVE = 4096,
-	CA_ENROL = 8192
+	CA_ENROL = 8192,
+	CA_RAW = 16384
 };
 
 struct ca_args {

@@ -64,6 +64,19 @@ int ca_run_init(struct ca_args *a)
 				     : "root.crt is for everybody, root.key for nobody else");
 }
 
+int ca_run_raw(struct ca_args *a)
+{
+	char dir[CA_PATH_LEN];
+	const char *why = NULL;
+	sigset_t before;
+	hold_signals(&before);
+	smq_err err = smq_ca_raw(a->ca, a->word, dir, &why);
+	let_signals(&before);
+	if (err != SMQ_OK)
+		return ca_fail(err, why);
+	return say_path(a, "dir", dir, "no certificate; `sealmq group register` makes its member.pub known");
+}
+
 static int say_issued(const struct ca_args *a, smq_err err, const struct smq_ca_issued *i, const char *why)
 {
 	char text[CA_JSON_LEN];

@@ -6,6 +6,7 @@
 
 /* Each returns the exit status. */
 int ca_run_init(struct ca_args *args);
+int ca_run_raw(struct ca_args *a);
 int ca_run_issue(struct ca_args *args);
 int ca_run_csr(struct ca_args *args);
 int ca_run_sign(struct ca_args *args);

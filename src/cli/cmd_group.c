@@ -21,6 +21,7 @@ static const char usage[] =
     "       sealmq group policy  NAME [--filter ... options: replaces the policy; without: shows it]\n"
     "       sealmq group list | show NAME | members NAME | rotate NAME\n"
     "       sealmq group expel   NAME MEMBER | expel --everywhere MEMBER\n"
+    "       sealmq group register MEMBER KEYFILE | unregister MEMBER | registered   keys in place of certificates\n"
     "       sealmq group create|next NAME --realm DIR --members A,B,...   without a key server: a key file\n\n"
     "  sealmq group create telemetry --realm plant/members/ops --tls --mode update \\\n"
     "         --filter 'plant/#' --publish 'fridge-*' --subscribe '*'\n"
@@ -49,6 +50,13 @@ static const char usage[] =
     "  --template            NAME is a pattern: groups of such names come into being at their first join;\n"
     "                        a level {group} in a filter stands for the name\n"
     "  --number N            the policy's number (default: one more than the one in force)\n\n"
+    "Registered keys (members too small for certificates, `sealmq ca raw`):\n"
+    "  register              MEMBER's public key, KEYFILE (P-256, PEM), stands for its name from now on: policies "
+    "admit\n"
+    "                        it by that name, like a member with a certificate. The key server's own certificate\n"
+    "                        must be one of `sealmq ca issue --static-dh`\n"
+    "  unregister            takes it back, and expels the member from every group\n"
+    "  registered            lists them\n\n"
     "Static groups without a key server (create, next):\n"
     "  --members A,B,...     makes DIR/groups/NAME.key: copy it to the groups/ directories of the others over a\n"
     "                        channel that keeps secrets. Whoever holds it reads the group's messages and can seal\n"
@@ -174,6 +182,7 @@ static void write_member(struct smq_json *j, const void *of)
 	smq_json_bool(j, m->publishes);
 	smq_json_key(j, "subscribes");
 	smq_json_bool(j, m->subscribes);
+	json_text(j, "by", m->by_key ? "key" : "certificate");
 	time_text(m->from_ms, when);
 	json_text(j, "from", when);
 	time_text(m->until_ms, when);
@@ -250,14 +259,14 @@ static void take_member(void *self, const struct smq_group_member_info *m)
 	}
 	time_text(m->until_ms, until);
 	if (g->first)
-		printf("%-24s %10s %-10s %s\n", "MEMBER", "SENDER", "ROLES", "UNTIL");
+		printf("%-24s %10s %-10s %-12s %s\n", "MEMBER", "SENDER", "ROLES", "BY", "UNTIL");
 	g->first = false;
 	print_cell(stdout, m->name, 24, 64);
-	printf(" %10" PRIu64 " %-10s %s\n", m->sender_id,
+	printf(" %10" PRIu64 " %-10s %-12s %s\n", m->sender_id,
 	       m->publishes && m->subscribes ? "both"
 	       : m->publishes                ? "publish"
 					     : "subscribe",
-	       until);
+	       m->by_key ? "key" : "certificate", until);
 }
 
 /* ---- commands ---- */
@@ -361,12 +370,71 @@ static int expel(struct group *g)
 	return 0;
 }
 
+static int register_key(struct group *g)
+{
+	const char *why = NULL;
+	if (g->word_count != 2)
+		return wrong_use(g, "register MEMBER KEYFILE");
+	smq_err err = smq_admin_register(g->admin, g->words[0], g->words[1], &why);
+	return done(g, err, why);
+}
+
+static int unregister(struct group *g)
+{
+	const char *why = NULL;
+	smq_err err = smq_admin_unregister(g->admin, g->words[0], &why);
+	return done(g, err, why);
+}
+
+static void write_key(struct smq_json *j, const void *of)
+{
+	const struct smq_registered_info *k = of;
+	char when[32];
+	smq_json_object(j);
+	json_text(j, "name", k->name);
+	json_text(j, "kid", k->kid);
+	time_text(k->since_ms, when);
+	json_text(j, "since", when);
+	smq_json_end(j);
+}
+
+static void take_key(void *self, const struct smq_registered_info *k)
+{
+	struct group *g = self;
+	char when[32];
+	if (g->json) {
+		(void)!print_json(stdout, write_key, k);
+		return;
+	}
+	time_text(k->since_ms, when);
+	if (g->first)
+		printf("%-24s %-8s %s\n", "MEMBER", "KID", "SINCE");
+	g->first = false;
+	print_cell(stdout, k->name, 24, 64);
+	printf(" %-8s %s\n", k->kid, when);
+}
+
+static int registered(struct group *g)
+{
+	const char *why = NULL;
+	smq_err err = smq_admin_registered(g->admin, g, take_key, &why);
+	return err == SMQ_OK ? 0 : failed(g, err, why);
+}
+
 static const struct {
 	const char *name;
 	int (*run)(struct group *g);
 	size_t words; /* at least */
-} verbs[] = { { "create", create, 1 },   { "policy", policy, 1 }, { "list", list, 0 },  { "show", show, 1 },
-	      { "members", members, 1 }, { "rotate", rotate, 1 }, { "expel", expel, 1 } };
+} verbs[] = { { "create", create, 1 },
+	      { "policy", policy, 1 },
+	      { "list", list, 0 },
+	      { "show", show, 1 },
+	      { "members", members, 1 },
+	      { "rotate", rotate, 1 },
+	      { "expel", expel, 1 },
+	      { "register", register_key, 1 },
+	      { "unregister", unregister, 1 },
+	      { "registered", registered, 0 } };
 
 enum { VERBS = sizeof verbs / sizeof verbs[0] };
 
@@ -426,7 +494,7 @@ static int start(struct group *g, size_t which, int argc, char **argv)
 		return 0;
 	}
 	if (g->word_count < verbs[which].words)
-		return wrong_use(g, "that takes the group's name");
+		return wrong_use(g, "that takes a name");
 	if (tool_start_apart(&g->tool, "sealmq group", argc, argv))
 		tool_end(&g->tool, g->tool.realm ? ask(g, which) : wrong_use(g, "--realm DIR says who asks"));
 	int status = tool_finish(&g->tool);
@@ -460,7 +528,8 @@ int cmd_group(int argc, char **argv)
 		which++;
 	if (which == VERBS) {
 		g.tool.report.tool = "sealmq group";
-		return wrong_use(&g, "no such command: create, policy, list, show, members, rotate or expel");
+		return wrong_use(&g, "no such command: create, policy, list, show, members, rotate, expel, register, "
+				     "unregister or registered");
 	}
 	return start(&g, which, argc - 1, argv + 1);
 }

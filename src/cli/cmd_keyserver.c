@@ -130,7 +130,11 @@ static void print_happening(const struct smq_keyserver_happening *h)
 		       (unsigned long long)h->bytes);
 		break;
 	case SMQ_HAPPENED_DROPPED:
-		printf("dropped a request%s%s: %s\n", *h->who ? " of " : "", report_shown(h->who), outcome);
+		if (*h->what) /* ours, by the broker */
+			printf("the broker refuses the %s: %s\n", h->what, outcome);
+		else
+			printf("dropped a request%s%s: %s\n", *h->who ? " in the name of " : "", report_shown(h->who),
+			       outcome);
 		break;
 	case SMQ_HAPPENED_RIVAL:
 		printf("another key server (%s) serves this realm already: stopping\n", report_shown(h->who));

@@ -516,8 +516,10 @@ void tool_group_event(struct tool *t, const struct smq_event *event)
 			    smq_err_text(event->err), *text ? ": " : "", text);
 		break;
 	case SMQ_EVENT_GROUP_WAITING:
-		report_line(&t->report, "group '%s': the key server does not answer; going on with what is there",
-			    group);
+		report_line(
+		    &t->report, "group '%s': the key server does not answer%s; going on with what is there", group,
+		    t->realm && smq_realm_is_registered(t->realm) ? " (it is silent to keys that are not registered)"
+								  : "");
 		break;
 	case SMQ_EVENT_GROUP_EXPIRED:
 		report_line(&t->report, "group '%s': epoch %llu has expired, and nobody renewed it: nothing is sealed",

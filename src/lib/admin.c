@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "adapters/crypto_openssl/signer.h"
 #include "base/text.h"
 #include "core/ks_asker.h"
 #include "core/policy.h"
@@ -310,6 +311,9 @@ static smq_err sign(struct smq_admin *a, const struct smq_policy *policy, smq_sp
 {
 	size_t len = 0;
 	const struct smq_own_credential *own = smq_realm_own(a->broker->realm);
+	if (!own->signer.sign)
+		return because(SMQ_ERR_CERT_USAGE, "a policy is signed by an admin's certificate; this realm has a "
+						   "registered key, which signs nothing");
 	smq_err err = smq_policy_encode(policy, smq_mspan_of(a->document_room, sizeof(a->document_room)), &len);
 	if (err != SMQ_OK)
 		return because(SMQ_ERR_USAGE, "this is no policy: a name, a filter, a pattern or a number is not "
@@ -415,6 +419,7 @@ smq_err smq_admin_members(smq_admin *a, const char *group, void *self,
 							      .sender_id = lines[i].sender_id,
 							      .publishes = lines[i].roles & SMQ_JOIN_PUBLISH,
 							      .subscribes = lines[i].roles & SMQ_JOIN_SUBSCRIBE,
+							      .by_key = lines[i].roles & SMQ_KS_BY_KEY,
 							      .from_ms = lines[i].from_ms,
 							      .until_ms = lines[i].until_ms };
 			take(self, &info);
@@ -439,5 +444,65 @@ smq_err smq_admin_expel(smq_admin *a, const char *group, const char *name, const
 	smq_err err = ask(a, &q, &body);
 	if (err == SMQ_OK && ret_why)
 		*ret_why = a->said;
+	return finish(err, ret_why);
+}
+
+/* ---- registered keys ---- */
+
+static smq_err read_key(const char *file, uint8_t ret_point[SMQ_PUBLIC_KEY_MAX])
+{
+	struct smq_file_bytes pem = { NULL, 0 };
+	smq_err err = smq_file_read(file, false, &pem, why_text, sizeof(why_text));
+	if (err != SMQ_OK)
+		return err;
+	err = smq_openssl_p256_from_pem(smq_span_of(pem.p, pem.len), ret_point);
+	smq_file_bytes_free(&pem);
+	if (err == SMQ_ERR_UNSAFE_FILE)
+		return because(
+		    err, "%s: a private key, which stays with its member; register the public one, member.pub", file);
+	return err == SMQ_OK ? err : because(err, "%s: not a public key of P-256 in PEM", file);
+}
+
+smq_err smq_admin_register(smq_admin *a, const char *name, const char *key_file, const char **ret_why)
+{
+	struct smq_ks_request q = { .what = SMQ_KS_REGISTER, .name = smq_span_str(name) };
+	smq_span body;
+	smq_err err = read_key(key_file, q.key);
+	return finish(err == SMQ_OK ? ask(a, &q, &body) : err, ret_why);
+}
+
+smq_err smq_admin_unregister(smq_admin *a, const char *name, const char **ret_why)
+{
+	struct smq_ks_request q = { .what = SMQ_KS_UNREGISTER, .name = smq_span_str(name) };
+	smq_span body;
+	return finish(ask(a, &q, &body), ret_why);
+}
+
+static void take_key(const struct smq_ks_key_line *line, void *self,
+		     void (*take)(void *self, const struct smq_registered_info *key))
+{
+	char name[SMQ_MEMBER_NAME_MAX + 1], kid[2 * SMQ_KID_LEN + 1] = "";
+	snprintf(name, sizeof(name), "%.*s", (int)line->name.len, (const char *)line->name.p);
+	if (smq_hex_encode(smq_span_of(line->kid, sizeof(line->kid)), kid, sizeof(kid)) != SMQ_OK)
+		return;
+	struct smq_registered_info info = { .name = name, .kid = kid, .since_ms = line->since_ms };
+	take(self, &info);
+}
+
+smq_err smq_admin_registered(smq_admin *a, void *self, void (*take)(void *self, const struct smq_registered_info *key),
+			     const char **ret_why)
+{
+	static _Thread_local struct smq_ks_key_line lines[SMQ_KS_PAGE];
+	struct smq_ks_request q = { .what = SMQ_KS_REGISTERED };
+	smq_err err = SMQ_OK;
+	while (err == SMQ_OK && q.offset != SMQ_KS_NO_MORE) {
+		smq_span body;
+		size_t count = 0;
+		err = ask(a, &q, &body);
+		if (err == SMQ_OK && (err = smq_ks_registered_decode(body, lines, &count, &q.offset)) != SMQ_OK)
+			because(err, "the key server's answer cannot be read: %s", smq_err_text(err));
+		for (size_t i = 0; err == SMQ_OK && i < count; i++)
+			take_key(&lines[i], self, take);
+	}
 	return finish(err, ret_why);
 }

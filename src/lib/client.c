@@ -131,7 +131,7 @@ static smq_err member_config(const struct smq_client_options *o, struct smq_memb
 		.runs_max = 16,
 	};
 	/* Any method that we can do ourselves is fine from a peer: all authenticate both sides. */
-	c.methods_allowed = c.own->signer.agree ? 0x0f : 0x01;
+	c.methods_allowed = c.own->registered ? 0 : c.own->signer.agree ? 0x0f : 0x01;
 	if (!alg || alg->message_limit == 1)
 		return because(SMQ_ERR_ALGORITHM, ret_why,
 			       "the algorithm must be A128GCM, A256GCM or ChaCha20-Poly1305", o->algorithm);
@@ -149,10 +149,31 @@ static smq_err member_config(const struct smq_client_options *o, struct smq_memb
 	return SMQ_OK;
 }
 
+/* A registered key is known to the key server alone: no peer could check it, and nobody what it signs. */
+static smq_err check_registered(struct smq_client_options *o, const char **ret_why)
+{
+	if (!smq_realm_is_registered(o->realm))
+		return SMQ_OK;
+	if (o->peer_count > 0)
+		return because(SMQ_ERR_CERT_USAGE, ret_why,
+			       "a member with a registered key has no sessions, only groups of a key server; a session "
+			       "takes a certificate",
+			       o->peers[0]);
+	if (o->sign != SMQ_SIGN_NONE)
+		return because(SMQ_ERR_CERT_USAGE, ret_why,
+			       "a registered key signs nothing that others could check: that takes a certificate",
+			       NULL);
+	o->any_peer = false;
+	return SMQ_OK;
+}
+
 static smq_err make_member(struct smq_client *c, const char **ret_why)
 {
-	const struct smq_client_options *o = &c->options;
+	struct smq_client_options *o = &c->options;
 	struct smq_member_config config;
+	smq_err invalid = check_registered(o, ret_why);
+	if (invalid != SMQ_OK)
+		return invalid;
 	smq_err err = member_config(o, &config, ret_why);
 	if (err != SMQ_OK)
 		return err;
@@ -284,9 +305,10 @@ static smq_err tls_by_realm(struct smq_client *c, const char **ret_why)
 		return SMQ_OK;
 	if (!c->options.realm)
 		return because(SMQ_ERR_REALM, ret_why, "TLS by the realm needs an open realm", NULL);
+	const size_t count = smq_realm_is_registered(c->options.realm) ? 1 : 3; /* no certificate, none to show */
 	const char *const names[] = { "root.crt", smq_realm_cert_file(c->options.realm),
 				      smq_realm_key_file(c->options.realm) };
-	for (size_t i = 0; i < 3; i++) {
+	for (size_t i = 0; i < count; i++) {
 		int len = snprintf(c->tls_files[i], PATH_MAX, "%s/%s", smq_realm_dir(c->options.realm), names[i]);
 		if (len >= PATH_MAX)
 			return because(SMQ_ERR_TOO_LARGE, ret_why, "the realm's path is too long", NULL);

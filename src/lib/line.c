@@ -30,13 +30,13 @@ static smq_err fill_tls(struct smq_line *line)
 {
 	struct smq_tls_options *tls = &line->options.tls;
 	const char **const places[] = { &tls->ca_file, &tls->cert_file, &tls->key_file };
+	const smq_realm *realm = line->options.realm;
 	if (!tls->by_realm)
 		return SMQ_OK;
-	const char *const names[] = { "root.crt", smq_realm_cert_file(line->options.realm),
-				      smq_realm_key_file(line->options.realm) };
-	for (size_t i = 0; i < 3; i++) {
-		int len = snprintf(line->tls_files[i], sizeof(line->tls_files[i]), "%s/%s",
-				   smq_realm_dir(line->options.realm), names[i]);
+	const char *const names[] = { "root.crt", smq_realm_cert_file(realm), smq_realm_key_file(realm) };
+	for (size_t i = 0; i < (smq_realm_is_registered(realm) ? 1u : 3u); i++) {
+		int len =
+		    snprintf(line->tls_files[i], sizeof(line->tls_files[i]), "%s/%s", smq_realm_dir(realm), names[i]);
 		if (len >= (int)sizeof(line->tls_files[i]))
 			return SMQ_ERR_TOO_LARGE;
 		if (!*places[i])

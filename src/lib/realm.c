@@ -19,6 +19,7 @@
 #include "lib/files.h"
 #include "lib/realm_internal.h"
 #include "lib/realm_state.h"
+#include "lib/registered.h"
 
 struct smq_realm {
 	char dir[SMQ_PATH_MAX];
@@ -26,7 +27,9 @@ struct smq_realm {
 	struct smq_realm_settings settings;
 	struct smq_x509 *x509;
 	struct smq_credentials credentials;
+	struct smq_credentials by_certificate; /* of x509; credentials are these, or those with a registered key */
 	struct smq_x509_own certificate;
+	struct smq_registered registered; /* where there is no certificate */
 	struct smq_own_credential own;
 	uint8_t root_fingerprint[SMQ_HASH_LEN];
 	struct smq_store stores[SMQ_STATE_USES]; /* self NULL: not opened */
@@ -181,7 +184,7 @@ static smq_err load_trust(smq_realm *r)
 	if (crl.len > 0 && smq_x509_set_crl(r->x509, smq_span_of(crl.p, crl.len)) != SMQ_OK)
 		err = file_says(r, "crl.pem", SMQ_ERR_MALFORMED, "not a revocation list in PEM");
 	note_crl(r, &crl);
-	r->credentials = smq_x509_credentials(r->x509);
+	r->credentials = r->by_certificate = smq_x509_credentials(r->x509);
 	smq_x509_root_fingerprint(r->x509, r->root_fingerprint);
 out:
 	smq_file_bytes_free(&root);
@@ -219,6 +222,44 @@ static smq_err load_certificate(smq_realm *r)
 		err = file_says(r, name, err, smq_err_text(err));
 	smq_file_bytes_free(&pem);
 	return err;
+}
+
+/* A certificate says the name; where there is none, realm.yaml does. */
+static bool has_certificate(const smq_realm *r) { return has(r->dir, "member.crt") || has(r->dir, "member.pem"); }
+
+static smq_err check_name(const smq_realm *r)
+{
+	const char *said = r->settings.member, *certified = r->certificate.credential.name;
+	if (!*said || strcmp(said, certified) == 0)
+		return SMQ_OK;
+	return smq_because(SMQ_ERR_CERT_NAME, why, sizeof(why),
+			   "%s/realm.yaml: member %s, but the certificate beside it is of %s; take that line out",
+			   r->dir, said, certified);
+}
+
+/* A key that an admin registered in place of a certificate (PROTOCOL.md 7.8). It agrees, and signs nothing. */
+static smq_err load_registered(smq_realm *r)
+{
+	struct smq_file_bytes pem = { NULL, 0 };
+	uint8_t key[SMQ_PUBLIC_KEY_MAX];
+	size_t len = 0;
+	smq_err err = read_file(r, "member.key", true, &pem);
+	if (err != SMQ_OK)
+		return err;
+	err = smq_openssl_signer_from_pem(smq_span_of(pem.p, pem.len), true, &r->own.signer);
+	smq_file_bytes_free(&pem);
+	if (err != SMQ_OK || smq_openssl_signer_curve(&r->own.signer) != SMQ_P256)
+		return file_says(r, "member.key", err != SMQ_OK ? err : SMQ_ERR_ALGORITHM,
+				 "not an unencrypted P-256 private key in PEM, as a registered key has to be");
+	r->own.signer.sign = NULL;
+	err = smq_openssl_signer_public(&r->own.signer, key, &len);
+	if (err == SMQ_OK)
+		err = smq_registered_init(&r->registered, &r->by_certificate, r->settings.member, key, &r->own);
+	if (err != SMQ_OK)
+		return file_says(r, "member.key", err, smq_err_text(err));
+	r->certificate.credential = r->registered.own;
+	r->credentials = smq_registered_credentials(&r->registered);
+	return SMQ_OK;
 }
 
 static smq_err load_key(smq_realm *r)
@@ -261,6 +302,20 @@ static void know_own(const smq_realm *r)
 	(void)!r->credentials.resolve(r->credentials.self, r->own.id_cred_full, now_ms(), &c);
 }
 
+static smq_err load_identity(smq_realm *r)
+{
+	if (*r->settings.member && !has_certificate(r))
+		return load_registered(r);
+	smq_err err = load_certificate(r);
+	if (err == SMQ_OK)
+		err = check_name(r);
+	if (err == SMQ_OK)
+		err = load_key(r);
+	if (err == SMQ_OK)
+		fill_own(r);
+	return err;
+}
+
 smq_err smq_realm_open(const char *dir, smq_realm **ret_realm, const char **ret_why)
 {
 	smq_realm *r = calloc(1, sizeof(*r));
@@ -280,16 +335,13 @@ smq_err smq_realm_open(const char *dir, smq_realm **ret_realm, const char **ret_
 	if (err == SMQ_OK)
 		err = load_trust(r);
 	if (err == SMQ_OK)
-		err = load_certificate(r);
-	if (err == SMQ_OK)
-		err = load_key(r);
+		err = load_identity(r);
 	if (err != SMQ_OK) {
 		smq_realm_free(r);
 		if (!why[0])
 			(void)smq_because(err, why, sizeof(why), "%s", smq_err_text(err));
 		return err;
 	}
-	fill_own(r);
 	know_own(r);
 	*ret_realm = r;
 	return SMQ_OK;
@@ -315,6 +367,8 @@ const char *smq_realm_name(const smq_realm *realm) { return realm->settings.real
 const char *smq_realm_member(const smq_realm *realm) { return realm->certificate.credential.name; }
 
 const char *smq_realm_keyex_topic(const smq_realm *realm) { return realm->settings.keyex_topic; }
+
+bool smq_realm_is_registered(const smq_realm *realm) { return realm->own.registered; }
 
 int64_t smq_realm_expires_ms(const smq_realm *realm) { return realm->certificate.credential.expires_ms; }
 
@@ -343,8 +397,10 @@ smq_err smq_realm_store(smq_realm *realm, enum smq_state_use use, struct smq_sto
 		smq_err err = smq_state_open(realm->state_dir, use, store);
 		if (err != SMQ_OK)
 			return err;
-		if (use != SMQ_STATE_COUNTERS)
+		if (use != SMQ_STATE_COUNTERS) {
 			smq_x509_set_store(realm->x509, store);
+			realm->registered.store = store;
+		}
 	}
 	*ret_store = store;
 	return SMQ_OK;
@@ -396,7 +452,8 @@ smq_err smq_realm_reload_crl(smq_realm *realm, const char **ret_why)
 	if (err == SMQ_OK && crl.len == 0)
 		return because(SMQ_ERR_NOT_FOUND, realm->dir, "holds no crl.pem");
 	if (err == SMQ_OK) {
-		err = smq_x509_change_crl(realm->x509, smq_span_of(crl.p, crl.len), realm->own.id_cred_full, now_ms());
+		smq_span own = realm->own.registered ? smq_span_of(NULL, 0) : realm->own.id_cred_full;
+		err = smq_x509_change_crl(realm->x509, smq_span_of(crl.p, crl.len), own, now_ms());
 		if (err == SMQ_ERR_CERT_CRL)
 			err = file_says(realm, "crl.pem", err,
 					"no current revocation list of the authority that issued member.crt");

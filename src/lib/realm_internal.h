@@ -9,7 +9,7 @@
 
 #include "app/store.h"
 
-/* The own certificate as peers see it: name, roles, public key. */
+/* The own certificate as peers see it: name, roles, public key. The same of a registered key. */
 const struct smq_credential *smq_realm_own_certificate(const smq_realm *realm);
 
 const char *smq_realm_control_prefix(const smq_realm *realm);      /* "sealmq/plant" */

@@ -141,10 +141,10 @@ static void what_is_written_reads_back(void **state)
 {
 	(void)state;
 	const struct smq_realm_settings rows[] = {
-		{ "plant", "", "", "", "" },
-		{ "p", "a/b", "ton_iot/keyex", "true", "keys" },
-		{ "q", "a\"b\\c:", "x/{to}", "", "" },
-		{ "r", "\xc3\xa4/b", "x/{to}", "", "keys-2" },
+		{ "plant", "", "", "", "", "" },
+		{ "p", "a/b", "ton_iot/keyex", "true", "keys", "" },
+		{ "q", "a\"b\\c:", "x/{to}", "", "", "sensor-03" },
+		{ "r", "\xc3\xa4/b", "x/{to}", "", "keys-2", "x" },
 	};
 	for (size_t i = 0; i < SMQ_COUNT(rows); i++) {
 		struct smq_realm_settings want = rows[i], got;
@@ -157,6 +157,7 @@ static void what_is_written_reads_back(void **state)
 		assert_string_equal(got.control_prefix, want.control_prefix);
 		assert_string_equal(got.keyex_topic, want.keyex_topic);
 		assert_string_equal(got.keyserver, want.keyserver);
+		assert_string_equal(got.member, want.member);
 		assert_string_equal(got.insecure_stale_crl, i == 1 ? "true" : "false");
 	}
 }

@@ -56,7 +56,7 @@ static const char *check_flag(const char *value)
 	return strcmp(value, "true") == 0 || strcmp(value, "false") == 0 ? NULL : "takes true or false";
 }
 
-static const char *check_keyserver(const char *value)
+static const char *check_member(const char *value)
 {
 	return !*value || smq_name_valid(smq_span_str(value)) ? NULL : "takes the name of a member";
 }
@@ -73,8 +73,8 @@ struct field {
 		    check                                                                                              \
 	}
 static const struct field fields[] = {
-	FIELD(realm, check_realm),         FIELD(control_prefix, check_prefix),   FIELD(keyex_topic, check_keyex),
-	FIELD(keyserver, check_keyserver), FIELD(insecure_stale_crl, check_flag),
+	FIELD(realm, check_realm),      FIELD(control_prefix, check_prefix), FIELD(keyex_topic, check_keyex),
+	FIELD(keyserver, check_member), FIELD(member, check_member),         FIELD(insecure_stale_crl, check_flag),
 };
 
 static const struct field *find(const char *key)
@@ -99,8 +99,8 @@ static void suggest(void *self, const char *key, char *ret_hint, size_t room)
 	(void)self;
 	(void)key;
 	(void)snprintf(ret_hint, room,
-		       "realm.yaml knows realm, control_prefix, keyex_topic, keyserver "
-		       "and insecure_stale_crl");
+		       "realm.yaml knows realm, control_prefix, keyex_topic, keyserver, "
+		       "member and insecure_stale_crl");
 }
 
 static smq_err take(void *self, const struct smq_yaml_value *value, char *ret_problem, size_t room)
@@ -184,6 +184,12 @@ static void put_settings(FILE *f, const struct smq_realm_settings *s)
 	if (*s->keyserver) {
 		(void)fputs("# Who hands out the keys of groups; any other key server is not asked.\n", f);
 		put_quoted(f, "keyserver", s->keyserver);
+	}
+	if (*s->member) {
+		(void)fputs(
+		    "# Whose directory this is: there is no certificate in it, but a key that an admin registers.\n",
+		    f);
+		put_quoted(f, "member", s->member);
 	}
 	if (strcmp(s->insecure_stale_crl, "true") == 0) {
 		(void)fputs("# A revocation list past its end is believed on: who was revoked since then stays in.\n",

@@ -5,6 +5,7 @@
  *     control_prefix: sealmq/plant          # optional
  *     keyex_topic: sealmq/plant/keyex/{to}  # optional; {to} becomes the addressed member
  *     keyserver: keys                       # optional; the key server's name, else whoever has the role
+ *     member: sensor-03                     # whose directory this is, where no certificate says so (PROTOCOL.md 7.8)
  *     insecure_stale_crl: true              # optional; false where it is not there
  */
 #ifndef SMQ_ADAPTERS_CONFIG_YAML_REALM_YAML_H
@@ -20,6 +21,7 @@ struct smq_realm_settings {
 	char keyex_topic[256];      /* a topic, in which "{to}" may stand */
 	char insecure_stale_crl[8]; /* "true", "false" */
 	char keyserver[65];         /* a name; may be empty */
+	char member[65];            /* likewise */
 };
 
 /* Reads and checks the file; what it leaves out gets its default. ret_why (why_len bytes): "FILE:LINE:COLUMN: ..." with

@@ -175,6 +175,42 @@ smq_err smq_openssl_signer_from_pem(smq_span pem, bool may_agree, struct smq_sig
 	return pkey ? signer_of(pkey, may_agree, ret_signer) : SMQ_ERR_MALFORMED;
 }
 
+static smq_err point_of(EVP_PKEY *pkey, uint8_t ret_point[SMQ_PUBLIC_KEY_MAX])
+{
+	uint8_t point[SMQ_PUBLIC_KEY_MAX];
+	char group[32];
+	size_t len = 0;
+	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(pkey, NULL);
+	bool p256 = EVP_PKEY_is_a(pkey, "EC") &&
+		    EVP_PKEY_get_utf8_string_param(pkey, OSSL_PKEY_PARAM_GROUP_NAME, group, sizeof(group), NULL) == 1 &&
+		    strcmp(group, "prime256v1") == 0;
+	bool good = p256 && ctx && EVP_PKEY_public_check(ctx) == 1 &&
+		    EVP_PKEY_get_octet_string_param(pkey, OSSL_PKEY_PARAM_PUB_KEY, point, sizeof(point), &len) == 1 &&
+		    len == sizeof(point) && point[0] == 4;
+	EVP_PKEY_CTX_free(ctx);
+	if (good)
+		memcpy(ret_point, point, sizeof(point));
+	return good ? SMQ_OK : p256 ? SMQ_ERR_MALFORMED : SMQ_ERR_ALGORITHM;
+}
+
+smq_err smq_openssl_p256_from_pem(smq_span pem, uint8_t ret_point[SMQ_PUBLIC_KEY_MAX])
+{
+	BIO *bio = pem.len > 0 && pem.len < 65536 ? BIO_new_mem_buf(pem.p, (int)pem.len) : NULL;
+	EVP_PKEY *pkey = bio ? PEM_read_bio_PUBKEY(bio, NULL, no_passphrase, NULL) : NULL;
+	smq_err err = pkey ? point_of(pkey, ret_point) : SMQ_ERR_MALFORMED;
+	BIO_free(bio);
+	EVP_PKEY_free(pkey);
+	if (!pkey) {
+		bio = pem.len > 0 && pem.len < 65536 ? BIO_new_mem_buf(pem.p, (int)pem.len) : NULL;
+		EVP_PKEY *secret = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL) : NULL;
+		err = secret ? SMQ_ERR_UNSAFE_FILE : err;
+		EVP_PKEY_free(secret);
+		BIO_free(bio);
+	}
+	ERR_clear_error();
+	return err;
+}
+
 static EVP_PKEY *p256_pkey(const uint8_t secret[SMQ_KEX_LEN])
 {
 	uint8_t point[SMQ_PUBLIC_KEY_MAX];

@@ -23,6 +23,9 @@ SMQ_MUST_USE smq_err smq_openssl_signer_from_raw(enum smq_curve curve, const uin
 /* Its public key: 65 bytes for P-256, 32 for the others. */
 SMQ_MUST_USE smq_err smq_openssl_signer_public(const struct smq_signer *signer, uint8_t ret_key[SMQ_PUBLIC_KEY_MAX],
 					       size_t *ret_len);
+/* A PEM public key (SubjectPublicKeyInfo) of P-256, checked to be a point of the curve. SMQ_ERR_MALFORMED: no public
+ * key; SMQ_ERR_UNSAFE_FILE: it is a private one; SMQ_ERR_ALGORITHM: another kind. */
+SMQ_MUST_USE smq_err smq_openssl_p256_from_pem(smq_span pem, uint8_t ret_point[SMQ_PUBLIC_KEY_MAX]);
 enum smq_curve smq_openssl_signer_curve(const struct smq_signer *signer);
 
 /* Also fine on a zeroed struct. */

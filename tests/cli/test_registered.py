@@ -1,0 +1,147 @@
+#!/usr/bin/env python3
+"""Members without certificates by the tool: a key made, registered, admitted, heard, refused, taken back.
+
+usage: test_registered.py SEALMQ ROOT
+"""
+import json
+import os
+import re
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from sealed_rig import LONG, SEALMQ, Process, find, free_port, ok, play, run, wait  # noqa: E402
+from test_groups import Keys  # noqa: E402
+
+
+def with_static_dh(stage):
+    """A key server whose certificate may also agree keys."""
+    stage.issue('keys', '--role', 'keyserver', '--static-dh')
+    stage.issue('ops', '--role', 'admin')
+    with open(stage.path('pass'), 'w', encoding='ascii', opener=lambda p, f: os.open(p, f, 0o600)) as file:
+        file.write('a passphrase of several words\n')
+    keys = Keys(stage)
+    stage.must(SEALMQ, 'keyserver', 'init', *keys.own())
+    return keys.start()
+
+
+def door(stage):
+    """A second listener, for those who have no certificate to show: TLS, with name and password."""
+    stage.door, passwords = free_port(), stage.path('passwords')
+    for name in ('sensor-03', 'sensor-04', 'desk'):
+        stage.must(find('mosquitto_passwd'), *(() if os.path.exists(passwords) else ('-c',)), '-b', passwords, name,
+                   'secret')
+    stage.extra += ['listener %d 127.0.0.1' % stage.door, 'certfile ' + stage.member(stage.server, 'server.crt'),
+                    'keyfile ' + stage.member(stage.server, 'server.key'), 'tls_version tlsv1.3',
+                    'password_file ' + passwords]
+    stage.restart()
+
+
+def words(stage, command, name, *more):
+    return [SEALMQ, command, '--realm', stage.member(name), '-h', 'localhost', '-p', str(stage.door), '--tls',
+            '-u', name, '-P', 'secret', *more]
+
+
+def refused(stage, text, *more):
+    status, out, err = run(SEALMQ, 'group', *more, '--wait', '20', '--realm', stage.member('ops'), *stage.tls('ops'))
+    return ok(status and text in err, 'refused: ' + text, (status, out, err))
+
+
+def keys_are_registered_and_belong(stage):
+    door(stage)
+    keys = with_static_dh(stage)
+    for name in ('sensor-03', 'sensor-04'):
+        said = stage.must(SEALMQ, 'ca', 'raw', name, '--ca', stage.ca)
+        ok('no certificate' in said and not os.path.exists(stage.member(name, 'member.crt')), 'made: ' + name, said)
+    keys.make('g', 'update', '--filter', 'plant/#', '--publish', 'sensor-*', '--publish', 'fridge-*',
+              '--subscribe', '*')
+    early = Process(words(stage, 'pub', 'sensor-03', '--group', 'g', '-q', '1', '-t', 'plant/a', '-m', 'early',
+                          '--wait', '120'))
+    ok(wait(lambda: any('in the name of sensor-03: a credential that cannot be resolved' in line or
+                        ('sensor-03' in line and 'credential' in line) for line in keys.process.lines), 20),
+       'a key that nobody registered is not let in, and the key server says so', keys.process.lines[-4:])
+    if LONG:
+        ok(early.says('silent to keys that are not registered', 90), 'the member says what that may mean',
+           early.said[-4:])
+    keys.ask('register', 'sensor-03', stage.member('sensor-03', 'member.pub'))
+    keys.ask('register', 'sensor-03', stage.member('sensor-03', 'member.pub'))
+    listed = keys.ask('registered')
+    ok(re.search(r'^sensor-03 +[0-9a-f]{8} +\d{4}-', listed, re.M), 'registered, once', listed)
+    one = json.loads(keys.ask('registered', '--json'))
+    ok(one['name'] == 'sensor-03' and len(one['kid']) == 8, 'and as JSON', one)
+
+    desk = stage.sub('desk', '--group', 'g', '-q', '1', '-t', 'plant/#', '-F', '%s %p', '-d')
+    ok(wait(lambda: any('joined at epoch' in line for line in desk.said), 20), 'a member with a certificate reads')
+    pub = Process(words(stage, 'pub', 'sensor-03', '--group', 'g', '-q', '1', '-t', 'plant/a', '-l', '-d'))
+    pub.write('13.1')
+    ok(wait(lambda: 'sensor-03 13.1' in desk.lines, 30), 'it publishes, and is heard by its name',
+       (desk.lines, desk.said[-5:], pub.said[-5:]))
+    sub = Process(words(stage, 'sub', 'sensor-03', '--group', 'g', '-q', '1', '-t', 'plant/#', '-F', '%s %p', '-d'))
+    ok(wait(lambda: any('joined at epoch' in line for line in sub.said), 20), 'and reads, as another process',
+       sub.said[-5:])
+    status, _, err = stage.pub_now('fridge-07', '--group', 'g', '-q', '1', '-t', 'plant/b', '-m', '4.0')
+    ok(status == 0 and wait(lambda: 'fridge-07 4.0' in sub.lines, 20), 'what those with certificates publish',
+       (err, sub.said[-5:]))
+    members = keys.ask('members', 'g')
+    ok(re.search(r'^sensor-03 .* key ', members, re.M) and re.search(r'^desk .* certificate ', members, re.M),
+       'the list of members says who is which', members)
+    # nobody has to say which group
+    status, _, err = run(*words(stage, 'pub', 'sensor-03', '-q', '1', '-t', 'plant/c', '-m', 'chosen'))
+    ok(status == 0 and wait(lambda: 'sensor-03 chosen' in desk.lines, 20), 'the topic picks its group too', err)
+
+    refused(stage, 'with another key', 'register', 'sensor-03', stage.member('sensor-04', 'member.pub'))
+    refused(stage, 'under another name', 'register', 'sensor-05', stage.member('sensor-03', 'member.pub'))
+    refused(stage, 'a member with a certificate has this name', 'register', 'desk',
+            stage.member('sensor-04', 'member.pub'))
+    refused(stage, 'a private key', 'register', 'sensor-04', stage.member('sensor-04', 'member.key'))
+    refused(stage, 'not a public key of P-256', 'register', 'sensor-04', stage.member('sensor-04', 'root.crt'))
+    refused(stage, 'no key is registered', 'unregister', 'sensor-09')
+
+    # what a registered key cannot do is said at once
+    for more, text in ((('--to', 'desk'), 'has no sessions'), (('--group', 'g', '--sign', 'every'), 'signs nothing')):
+        status, _, err = run(*words(stage, 'pub', 'sensor-03', '-t', 'plant/x', '-m', 'x', *more))
+        ok(status and text in err, 'says so: ' + text, (status, err))
+
+    # a certificate of a registered name
+    stage.issue('sensor-06')
+    stage.must(SEALMQ, 'ca', 'raw', 'spare', '--ca', stage.ca)
+    keys.ask('register', 'sensor-06', stage.member('spare', 'member.pub'))
+    late = stage.pub('sensor-06', '--group', 'g', '-q', '1', '-t', 'plant/a', '-m', 'x', '--wait', '20')
+    ok(late.says('belongs to a registered key', 30), 'a certificate does not speak for a registered name',
+       late.said[-4:])
+    late.stop()
+
+    ok(early.end(120) == 0 and 'sensor-03 early' in desk.lines, 'what waited for the registration is published',
+       (early.said[-4:], desk.lines))
+    before = keys.epoch('g')
+    keys.ask('unregister', 'sensor-03')
+    ok(keys.epoch('g') == before + 1, 'unregistering moves the epoch')
+    stage.pub_now('fridge-07', '--group', 'g', '-q', '1', '-t', 'plant/b', '-m', 'after')
+    ok(wait(lambda: 'fridge-07 after' in desk.lines, 20) and 'fridge-07 after' not in sub.lines,
+       'and what follows is not read by it', sub.lines[-3:])
+    ok(pub.says('not registered any more', 60), 'it is told so', pub.said[-5:])
+    pub.write('still here')
+    ok(not wait(lambda: 'sensor-03 still here' in desk.lines, 1), 'and heard no more', desk.lines[-3:])
+    log = stage.must(SEALMQ, 'keyserver', 'audit', '--realm', stage.member('keys'), '--db', keys.db, '--json')
+    acts = [(line.get('what'), line.get('whom')) for line in map(json.loads, log.splitlines())]
+    ok(('register', 'sensor-03') in acts and ('unregister', 'sensor-03') in acts, 'the log has both acts', acts[-6:])
+    for process in (pub, sub, desk):
+        process.stop()
+
+    # the key server kept it over a restart; the member asks by kid, and needs its certificate no more
+    keys.ask('register', 'sensor-04', stage.member('sensor-04', 'member.pub'))
+    keys.stop()
+    keys.start()
+    status, _, err = run(*words(stage, 'pub', 'sensor-04', '--group', 'g', '-q', '1', '-t', 'plant/a', '-m', 'one'))
+    ok(status == 0, 'registered over a restart', err)
+    sizes = []
+    for _ in range(2):
+        seen = len(stage.log_text())
+        status, _, err = run(*words(stage, 'pub', 'sensor-04', '--group', 'g', '-q', '1', '-t', 'plant/a', '-m', 'x'))
+        sizes = [int(n) for n in re.findall(r"Sending PUBLISH to \S+ \([^)]*'sealmq/plant/ks/a/sensor-04', ... \((\d+) "
+                                            r"bytes\)\)", stage.log_text()[seen:])]
+    ok(sizes and sizes[0] < 100, 'the second time message_2 in its envelope is below 100 bytes', sizes)
+    keys.stop()
+
+
+if __name__ == '__main__':
+    sys.exit(play([keys_are_registered_and_belong]))
