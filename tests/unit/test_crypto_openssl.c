@@ -79,10 +79,8 @@ static void hkdf_of_rfc5869(void **state)
 	}
 }
 
-static void hashes_are_of_the_concatenation(void **state)
+static void hash_rows(const struct smq_crypto *c)
 {
-	(void)state;
-	const struct smq_crypto *c = smq_crypto_openssl();
 	const smq_span parts[] = { smq_span_str("a"), smq_span_str(""), smq_span_str("bc"), smq_span_of(NULL, 0) };
 	uint8_t hash[32];
 	assert_int_equal(c->sha256(parts, 4, hash), SMQ_OK);
@@ -93,6 +91,26 @@ static void hashes_are_of_the_concatenation(void **state)
 	const smq_span text[] = { smq_span_str("what do ya want "), smq_span_str("for nothing?") };
 	assert_int_equal(c->hmac_sha256(smq_span_str("Jefe"), text, 2, hash), SMQ_OK);
 	assert_hex(hash, 32, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+	/* case 6: a key longer than a block */
+	uint8_t key[131];
+	memset(key, 0xaa, sizeof(key));
+	const smq_span large = smq_span_str("Test Using Larger Than Block-Size Key - Hash Key First");
+	assert_int_equal(c->hmac_sha256(smq_span_of(key, sizeof(key)), &large, 1, hash), SMQ_OK);
+	assert_hex(hash, 32, "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
+	/* output, key and part in one place */
+	uint8_t apart[32], one[32];
+	const smq_span self = smq_span_of(one, sizeof(one));
+	memcpy(one, hash, sizeof(one));
+	assert_int_equal(c->hmac_sha256(smq_span_of(hash, 32), &self, 1, apart), SMQ_OK);
+	assert_int_equal(c->hmac_sha256(self, &self, 1, one), SMQ_OK);
+	assert_memory_equal(one, apart, 32);
+}
+
+static void hashes_are_of_the_concatenation(void **state)
+{
+	(void)state;
+	hash_rows(smq_crypto_openssl());
+	hash_rows(smq_crypto_openssl_evp());
 }
 
 static const int all_aeads[] = { SMQ_A128GCM, SMQ_A256GCM, SMQ_CHACHA20_POLY1305, SMQ_AES_CCM_16_64_128,

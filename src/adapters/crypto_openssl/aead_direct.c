@@ -37,8 +37,10 @@ static bool is_complete(const struct smq_direct_cipher *c)
 	       c->get_params;
 }
 
-static void take_functions(const OSSL_DISPATCH *d, struct smq_direct_cipher *c)
+static void take_functions(const OSSL_DISPATCH *d, void *provider_ctx, void *self)
 {
+	struct smq_direct_cipher *c = self;
+	c->provider_ctx = provider_ctx;
 	for (; d->function_id != 0; d++) {
 		switch (d->function_id) {
 		case OSSL_FUNC_CIPHER_NEWCTX:
@@ -75,24 +77,27 @@ static bool is_called(const char *names, const char *name)
 	return len == strlen(name) && OPENSSL_strncasecmp(names, name, len) == 0;
 }
 
-static bool find(EVP_CIPHER *evp, struct smq_direct_cipher *c)
+void smq_direct_functions(const OSSL_PROVIDER *provider, int operation, const char *name,
+			  void (*take)(const OSSL_DISPATCH *functions, void *provider_ctx, void *self), void *self)
 {
-	const OSSL_PROVIDER *provider = EVP_CIPHER_get0_provider(evp);
 	int no_cache = 0;
-	const OSSL_ALGORITHM *found, *offered;
-	if (!provider)
-		return false;
-	offered = OSSL_PROVIDER_query_operation(provider, OSSL_OP_CIPHER, &no_cache);
-	for (found = offered; found && found->algorithm_names; found++) {
-		if (is_called(found->algorithm_names, EVP_CIPHER_get0_name(evp)))
+	if (!provider || !name)
+		return;
+	const OSSL_ALGORITHM *offered = OSSL_PROVIDER_query_operation(provider, operation, &no_cache);
+	for (const OSSL_ALGORITHM *found = offered; found && found->algorithm_names; found++) {
+		if (is_called(found->algorithm_names, name)) {
+			take(found->implementation, OSSL_PROVIDER_get0_provider_ctx(provider), self);
 			break;
-	}
-	if (found && found->algorithm_names) {
-		c->provider_ctx = OSSL_PROVIDER_get0_provider_ctx(provider);
-		take_functions(found->implementation, c);
+		}
 	}
 	if (offered)
-		OSSL_PROVIDER_unquery_operation(provider, OSSL_OP_CIPHER, offered);
+		OSSL_PROVIDER_unquery_operation(provider, operation, offered);
+}
+
+static bool find(EVP_CIPHER *evp, struct smq_direct_cipher *c)
+{
+	smq_direct_functions(EVP_CIPHER_get0_provider(evp), OSSL_OP_CIPHER, EVP_CIPHER_get0_name(evp), take_functions,
+			     c);
 	return is_complete(c);
 }
 

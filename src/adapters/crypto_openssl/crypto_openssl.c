@@ -57,20 +57,27 @@ const struct smq_openssl_lib *smq_openssl_lib(void)
 }
 
 #define COMMON                                                                                                         \
-	.sha256 = smq_openssl_sha256, .hmac_sha256 = smq_openssl_hmac_sha256, .aead_seal = smq_openssl_aead_seal,      \
-	.aead_open = smq_openssl_aead_open, .aead_free = smq_openssl_aead_free, .kex_public = smq_openssl_kex_public,  \
-	.kex_agree = smq_openssl_kex_agree, .verify = smq_openssl_verify
+	.aead_seal = smq_openssl_aead_seal, .aead_open = smq_openssl_aead_open, .aead_free = smq_openssl_aead_free,    \
+	.kex_public = smq_openssl_kex_public, .kex_agree = smq_openssl_kex_agree, .verify = smq_openssl_verify
 
 const struct smq_crypto *smq_crypto_openssl(void)
 {
-	static const struct smq_crypto table = { .name = "openssl", .aead_new = smq_openssl_aead_new, COMMON };
+	static const struct smq_crypto table = { .name = "openssl",
+						 .sha256 = smq_openssl_sha256,
+						 .hmac_sha256 = smq_openssl_hmac_sha256,
+						 .aead_new = smq_openssl_aead_new,
+						 COMMON };
 	(void)smq_openssl_lib();
 	return &table;
 }
 
 const struct smq_crypto *smq_crypto_openssl_evp(void)
 {
-	static const struct smq_crypto table = { .name = "openssl-evp", .aead_new = smq_openssl_evp_aead_new, COMMON };
+	static const struct smq_crypto table = { .name = "openssl-evp",
+						 .sha256 = smq_openssl_evp_sha256,
+						 .hmac_sha256 = smq_openssl_evp_hmac_sha256,
+						 .aead_new = smq_openssl_evp_aead_new,
+						 COMMON };
 	(void)smq_openssl_lib();
 	return &table;
 }

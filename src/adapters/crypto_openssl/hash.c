@@ -1,4 +1,4 @@
-/* SHA-256 and HMAC-SHA-256 over parts. */
+/* SHA-256 and HMAC-SHA-256 over parts, through EVP. */
 #include <stdlib.h>
 
 #include <openssl/core_names.h>
@@ -7,7 +7,7 @@
 #include "adapters/crypto_openssl/openssl_internal.h"
 
 /* A context of its own per call: OpenSSL 3.0 allocates the state anew at every init, even of a context kept. */
-smq_err smq_openssl_sha256(const smq_span *parts, size_t count, uint8_t ret_hash[SMQ_HASH_LEN])
+smq_err smq_openssl_evp_sha256(const smq_span *parts, size_t count, uint8_t ret_hash[SMQ_HASH_LEN])
 {
 	const struct smq_openssl_lib *lib = smq_openssl_lib();
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
@@ -30,7 +30,7 @@ out:
 }
 
 /* The context lives for one call only, so that no key stays behind in it. */
-smq_err smq_openssl_hmac_sha256(smq_span key, const smq_span *parts, size_t count, uint8_t ret_mac[SMQ_HASH_LEN])
+smq_err smq_openssl_evp_hmac_sha256(smq_span key, const smq_span *parts, size_t count, uint8_t ret_mac[SMQ_HASH_LEN])
 {
 	static const uint8_t no_key[SMQ_HASH_LEN]; /* HMAC pads a key with zeroes: the empty one is this one */
 	const struct smq_openssl_lib *lib = smq_openssl_lib();

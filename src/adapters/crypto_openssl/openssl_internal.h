@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 
+#include <openssl/core.h>
 #include <openssl/ec.h>
 #include <openssl/evp.h>
 
@@ -23,6 +24,9 @@ const struct smq_openssl_lib *smq_openssl_lib(void);
 
 smq_err smq_openssl_sha256(const smq_span *parts, size_t count, uint8_t ret_hash[SMQ_HASH_LEN]);
 smq_err smq_openssl_hmac_sha256(smq_span key, const smq_span *parts, size_t count, uint8_t ret_mac[SMQ_HASH_LEN]);
+/* The same without the provider's own functions. */
+smq_err smq_openssl_evp_sha256(const smq_span *parts, size_t count, uint8_t ret_hash[SMQ_HASH_LEN]);
+smq_err smq_openssl_evp_hmac_sha256(smq_span key, const smq_span *parts, size_t count, uint8_t ret_mac[SMQ_HASH_LEN]);
 smq_err smq_openssl_aead_new(const struct smq_aead_alg *alg, smq_span key, smq_aead **ret_aead);
 smq_err smq_openssl_aead_seal(smq_aead *aead, const uint8_t *nonce, smq_span aad, smq_span plain, uint8_t *ret_cipher);
 smq_err smq_openssl_aead_open(smq_aead *aead, const uint8_t *nonce, smq_span aad, smq_span cipher, uint8_t *ret_plain);
@@ -30,6 +34,10 @@ void smq_openssl_aead_free(smq_aead *aead);
 /* The same without the provider's own functions. */
 smq_err smq_openssl_evp_aead_new(const struct smq_aead_alg *alg, smq_span key, smq_aead **ret_aead);
 EVP_CIPHER *smq_openssl_cipher_of(const struct smq_aead_alg *alg); /* NULL: none */
+
+/* Hands take the functions that a provider has for an algorithm of an operation, if it has it. */
+void smq_direct_functions(const OSSL_PROVIDER *provider, int operation, const char *name,
+			  void (*take)(const OSSL_DISPATCH *functions, void *provider_ctx, void *self), void *self);
 
 /* The provider's own functions for an AEAD, where they were found to do what EVP does; NULL otherwise. A context made
  * with them is keyed once and serves both directions. */
