@@ -428,8 +428,12 @@ static smq_err send_now(struct smq_messenger *g, const struct smq_publish *messa
 	int id = 0;
 	smq_err err = wants_choice(g, p) ? choose(g, &copy) : SMQ_OK;
 	bool proves = g->config.proofs && wants_sealing(p) && smq_proofs_prepare(g->config.proofs, p->retain, &proof);
+	/* checkpoints first: who floods the connection must not leave them for the end */
+	bool behind = proves && smq_proofs_behind(g->config.proofs);
 	if (err == SMQ_OK)
 		err = may_send(g, p);
+	if (err == SMQ_OK && behind)
+		err = SMQ_ERR_FULL;
 	if (err == SMQ_OK)
 		err = seal(g, p, proves ? &proof : NULL, &payload);
 	if (err != SMQ_OK)

@@ -173,8 +173,10 @@ static void send_unsent(struct smq_proofs *p)
 {
 	while (p->online && p->unsent) {
 		struct unsent *u = p->unsent;
-		if (p->ports.publish(p->ports.self, u->topic, smq_span_of(u->payload, u->len), u->retain) != SMQ_OK)
-			return;
+		smq_err err =
+		    p->ports.publish(p->ports.self, u->topic, smq_span_of(u->payload, u->len), u->retain);
+		if (err == SMQ_ERR_FULL || err == SMQ_ERR_NO_CONNECTION)
+			return; /* what fails otherwise would always, and hold up the rest */
 		p->unsent = u->next;
 		if (!p->unsent)
 			p->unsent_end = &p->unsent;
@@ -268,6 +270,12 @@ void smq_proofs_flush(struct smq_proofs *p, struct smq_now now)
 	for (struct stream *s = p->streams; s; s = s->next)
 		send_checkpoint(p, s);
 	send_unsent(p);
+}
+
+bool smq_proofs_behind(struct smq_proofs *p)
+{
+	send_unsent(p);
+	return p->unsent_count > 0;
 }
 
 size_t smq_proofs_pending(const struct smq_proofs *p) { return p->unsent_count; }

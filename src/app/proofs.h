@@ -87,6 +87,8 @@ void smq_proofs_review(struct smq_proofs *p);
 void smq_proofs_flush(struct smq_proofs *p, struct smq_now now);
 void smq_proofs_tick(struct smq_proofs *p, struct smq_now now);
 int64_t smq_proofs_wake_at(const struct smq_proofs *p); /* mono ms; INT64_MIN: at once */
+/* Publishes checkpoints that wait, as far as that goes; whether some still do. */
+bool smq_proofs_behind(struct smq_proofs *p);
 /* Checkpoints that wait to be published. */
 size_t smq_proofs_pending(const struct smq_proofs *p);
 
