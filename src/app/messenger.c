@@ -1007,8 +1007,7 @@ static void on_unsubscribed(void *self, int id)
 static void on_log(void *self, int level, const char *line)
 {
 	struct smq_messenger *g = self;
-	if (g->o->on_log)
-		g->o->on_log(g->o->self, level, line);
+	g->o->on_log(g->o->self, level, line);
 }
 
 struct smq_transport_events smq_messenger_events(struct smq_messenger *g)
@@ -1022,7 +1021,7 @@ struct smq_transport_events smq_messenger_events(struct smq_messenger *g)
 		.published = on_published,
 		.subscribed = on_subscribed,
 		.unsubscribed = on_unsubscribed,
-		.log = on_log,
+		.log = g->o->on_log ? on_log : NULL,
 	};
 }
 

@@ -43,6 +43,17 @@ def proven(w):
         TAP.row(got == [(text, 'aud-1', 'proven') for text in 'abc'], 'a session, --sign %s: all is proven' % mode, [str(got)])
 
 
+def flood(w):
+    """As fast as it goes, with more checkpoints than a client keeps back: they go out among their messages."""
+    count = 3000
+    process = subscribe(w, '--require-proof', '-C', str(count), '-W', '60')
+    w.pub('aud-1', lines(count, 'n'), None, '--sign', 'checkpoint', '--checkpoint-messages', '4')
+    process.wait(70)
+    got = heard(w, process)
+    TAP.row(got == [(text, 'aud-1', 'proven') for text in lines(count, 'n')], 'a flood: all is proven',
+            ['%d came' % len(got), w.said(process)[-300:]])
+
+
 def retained(w):
     """A retained message is signed on its own: whoever comes later has its proof at once."""
     w.must(*w.pub_words('aud-1', 'audit/kept', '-r', '-m', 'kept', '--sign', 'checkpoint'))
@@ -117,4 +128,4 @@ def wrong_use(w):
         TAP.row(done.returncode != 0 and said in done.stderr, 'wrong use: ' + ' '.join(words), [done.stderr])
 
 
-sys.exit(play([proven, retained, unsigned, late_checkpoint, strangers, wrong_use]))
+sys.exit(play([proven, flood, retained, unsigned, late_checkpoint, strangers, wrong_use]))

@@ -16,6 +16,7 @@
 #include <mqtt_protocol.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
@@ -30,6 +31,10 @@
 #define BACKLOG_COUNT_MAX 4096u
 /* Packets read in one service(), so that a flood leaves the caller time for other things. */
 #define READS_PER_SERVICE 256
+/* Where acknowledgements wait for something durable, the more wait for it at a time the better. */
+#define READS_PER_ACK 2048
+/* From so many packets on they are corked: as few segments as they fit into, instead of one each. */
+#define CORK_FROM 8
 /* How often a TLS handshake is looked at when poll is of no help (see want_write). */
 #define TLS_TICK_MS 50
 #define GOODBYE_MS 5000
@@ -65,6 +70,8 @@ struct transport {
 	bool cut;         /* given up: the descriptor is shut down and waits in the library to be closed */
 	bool progress;    /* the library logged something: a packet came in or went out */
 	bool held;        /* messages came whose acknowledgements wait for before_ack */
+	bool logs;        /* the library formats its log for us, which costs */
+	size_t unwritten; /* packets that were queued since the last write, at least */
 
 	/* Noted in callbacks, told when it is safe. */
 	bool connack, session_present;
@@ -304,6 +311,28 @@ static void connection_over(struct transport *t, smq_err err, int reason)
 
 /* CONNACK is told late: only after it has handled one does the library send again what was under way, and what
  * the caller publishes on hearing of it must come behind that. */
+static void on_log(struct mosquitto *m, void *self, int level, const char *line)
+{
+	struct transport *t = self;
+	int number = errno;
+	(void)m;
+	t->progress = true;
+	say(t, level, line);
+	errno = number;
+}
+
+/*
+ * Formatting lines costs, and without TLS nobody but the caller reads them. With TLS they say why a handshake failed,
+ * and that a packet of QoS 2 has come, which no callback tells and no poll, for it may lie in TLS's own buffer.
+ */
+static void listen_to_log(struct transport *t, bool listen)
+{
+	bool logs = t->events.log || listen;
+	if (logs != t->logs)
+		mosquitto_log_callback_set(t->m, logs ? on_log : NULL);
+	t->logs = logs;
+}
+
 static void tell_connack(struct transport *t)
 {
 	if (!t->connack)
@@ -312,6 +341,7 @@ static void tell_connack(struct transport *t)
 	if (t->connack_reason == 0 && t->state == CONNECTING) {
 		t->state = CONNECTED;
 		t->since_ms = t->now_ms;
+		listen_to_log(t, false);
 	}
 	if (t->events.connected)
 		t->events.connected(t->events.self, t->connack_reason, t->session_present);
@@ -372,6 +402,7 @@ static void on_message(struct mosquitto *m, void *self, const struct mosquitto_m
 		.property_count = count,
 	};
 	t->held = t->held || message->qos > 0;
+	t->unwritten += message->qos > 0;
 	if (t->events.message)
 		t->events.message(t->events.self, &out);
 	properties_free(properties, count);
@@ -415,16 +446,6 @@ static void on_unsubscribe(struct mosquitto *m, void *self, int mid, const mosqu
 	callback_done();
 }
 
-static void on_log(struct mosquitto *m, void *self, int level, const char *line)
-{
-	struct transport *t = self;
-	int number = errno;
-	(void)m;
-	t->progress = true;
-	say(t, level, line);
-	errno = number;
-}
-
 static int on_passphrase(char *room, int size, int writing, void *m)
 {
 	const struct transport *t = mosquitto_userdata(m);
@@ -462,6 +483,8 @@ static void attempt(struct transport *t)
 	t->tick_ms = t->now_ms + TLS_TICK_MS;
 	t->misc_ms = t->now_ms;
 	t->tcp_up = t->cut = t->ended = t->connack = false;
+	t->unwritten = 0;
+	listen_to_log(t, t->s.tls);
 	int rc = dial(t);
 	/* no IPv6 address at all: nothing was tried */
 	if (rc == MOSQ_ERR_ERRNO && t->by_family && !t->ipv4 && !t->s.bind_address) {
@@ -543,7 +566,8 @@ static bool live(const struct transport *t)
  */
 static bool read_packets(struct transport *t)
 {
-	for (int i = 0; i < READS_PER_SERVICE && live(t); i++) {
+	int most = t->events.before_ack ? READS_PER_ACK : READS_PER_SERVICE;
+	for (int i = 0; i < most && live(t); i++) {
 		t->progress = false;
 		errno = 0;
 		int rc = mosquitto_loop_read(t->m, 1);
@@ -558,7 +582,8 @@ static bool read_packets(struct transport *t)
 
 /*
  * The library queues an acknowledgement before it hands out the message. Told that threads are in use (settings.c) it
- * leaves the queue to loop_write, which comes after this. What is queued when the connection ends is dropped by the library.
+ * leaves the queue to loop_write, which comes after this. What is queued when the connection ends is dropped by the
+ * library.
  */
 static bool may_acknowledge(struct transport *t, bool up)
 {
@@ -572,13 +597,27 @@ static bool may_acknowledge(struct transport *t, bool up)
 	return err == SMQ_OK && up;
 }
 
+/* A socket that knows no cork does without. */
+static void cork(const struct transport *t, int on)
+{
+	int fd = mosquitto_socket(t->m);
+	if (fd >= 0)
+		(void)setsockopt(fd, IPPROTO_TCP, TCP_CORK, &on, sizeof(on));
+}
+
 static bool write_packets(struct transport *t)
 {
+	bool many = t->unwritten >= CORK_FROM;
 	if (!mosquitto_want_write(t->m))
 		return true;
+	if (many)
+		cork(t, 1);
 	errno = 0;
 	int rc = mosquitto_loop_write(t->m, 1);
 	int number = errno;
+	t->unwritten = 0;
+	if (many)
+		cork(t, 0);
 	return settle(t, rc, number) && live(t);
 }
 
@@ -653,6 +692,8 @@ static smq_err op_publish(struct smq_transport *transport, const struct smq_mqtt
 	if (message->qos == 0 &&
 	    (t->backlog_count >= BACKLOG_COUNT_MAX || (t->backlog_count > 0 && t->backlog_len + len > BACKLOG_LEN_MAX)))
 		return SMQ_ERR_FULL;
+	if (message->qos == 2 && t->s.tls)
+		listen_to_log(t, true);
 	smq_err err = properties_make("publish", message->properties, message->property_count, &list, &why);
 	if (err)
 		return err;
@@ -667,6 +708,7 @@ static smq_err op_publish(struct smq_transport *transport, const struct smq_mqtt
 		backlog_add(t, mid, len);
 	else
 		t->inflight[t->inflight_count++] = mid;
+	t->unwritten++;
 	*ret_id = mid;
 	return SMQ_OK;
 }
@@ -854,9 +896,7 @@ static void set_callbacks(struct transport *t)
 	mosquitto_publish_v5_callback_set(t->m, on_publish);
 	mosquitto_subscribe_v5_callback_set(t->m, on_subscribe);
 	mosquitto_unsubscribe_v5_callback_set(t->m, on_unsubscribe);
-	/* Formatting lines costs; without TLS nobody but the caller reads them. */
-	if (t->events.log || t->s.tls)
-		mosquitto_log_callback_set(t->m, on_log);
+	listen_to_log(t, t->s.tls);
 }
 
 smq_err smq_transport_mosquitto_new(const struct smq_client_options *options, const struct smq_transport_events *events,
