@@ -419,6 +419,9 @@ smq_err smq_keyserver_new(const struct smq_keyserver_config *config, struct smq_
 	ks->config = *config;
 	set_defaults(&ks->config);
 	ks->started_ms = ks_now(ks).unix_ms;
+	ks->asked.asked_ms = ks->claim_gap_until = INT64_MIN;
+	for (size_t i = 0; i < KS_QUESTIONS; i++)
+		ks->questions[i].asked_ms = INT64_MIN;
 	smq_err err = copy_texts(ks);
 	if (err == SMQ_OK)
 		err = smq_boot_id_new(config->random, ks->instance);

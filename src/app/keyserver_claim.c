@@ -5,30 +5,62 @@
 #include "base/text.h"
 #include "wire/fields.h"
 
-enum { CLAIM_FIELDS = 7, CLAIM_MAX = 256 + SMQ_ID_CRED_MAX, FRESH_MS = 30 * 1000, ANSWER_GAP_MS = 1000 };
+enum {
+	CLAIM_FIELDS = 8,
+	CLAIM_MAX = 256 + SMQ_ID_CRED_MAX,
+	QUESTION_MS = 15 * 1000, /* for which a question may be answered: three claims */
+	CLAIM_GAP_MS = 1000,
+	VERIFIED_PER_S = 20 /* claims; there is one rival, or there are none */
+};
 
 static const char kind[] = "sealmq1 keyserver";
 static const char manifest_kind[] = "sealmq1 manifest";
 
+/*
+ * Whoever was first is believed only if it answers a question of ours: a claim that a former instance made, or that
+ * somebody kept back, does not. Clocks do not matter for that.
+ */
 struct claim {
 	smq_span realm, name;
 	uint8_t instance[16];
-	int64_t started_ms, now_ms;
-	smq_span signer; /* ID_CRED_x by value: a rival's certificate is not known here */
+	int64_t started_ms;
+	uint8_t question[16];
+	bool answers;
+	uint8_t answer[16]; /* to this question of the other one */
+	smq_span signer;    /* ID_CRED_x by value: a rival's certificate is not known here */
 };
+
+static bool ask(struct smq_keyserver *ks, struct smq_now now)
+{
+	const struct smq_random *random = ks->config.random;
+	memmove(ks->questions + 1, ks->questions, (KS_QUESTIONS - 1) * sizeof(ks->questions[0]));
+	ks->questions[0].asked_ms = now.mono_ms;
+	return random->fill(random->self, smq_mspan_of(ks->questions[0].bytes, sizeof(ks->questions[0].bytes))) ==
+	       SMQ_OK;
+}
+
+static bool is_open(const struct ks_question *q, struct smq_now now)
+{
+	return q->asked_ms != INT64_MIN && now.mono_ms - q->asked_ms <= QUESTION_MS;
+}
 
 void ks_claim(struct smq_keyserver *ks, struct smq_now now)
 {
 	uint8_t document[CLAIM_MAX], bytes[CLAIM_MAX + SMQ_SIGN1_OVERHEAD_MAX];
 	size_t len = 0;
 	struct smq_writer w = smq_writer_on(smq_mspan_of(document, sizeof(document)));
+	ks->claim_at = now.mono_ms + KS_CLAIM_EVERY_MS;
+	ks->claim_gap_until = now.mono_ms + CLAIM_GAP_MS;
+	if (!ask(ks, now))
+		return;
 	smq_cbor_put_array(&w, CLAIM_FIELDS);
 	smq_cbor_put_uint(&w, 1);
 	smq_cbor_put_text(&w, smq_span_str(ks->realm));
 	smq_cbor_put_text(&w, smq_span_str(ks->name));
 	smq_cbor_put_bytes(&w, smq_span_of(ks->instance, sizeof(ks->instance)));
 	smq_put_time(&w, ks->started_ms);
-	smq_put_time(&w, now.unix_ms);
+	smq_cbor_put_bytes(&w, smq_span_of(ks->questions[0].bytes, sizeof(ks->questions[0].bytes)));
+	smq_cbor_put_bytes(&w, smq_span_of(ks->asked.bytes, is_open(&ks->asked, now) ? sizeof(ks->asked.bytes) : 0));
 	smq_cbor_put_bytes(&w, ks->config.own->id_cred_full);
 	smq_err err = smq_writer_end(&w, &len);
 	if (err == SMQ_OK)
@@ -36,7 +68,6 @@ void ks_claim(struct smq_keyserver *ks, struct smq_now now)
 						smq_mspan_of(bytes, sizeof(bytes)), &len);
 	if (err == SMQ_OK)
 		ks_reply(ks, SMQ_KS_TOPIC_CLAIM, smq_span_of(NULL, 0), smq_span_of(bytes, len));
-	ks->claim_at = now.mono_ms + KS_CLAIM_EVERY_MS;
 }
 
 static smq_err decode_claim(smq_span document, struct claim *ret_claim)
@@ -48,8 +79,14 @@ static smq_err decode_claim(smq_span document, struct claim *ret_claim)
 	c.name = smq_get_name(&r);
 	smq_get_fixed(&r, smq_mspan_of(c.instance, sizeof(c.instance)));
 	c.started_ms = smq_get_time(&r);
-	c.now_ms = smq_get_time(&r);
+	smq_get_fixed(&r, smq_mspan_of(c.question, sizeof(c.question)));
+	smq_span answer = smq_cbor_get_bytes(&r);
 	c.signer = smq_cbor_get_bytes(&r);
+	c.answers = answer.len > 0;
+	if (c.answers && answer.len != sizeof(c.answer))
+		smq_reader_fail(&r, SMQ_ERR_MALFORMED);
+	if (c.answers && r.err == SMQ_OK)
+		memcpy(c.answer, answer.p, sizeof(c.answer));
 	*ret_claim = c;
 	return smq_reader_end(&r);
 }
@@ -79,10 +116,33 @@ static bool was_first(const struct smq_keyserver *ks, const struct claim *c)
 	return memcmp(c->instance, ks->instance, sizeof(c->instance)) < 0;
 }
 
-/* Made after we started, so it is not what our own last life left under way, nor anything older played back. */
-static bool is_fresh(const struct smq_keyserver *ks, const struct claim *c, struct smq_now now)
+/* Whether it was made by somebody who has heard what we asked just now. */
+static bool answers_us(const struct smq_keyserver *ks, const struct claim *c, struct smq_now now)
 {
-	return c->now_ms > ks->started_ms && c->now_ms > now.unix_ms - FRESH_MS;
+	for (size_t i = 0; c->answers && i < KS_QUESTIONS; i++) {
+		const struct ks_question *q = &ks->questions[i];
+		if (is_open(q, now) && memcmp(q->bytes, c->answer, sizeof(q->bytes)) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool may_verify(struct smq_keyserver *ks, struct smq_now now)
+{
+	if (now.mono_ms >= ks->verified_until) {
+		ks->verified_until = now.mono_ms + 1000;
+		ks->verified = 0;
+	}
+	return ks->verified++ < VERIFIED_PER_S;
+}
+
+/* Says that we are there, at once, but not in step with whoever plays back what he has. */
+static void claim_soon(struct smq_keyserver *ks, struct smq_now now)
+{
+	if (now.mono_ms >= ks->claim_gap_until)
+		ks_claim(ks, now);
+	else if (ks->claim_at > ks->claim_gap_until)
+		ks->claim_at = ks->claim_gap_until;
 }
 
 void ks_claim_input(struct smq_keyserver *ks, smq_span payload, bool retained, struct smq_now now)
@@ -90,15 +150,15 @@ void ks_claim_input(struct smq_keyserver *ks, smq_span payload, bool retained, s
 	struct smq_sign1 s;
 	struct claim c;
 	if (retained || smq_sign1_decode(payload, &s) != SMQ_OK || decode_claim(s.payload, &c) != SMQ_OK ||
-	    memcmp(c.instance, ks->instance, sizeof(c.instance)) == 0)
+	    memcmp(c.instance, ks->instance, sizeof(c.instance)) == 0 ||
+	    !smq_span_equal(c.realm, smq_span_str(ks->realm)))
 		return;
-	if (!smq_span_equal(c.realm, smq_span_str(ks->realm)) || !is_fresh(ks, &c, now) ||
-	    verified(ks, payload, c.signer, kind, now, &s) != SMQ_OK)
+	if (!may_verify(ks, now) || verified(ks, payload, c.signer, kind, now, &s) != SMQ_OK)
 		return;
-	if (!was_first(ks, &c)) { /* the newcomer is to hear of us at once */
-		if (now.mono_ms >= ks->answered_claim_at)
-			ks_claim(ks, now);
-		ks->answered_claim_at = now.mono_ms + ANSWER_GAP_MS;
+	if (!was_first(ks, &c) || !answers_us(ks, &c, now)) {
+		memcpy(ks->asked.bytes, c.question, sizeof(c.question));
+		ks->asked.asked_ms = now.mono_ms;
+		claim_soon(ks, now); /* the newcomer is to hear of us, or whoever was first to be asked */
 		return;
 	}
 	char name[SMQ_MEMBER_NAME_MAX + 1] = { 0 };
@@ -159,9 +219,7 @@ void ks_manifest_input(struct smq_keyserver *ks, smq_span group, smq_span payloa
 	    verified(ks, payload, smq_span_of(NULL, 0), manifest_kind, now, &s) != SMQ_OK)
 		return;
 	if (!retained) {
-		if (now.mono_ms >= ks->answered_claim_at)
-			ks_claim(ks, now);
-		ks->answered_claim_at = now.mono_ms + ANSWER_GAP_MS;
+		claim_soon(ks, now);
 	} else if (g) {
 		ks_group_jump(g, m.epoch, hash, now);
 	} else {

@@ -30,6 +30,7 @@ enum {
 	KS_REVIEWED_AT_A_TIME = 64, /* certificates asked about every 100 ms, in all groups together */
 	KS_ACKED_MAX = 256,         /* acknowledged messages that the store still lists as outgoing */
 	KS_CLAIM_EVERY_MS = 5000,
+	KS_QUESTIONS = 4, /* of our claims, to which an answer may still come */
 	KS_EARLIER_MAX =
 	    3, /* lives of a member before its latest that have a card still: processes beside each other */
 	KS_DOCUMENT_MAX = SMQ_POLICY_MAX + SMQ_SIGN1_OVERHEAD_MAX
@@ -193,6 +194,12 @@ struct ks_own_key {
 	uint8_t id_cred[SMQ_REGISTERED_ID_CRED_LEN];
 };
 
+/* Of one key server to another, in its claim. */
+struct ks_question {
+	uint8_t bytes[16];
+	int64_t asked_ms; /* mono; INT64_MIN: never */
+};
+
 struct smq_keyserver {
 	struct smq_keyserver_config config;
 	char *realm, *name, *prefix;
@@ -225,9 +232,12 @@ struct smq_keyserver {
 	struct ks_seen *seen;
 	size_t seen_count;
 	bool online, settled, restored, stopped;
-	int64_t settle_until, timers_at, claim_at, dropped_at, answered_claim_at, out_hold_until, flush_not_before;
+	int64_t settle_until, timers_at, claim_at, dropped_at, claim_gap_until, out_hold_until, flush_not_before;
 	uint8_t instance[16];
 	int64_t started_ms;
+	struct ks_question questions[KS_QUESTIONS], asked; /* ours, the latest first; the other's, to be answered */
+	int64_t verified_until;
+	unsigned verified; /* claims in this second */
 	/* room for what is being worked on */
 	struct smq_credential signer;
 	uint8_t request[SMQ_KS_REQUEST_MAX + 64], answer[SMQ_KS_ANSWER_MAX], body[SMQ_KS_ANSWER_MAX];

@@ -548,7 +548,8 @@ static void deliver(struct rig *r, const struct rig_message *m)
 	measure(r, m, &t);
 	for (int i = 0; i < RIG_SERVERS; i++) {
 		struct rig_server *s = &r->servers[i];
-		if (s->up && subscribed(s, m->topic))
+		bool withheld = t.kind == SMQ_KS_TOPIC_CLAIM && r->claim_deaf >> i & 1;
+		if (s->up && subscribed(s, m->topic) && !withheld)
 			smq_keyserver_input(s->ks, m->topic, smq_span_of(m->bytes, m->len), false);
 		if (s->up && m->from == i)
 			smq_keyserver_published(s->ks, m->id, SMQ_OK);

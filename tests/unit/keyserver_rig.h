@@ -109,7 +109,8 @@ struct rig {
 	size_t first, count, room;
 	struct rig_message *retained;
 	size_t retained_count, retained_room;
-	bool broker_deaf; /* nothing is retained */
+	bool broker_deaf;    /* nothing is retained */
+	unsigned claim_deaf; /* a bit for each server that hears no claims */
 	uint32_t rate;    /* requests_per_min */
 	uint64_t sent;    /* payloads of the key server */
 	struct {

@@ -438,6 +438,107 @@ static void the_second_key_server_stops(void **state)
 	assert_int_equal(r->servers[1].rivals, 1);
 }
 
+/* What a broker has heard of claims, to be played back. */
+static struct heard_claims {
+	uint8_t bytes[64][2048];
+	size_t lens[64], count;
+} heard;
+
+static void hear_claim(void *self, const char *topic, smq_span payload)
+{
+	struct heard_claims *h = self;
+	if (!strstr(topic, "/ks/claim") || h->count == 64)
+		return;
+	assert_true(payload.len <= sizeof(h->bytes[0]));
+	memcpy(h->bytes[h->count], payload.p, payload.len);
+	h->lens[h->count++] = payload.len;
+}
+
+static void play_claims_back(void)
+{
+	size_t count = heard.count;
+	r->heard = NULL;
+	for (size_t i = 0; i < count; i++) {
+		rig_publish(r, "sealmq/world/ks/claim", smq_span_of(heard.bytes[i], heard.lens[i]));
+		rig_pass(r, 400, 200);
+	}
+}
+
+/* Claims of a life that is over, some of them answers to somebody else, by clocks that say that they are of now. */
+static void claims_that_are_played_back_stop_nobody(void **state)
+{
+	(void)state;
+	make(SMQ_MODE_UPDATE);
+	heard.count = 0;
+	r->others = &heard;
+	r->heard = hear_claim;
+	rig_pass(r, 20000, 500);
+	assert_true(rig_start(r, 1));
+	rig_pass(r, 6000, 100);
+	assert_int_equal(r->servers[1].rivals, 1);
+	assert_true(heard.count > 5);
+	rig_stop(r, 0);
+	rig_stop(r, 1);
+	for (int ahead = 0; ahead < 2; ahead++) {
+		/* its clock, or that of its former life, is wrong */
+		rig_time.unix_ms += ahead ? 7200 * 1000 : -3600 * 1000;
+		assert_true(rig_start(r, 0));
+		rig_pass(r, 2000, 100);
+		play_claims_back();
+		assert_int_equal(r->servers[0].rivals, 0);
+		assert_int_equal(rig_join(r, A + ahead, "g"), SMQ_OK);
+		rig_stop(r, 0);
+	}
+}
+
+/* An answer that the broker kept back until the other one had gone. */
+static void an_answer_that_comes_too_late_stops_nobody(void **state)
+{
+	(void)state;
+	make(SMQ_MODE_UPDATE);
+	heard.count = 0;
+	r->others = &heard;
+	r->claim_deaf = 2;
+	rig_pass(r, 2000, 100);
+	r->heard = hear_claim;
+	assert_true(rig_start(r, 1));
+	rig_pass(r, 6000, 100);
+	assert_true(heard.count >= 4);
+	assert_int_equal(r->servers[1].rivals, 0); /* it has heard nothing */
+	rig_stop(r, 0);
+	rig_pass(r, 20000, 500);
+	r->claim_deaf = 0;
+	play_claims_back();
+	assert_int_equal(r->servers[1].rivals, 0);
+}
+
+/* A flood of claims, true ones at that, costs a bounded number of signatures and of answers. */
+static void a_flood_of_claims_is_answered_once_a_second(void **state)
+{
+	(void)state;
+	make(SMQ_MODE_UPDATE);
+	heard.count = 0;
+	r->others = &heard;
+	r->heard = hear_claim;
+	rig_pass(r, 6000, 500);
+	rig_stop(r, 0);
+	assert_true(rig_start(r, 0));
+	rig_pass(r, 2000, 100);
+	uint64_t sent = heard.count;
+	uint8_t old[2048];
+	size_t len = heard.lens[0];
+	memcpy(old, heard.bytes[0], len);
+	for (int i = 0; i < 2000; i++) {
+		r->heard = NULL; /* it is not ours */
+		rig_publish(r, "sealmq/world/ks/claim", smq_span_of(old, len));
+		rig_settle(r);
+		r->heard = hear_claim;
+		rig_pass(r, 5, 5);
+	}
+	assert_in_range(heard.count - sent, 4, 12); /* in ten seconds */
+	assert_int_equal(r->servers[0].rivals, 0);
+}
+
 #define row(test) cmocka_unit_test_setup_teardown(test, start, stop)
 
 int main(void)
@@ -460,6 +561,9 @@ int main(void)
 		row(another_realms_database_is_refused),
 		row(a_damaged_database_is_refused),
 		row(the_second_key_server_stops),
+		row(claims_that_are_played_back_stop_nobody),
+		row(an_answer_that_comes_too_late_stops_nobody),
+		row(a_flood_of_claims_is_answered_once_a_second),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
