@@ -1,5 +1,5 @@
 /* Writes the corpora that the fuzzers start from: seeds DIR. Run once; what it wrote is in the repository. */
-#include "fuzz.h"
+#include "seeds.h"
 
 #include <sys/stat.h>
 
@@ -13,7 +13,7 @@
 
 static const char *top;
 
-static void save(const char *target, const char *name, smq_span bytes)
+void save(const char *target, const char *name, smq_span bytes)
 {
 	char path[512];
 	snprintf(path, sizeof(path), "%s/%s", top, target);
@@ -272,5 +272,6 @@ int main(int argc, char **argv)
 	edhoc_seeds();
 	slots_seeds();
 	group_seeds();
+	ks_seeds();
 	return 0;
 }
