@@ -10,7 +10,9 @@
 #include "adapters/ca_openssl/ca_make.h"
 #include "app/roles.h"
 #include "base/table.h"
+#include "adapters/crypto_openssl/signer.h"
 #include "lib/realm_internal.h"
+#include "wire/registered_key.h"
 
 #define DAY INT64_C(86400000)
 #define HOME_DIR "plant/members/fridge-07"
@@ -353,6 +355,136 @@ static void the_directory_is_found_by_itself(void **state)
 	assert_null(strchr(why, '\n'));
 }
 
+/* ---- without a certificate ---- */
+
+#define RAW_DIR "plant/members/tag-1"
+
+static smq_err open_raw(smq_realm **ret_realm) { return smq_realm_open(RAW_DIR, ret_realm, &why); }
+
+/* The public half beside the key is the one that it is known by. */
+static void a_registered_key_opens(void **state)
+{
+	(void)state;
+	smq_realm *realm = NULL;
+	char dir[4096];
+	struct smq_credential c;
+	uint8_t point[SMQ_PUBLIC_KEY_MAX];
+	assert_int_equal(smq_ca_raw("plant", "tag-1", dir, &why), SMQ_OK);
+	assert_string_equal(dir, RAW_DIR);
+	assert_int_equal(rig_mode(RAW_DIR "/member.key"), 0600);
+	assert_int_equal(rig_mode(RAW_DIR "/member.pub"), 0644);
+	assert_int_equal(open_raw(&realm), SMQ_OK);
+	assert_true(smq_realm_is_registered(realm));
+	assert_string_equal(smq_realm_member(realm), "tag-1");
+	assert_int_equal(smq_realm_expires_ms(realm), INT64_MAX);
+	const struct smq_own_credential *own = smq_realm_own(realm);
+	assert_true(own->registered && own->signer.agree && !own->signer.sign);
+	const struct smq_credentials *credentials = smq_realm_credentials(realm);
+	assert_int_equal(credentials->resolve(credentials->self, own->id_cred_full, now_ms(), &c), SMQ_OK);
+	assert_int_equal(c.roles, SMQ_ROLE_MEMBER);
+	struct smq_pem public = read_pem(RAW_DIR "/member.pub");
+	assert_int_equal(smq_openssl_p256_from_pem(smq_span_of(public.p, public.len), point), SMQ_OK);
+	assert_memory_equal(point, c.public_key, sizeof(point));
+	smq_pem_free(&public);
+	uint8_t other[SMQ_REGISTERED_ID_CRED_LEN];
+	memcpy(other, own->id_cred_full.p, sizeof(other));
+	other[3] ^= 1;
+	assert_int_equal(credentials->resolve(credentials->self, smq_span_of(other, sizeof(other)), now_ms(), &c),
+			 SMQ_ERR_CREDENTIAL);
+	smq_realm_free(realm);
+	assert_int_equal(smq_ca_raw("plant", "tag-1", dir, &why), SMQ_ERR_EXISTS);
+	assert_int_equal(smq_ca_raw("plant", "desk", dir, &why), SMQ_ERR_EXISTS);
+	assert_int_equal(smq_ca_raw("plant", "a b", dir, &why), SMQ_ERR_NAME);
+}
+
+/* The key server is believed by the realm's root, and then known by the kid of its certificate, over a restart too. */
+static void the_key_server_is_known_by_its_certificate(void **state)
+{
+	(void)state;
+	char dir[4096];
+	uint8_t id_cred[SMQ_REGISTERED_ID_CRED_LEN];
+	struct smq_credential c, by_kid;
+	struct smq_store *store;
+	struct smq_ca_issued issued;
+	smq_realm *server = NULL, *realm = NULL, *desk = NULL;
+	const struct smq_ca_issue_options keys = { .name = "keys", .roles = SMQ_ROLE_KEYSERVER, .key_agreement = true };
+	assert_int_equal(smq_ca_issue("plant", &keys, &issued, &why), SMQ_OK);
+	assert_int_equal(smq_realm_open("plant/members/keys", &server, &why), SMQ_OK);
+	assert_int_equal(smq_realm_open("plant/members/desk", &desk, &why), SMQ_OK);
+	assert_int_equal(smq_ca_raw("plant", "tag-1", dir, &why), SMQ_OK);
+	assert_int_equal(open_raw(&realm), SMQ_OK);
+	assert_int_equal(smq_realm_store(realm, SMQ_STATE_READS, &store), SMQ_OK);
+	smq_registered_key_id_cred(smq_realm_own_certificate(server)->id, id_cred);
+	smq_span kid = smq_span_of(id_cred, sizeof(id_cred));
+	const struct smq_credentials *cs = smq_realm_credentials(realm);
+	assert_int_equal(cs->resolve(cs->self, kid, now_ms(), &c), SMQ_ERR_CREDENTIAL);
+	/* a member's certificate teaches nothing */
+	assert_int_equal(cs->resolve(cs->self, smq_realm_own(desk)->id_cred_full, now_ms(), &c), SMQ_OK);
+	uint8_t desks[SMQ_REGISTERED_ID_CRED_LEN];
+	smq_registered_key_id_cred(c.id, desks);
+	assert_int_equal(cs->resolve(cs->self, smq_span_of(desks, sizeof(desks)), now_ms(), &c), SMQ_ERR_CREDENTIAL);
+	assert_int_equal(cs->resolve(cs->self, smq_realm_own(server)->id_cred_full, now_ms(), &c), SMQ_OK);
+	for (int life = 0; life < 2; life++) {
+		assert_int_equal(cs->resolve(cs->self, kid, now_ms(), &by_kid), SMQ_OK);
+		assert_string_equal(by_kid.name, "keys");
+		assert_true(by_kid.registered && (by_kid.roles & SMQ_ROLE_KEYSERVER));
+		assert_memory_equal(by_kid.public_key, c.public_key, SMQ_PUBLIC_KEY_MAX);
+		assert_true(by_kid.cred_len < c.cred_len / 2);
+		/* its certificate is judged at each use */
+		assert_int_equal(cs->resolve(cs->self, kid, now_ms() + 200 * DAY, &by_kid), SMQ_ERR_CERT_EXPIRED);
+		smq_realm_free(realm);
+		assert_int_equal(open_raw(&realm), SMQ_OK);
+		assert_int_equal(smq_realm_store(realm, SMQ_STATE_READS, &store), SMQ_OK);
+		cs = smq_realm_credentials(realm);
+	}
+	smq_realm_free(realm);
+	smq_realm_free(server);
+	smq_realm_free(desk);
+}
+
+static void raw_key_is_ed25519(void)
+{
+	struct smq_pem key;
+	assert_int_equal(smq_ca_make_key(SMQ_ED25519, &key), SMQ_OK);
+	rig_write(RAW_DIR "/member.key", key.p, key.len, 0600);
+	smq_pem_free(&key);
+}
+
+static void raw_key_is_open(void) { assert_int_equal(chmod(RAW_DIR "/member.key", 0644), 0); }
+static void raw_name_is_gone(void) { rig_copy("plant/realm.yaml", RAW_DIR "/realm.yaml", 0644); }
+static void raw_has_anothers_certificate(void)
+{
+	rig_copy(HOME_DIR "/member.crt", RAW_DIR "/member.crt", 0644);
+	rig_copy(HOME_DIR "/member.key", RAW_DIR "/member.key", 0600);
+}
+
+static void spoiled_registered_keys_are_refused(void **state)
+{
+	static const struct {
+		void (*spoil)(void);
+		smq_err want;
+		const char *says;
+	} rows[] = {
+		{ nothing, SMQ_OK, "" },
+		{ raw_key_is_ed25519, SMQ_ERR_ALGORITHM, "P-256" },
+		{ raw_key_is_open, SMQ_ERR_UNSAFE_FILE, "others can read it" },
+		{ raw_name_is_gone, SMQ_ERR_NOT_FOUND, "member.crt" },
+		{ raw_has_anothers_certificate, SMQ_ERR_CERT_NAME, "is of fridge-07" },
+	};
+	char dir[4096];
+	for (size_t i = 0; i < SMQ_COUNT(rows); i++) {
+		smq_realm *realm = NULL;
+		assert_int_equal(make_realm(state), 0);
+		assert_int_equal(smq_ca_raw("plant", "tag-1", dir, &why), SMQ_OK);
+		rows[i].spoil();
+		smq_err err = open_raw(&realm);
+		if (err != rows[i].want || (err != SMQ_OK && !strstr(why, rows[i].says)))
+			fail_msg("row %zu: %s, %s", i, smq_err_name(err), why);
+		smq_realm_free(realm);
+		assert_int_equal(rig_leave(state), 0);
+	}
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, make_realm, rig_leave)
 
 int main(void)
@@ -365,6 +497,9 @@ int main(void)
 		CASE(revocation_takes_effect_at_reload),
 		CASE(accepted_certificates_survive_in_the_state),
 		CASE(the_directory_is_found_by_itself),
+		CASE(a_registered_key_opens),
+		CASE(the_key_server_is_known_by_its_certificate),
+		cmocka_unit_test(spoiled_registered_keys_are_refused),
 	};
 	return cmocka_run_group_tests_name("realm", tests, NULL, NULL);
 }
