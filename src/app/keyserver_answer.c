@@ -307,8 +307,10 @@ static smq_err ask_leave(struct asking *a)
 {
 	smq_span name = smq_span_str(a->from->name);
 	const struct smq_keygroup_member *m = a->g ? smq_keygroup_find(a->g->group, name) : NULL;
-	if (!m || memcmp(m->boot_id, a->q->boot_id, sizeof(m->boot_id)) != 0)
-		return SMQ_OK; /* it has left already, or lives on otherwise */
+	if (!m || memcmp(m->boot_id, a->q->boot_id, sizeof(m->boot_id)) != 0) {
+		a->waits = a->g && a->g->due; /* the leave that is asked for again may not be durable yet */
+		return SMQ_OK;                /* it has left already, or lives on otherwise */
+	}
 	smq_err err = ks_group_leave(a->g, name, false, a->now);
 	a->waits = err == SMQ_OK;
 	return err;
@@ -458,6 +460,12 @@ static smq_err expelled_before(struct asking *a)
 			err = ks_bar(&ks->bars, bar->id, a->q->name);
 	}
 	a->why = bar ? "is expelled already" : "no such member";
+	/* What is still to be stored may fail: then it is not so. */
+	a->waits = bar && err == SMQ_OK && a->g && a->g->due;
+	if (bar && err == SMQ_OK && !a->waits && ks->bars.stored < ks->bars.count) {
+		a->waits = true;
+		a->g = NULL;
+	}
 	return bar ? err : SMQ_ERR_NOT_FOUND;
 }
 

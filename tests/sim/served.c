@@ -12,8 +12,18 @@
 #include "items.h"
 #include "sim.h"
 #include "wire/ks_topics.h"
+#include "wire/registered_key.h"
 
-enum { PEOPLE = 4, TOPICS = 160, FLOORS = 64, HELD = 24, SERVER = SIM_MEMBERS, ADMIN = SIM_MEMBERS + 1, IDS = 128 };
+enum {
+	PEOPLE = 4,
+	RAW = 2 /* who has a registered key and no certificate, in every other schedule */,
+	TOPICS = 160,
+	FLOORS = 64,
+	HELD = 24,
+	SERVER = SIM_MEMBERS,
+	ADMIN = SIM_MEMBERS + 1,
+	IDS = 128
+};
 
 static const char realm[] = "world", group[] = "temps", prefix[] = "c";
 static const int suites[] = { 2 };
@@ -48,6 +58,11 @@ static struct person {
 	struct bus_message held[HELD];
 	int64_t held_since[HELD];
 	size_t held_count;
+	/* with a registered key */
+	struct smq_own_credential own;
+	struct smq_credential raw;
+	uint8_t id_cred[SMQ_REGISTERED_ID_CRED_LEN];
+	struct smq_credentials credentials;
 	/* for the oracle */
 	bool out, asked_to_go;
 	uint64_t first_epoch;   /* of its first grant; 0: none */
@@ -63,7 +78,7 @@ static struct {
 	uint64_t expelled_backup[PEOPLE];
 	uint64_t ids[IDS], id_count, published;
 	bool rival, restored, hears;
-	uint64_t epoch; /* the newest that it told of */
+	uint64_t epoch; /* the newest that it told of or published */
 	int64_t up_again_ms;
 } server;
 
@@ -73,6 +88,7 @@ static struct {
 	uint8_t request[SMQ_KS_REQUEST_MAX];
 	size_t request_len;
 	bool asking;
+	bool raw;   /* whether there is somebody with a registered key */
 	int expels; /* whom; -1: nobody */
 	bool done;  /* the key server has said so, to itself */
 	int64_t since_ms;
@@ -292,6 +308,48 @@ static void work(struct sim *s, int i)
 	}
 }
 
+/* ---- a registered key ---- */
+
+/* It believes in itself, in the key server by kid, and in the others as everybody does. */
+static smq_err resolve_raw(void *self, smq_span id_cred, int64_t now_ms, struct smq_credential *ret_credential)
+{
+	const struct person *p = self;
+	const struct smq_own_credential *server_own = &sim_identity(world->real, SERVER)->own;
+	const uint8_t *kid = smq_registered_key_kid(id_cred);
+	const struct smq_credentials *others = &world->credentials;
+	if (!kid)
+		return others->resolve(others->self, id_cred, now_ms, ret_credential);
+	if (memcmp(kid, p->raw.id, SMQ_KID_LEN) == 0) {
+		*ret_credential = p->raw;
+		return SMQ_OK;
+	}
+	smq_err err = others->resolve(others->self, server_own->id_cred_full, now_ms, ret_credential);
+	if (err == SMQ_OK && memcmp(kid, ret_credential->id, SMQ_KID_LEN) != 0)
+		err = SMQ_ERR_CREDENTIAL;
+	return err == SMQ_OK ? smq_registered_key_credential(ret_credential->public_key, ret_credential) : err;
+}
+
+static void make_raw(struct sim *s, struct person *p)
+{
+	const struct sim_identity *identity = sim_identity(s->real, RAW);
+	p->own = identity->own;
+	memcpy(p->raw.name, identity->name, sizeof(identity->name));
+	p->raw.roles = SMQ_ROLE_MEMBER;
+	p->raw.expires_ms = INT64_MAX;
+	SIM_CHECK(s,
+		  smq_registered_key_thumbprint(s->crypto, identity->public_key, p->raw.id) == SMQ_OK &&
+		      smq_registered_key_credential(identity->public_key, &p->raw) == SMQ_OK,
+		  "no registered key");
+	smq_registered_key_id_cred(p->raw.id, p->id_cred);
+	p->own.id_cred_full = p->own.id_cred_short = smq_span_of(p->id_cred, sizeof(p->id_cred));
+	p->own.cred = smq_span_of(p->raw.cred, p->raw.cred_len);
+	p->own.registered = true;
+	p->own.signer.sign = NULL;
+	p->credentials = (struct smq_credentials){ .self = p, .resolve = resolve_raw };
+}
+
+static bool is_raw(int i) { return admin.raw && i == RAW; }
+
 static void stop(int i, bool clean)
 {
 	struct person *p = &people[i];
@@ -315,6 +373,11 @@ static void start(struct sim *s, int i, bool clean)
 	p->windows = (struct smq_group_windows){ p, load_floor, save_floor, settle_floor };
 	c.own = &sim_identity(s->real, i)->own;
 	c.name = sim_identity(s->real, i)->name;
+	if (is_raw(i)) {
+		make_raw(s, p);
+		c.own = &p->own;
+		c.credentials = &p->credentials;
+	}
 	c.keep = &p->keep;
 	c.windows = &p->windows;
 	p->memory = aligned_alloc(16, (smq_group_member_size(&c) + 15) / 16 * 16);
@@ -354,6 +417,7 @@ static smq_err server_publish(void *self, const char *topic, smq_span payload, b
 			  "epoch %llu is issued with two contents", (unsigned long long)m.epoch);
 		SIM_CHECK(s, i < SMQ_COUNT(issued), "too many epochs for this world");
 		issued[i].epoch = m.epoch;
+		server.epoch = m.epoch > server.epoch ? m.epoch : server.epoch;
 		memcpy(issued[i].hash, hash, sizeof(hash));
 		issued_count += i == issued_count;
 	}
@@ -370,7 +434,8 @@ static void on_event(void *self, const struct smq_keyserver_event *e)
 		 e->what ? e->what : "", e->whom ? e->whom : "", (unsigned long long)e->epoch, smq_err_name(e->err));
 	if (e->kind == SMQ_KEYSERVER_EPOCH && e->epoch > server.epoch)
 		server.epoch = e->epoch;
-	admin.done |= e->kind == SMQ_KEYSERVER_ASKED && e->err == SMQ_OK && strcmp(e->what, "expel") == 0;
+	admin.done |= e->kind == SMQ_KEYSERVER_ASKED && e->err == SMQ_OK &&
+		      (strcmp(e->what, "expel") == 0 || strcmp(e->what, "unregister") == 0);
 	server.rival |= e->kind == SMQ_KEYSERVER_RIVAL;
 }
 
@@ -529,9 +594,26 @@ static void admin_set_policy(struct sim *s)
 	admin_ask(s, &q, -1);
 }
 
+static void admin_register(struct sim *s, bool comes)
+{
+	struct smq_ks_request q = { .what = comes ? SMQ_KS_REGISTER : SMQ_KS_UNREGISTER, .group = smq_span_str("") };
+	const struct sim_identity *identity = sim_identity(s->real, RAW);
+	q.name = smq_span_str(identity->name);
+	memcpy(q.key, identity->public_key, sizeof(q.key));
+	people[RAW].asked_to_go |= !comes;
+	admin_ask(s, &q, comes ? -1 : RAW);
+}
+
 /* ---- life ---- */
 
 static void pass(struct sim *s, int64_t ms);
+
+static void admin_waits(struct sim *s)
+{
+	for (int i = 0; i < 60 && admin.asking; i++)
+		pass(s, 500);
+	SIM_CHECK(s, !admin.asking, "the admin is not answered");
+}
 
 static void make_policy(struct dice *d)
 {
@@ -594,6 +676,11 @@ static void up(struct sim *s, struct dice *d)
 	for (int i = 0; i < 20 && admin.asking; i++)
 		pass(s, 500);
 	SIM_CHECK(s, !admin.asking && admin.status == SMQ_OK, "the policy is refused: %s", smq_err_name(admin.status));
+	admin.raw = dice_one_in(d, 2);
+	if (admin.raw) {
+		admin_register(s, true);
+		admin_waits(s);
+	}
 	for (int i = 0; i < PEOPLE - 1; i++)
 		start(s, i, true);
 	for (int i = 0; i < 3; i++)
@@ -723,6 +810,14 @@ static void op_expel(struct sim *s, struct dice *d)
 		admin_ask(s, &q, i);
 }
 
+/* For good: who was let go is not let in again, so that the oracle can tell what it may open. */
+static void op_unregister(struct sim *s, struct dice *d)
+{
+	(void)d;
+	if (admin.raw && !admin.asking && people[RAW].expelled_from == 0)
+		admin_register(s, false);
+}
+
 static void op_rotate(struct sim *s, struct dice *d)
 {
 	struct smq_ks_request q = { .what = SMQ_KS_ROTATE, .group = smq_span_str(group) };
@@ -823,6 +918,19 @@ static void everybody_hears_everybody(struct sim *s)
 	}
 }
 
+/* A backup may have brought back what the admin had decided otherwise: it says so again. */
+static void settle_raw(struct sim *s)
+{
+	if (!admin.raw || people[RAW].expelled_from != 0)
+		return;
+	admin_waits(s);
+	if (people[RAW].expelled_from == 0)
+		admin_register(s, !people[RAW].asked_to_go);
+	admin_waits(s);
+	if (people[RAW].asked_to_go && people[RAW].expelled_from == 0)
+		people[RAW].expelled_from = server.epoch;
+}
+
 static void calm(struct sim *s)
 {
 	server.store.die_in = server.store.fail_commits = 0;
@@ -837,6 +945,7 @@ static void calm(struct sim *s)
 	/* a clock that was ahead has closed slots that are still to come, and manifests, certificates and leases with
 	 * it */
 	s->now.unix_ms += 2100000;
+	settle_raw(s);
 	for (int i = 0; i < 90; i++)
 		pass(s, 1000);
 	everybody_hears_everybody(s);
@@ -846,6 +955,7 @@ static const struct sim_op ops[] = {
 	{ "say", 30, op_say },
 	{ "start", 4, op_start },
 	{ "expel", 3, op_expel },
+	{ "unregister", 1, op_unregister },
 	{ "rotate", 4, op_rotate },
 	{ "reconnect", 2, op_reconnect },
 	{ "disk", 4, op_disk },

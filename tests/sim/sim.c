@@ -57,7 +57,7 @@ static void make_identity(bool real, int i, struct sim_identity *p)
 			abort();
 	} else {
 		p->public_key_len = SMQ_PUBLIC_KEY_MAX;
-		memset(p->public_key, i + 1, sizeof(p->public_key));
+		mock_public((uint8_t)(2 * i + 7), p->public_key);
 		mock_signer(p->public_key, &p->own.signer);
 	}
 	w = smq_writer_on(smq_mspan_of(p->cred, sizeof(p->cred)));

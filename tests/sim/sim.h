@@ -144,7 +144,8 @@ void watch_end(struct sim *s); /* no key may be left over */
 /* What was sealed since the mark never left its maker: its nonces may be used for what takes its place. */
 size_t watch_mark(void);
 void watch_forget(size_t mark);
-/* A signer of the mock: anybody's, by public key. */
+/* A public key of the mock, for an odd number; and a signer: anybody's, by public key. */
+void mock_public(uint8_t number, uint8_t ret_public_key[SMQ_PUBLIC_KEY_MAX]);
 void mock_signer(const uint8_t public_key[SMQ_PUBLIC_KEY_MAX], struct smq_signer *ret_signer);
 void mock_hash(const smq_span *parts, size_t count, uint8_t ret_hash[SMQ_HASH_LEN]);
 

@@ -214,9 +214,29 @@ static smq_err mock_sign(void *self, const smq_span *parts, size_t count, uint8_
 	return SMQ_OK;
 }
 
+/* The secret is the last byte of the public key, which is more than enough for a mock. */
+static smq_err mock_agree(void *self, enum smq_curve curve, const uint8_t peer_public[SMQ_KEX_LEN],
+			  uint8_t ret_shared[SMQ_KEX_LEN])
+{
+	const uint8_t *public_key = self;
+	const uint8_t secret[SMQ_KEX_LEN] = { public_key[SMQ_PUBLIC_KEY_MAX - 1] };
+	return mock_kex_agree(curve, secret, peer_public, ret_shared);
+}
+
+void mock_public(uint8_t number, uint8_t ret_public_key[SMQ_PUBLIC_KEY_MAX])
+{
+	const uint8_t secret[SMQ_KEX_LEN] = { number };
+	memset(ret_public_key, number, SMQ_PUBLIC_KEY_MAX);
+	ret_public_key[0] = 4;
+	if (mock_kex_public(SMQ_P256, secret, ret_public_key + 1) != SMQ_OK)
+		abort();
+}
+
 void mock_signer(const uint8_t public_key[SMQ_PUBLIC_KEY_MAX], struct smq_signer *ret_signer)
 {
-	*ret_signer = (struct smq_signer){ .self = (void *)(uintptr_t)public_key, .alg = SMQ_ES256, .sign = mock_sign };
+	*ret_signer = (struct smq_signer){
+		.self = (void *)(uintptr_t)public_key, .alg = SMQ_ES256, .sign = mock_sign, .agree = mock_agree
+	};
 }
 
 /* ---- under watch ---- */

@@ -244,6 +244,34 @@ static void a_full_disk_changes_nothing(void **state)
 	assert_int_equal(rig_epoch(r, "h"), 1);
 }
 
+/* Asked for again before the first time is durable: that it is so already is not said before it is. */
+static void what_is_asked_twice_is_answered_when_it_is_durable(void **state)
+{
+	(void)state;
+	make(SMQ_MODE_UPDATE);
+	assert_int_equal(rig_join(r, A, "g"), SMQ_OK);
+	assert_int_equal(rig_join(r, B, "g"), SMQ_OK);
+	struct smq_ks_request expel = rig_request(SMQ_KS_EXPEL, "g"), leave = rig_request(SMQ_KS_LEAVE, "g");
+	expel.name = smq_span_str(r->peers[B].name);
+	memcpy(leave.boot_id, r->peers[A].boot_id, sizeof(leave.boot_id));
+	const struct {
+		int who;
+		const struct smq_ks_request *q;
+	} rows[] = { { RIG_ADMIN, &expel }, { A, &leave } };
+	for (size_t i = 0; i < SMQ_COUNT(rows); i++) {
+		r->stores[0].fail_commit = SMQ_ERR_DISK_FULL;
+		rig_ask(r, rows[i].who, rows[i].q);
+		rig_settle(r);
+		rig_ask(r, rows[i].who, rows[i].q);
+		rig_pass(r, 1000, 50);
+		assert_true(r->peers[rows[i].who].answered);
+		assert_int_equal(r->peers[rows[i].who].status, SMQ_ERR_DISK_FULL);
+		r->stores[0].fail_commit = SMQ_OK;
+		rig_pass(r, 2000, 100);
+		assert_true(rig_same_keys(r, A, B, "g"));
+	}
+}
+
 static void what_the_broker_did_not_get_comes_after_the_restart(void **state)
 {
 	(void)state;
@@ -553,6 +581,7 @@ int main(void)
 		cmocka_unit_test(killed_when_a_key_is_registered),
 		cmocka_unit_test(killed_when_a_key_is_unregistered),
 		row(a_full_disk_changes_nothing),
+		row(what_is_asked_twice_is_answered_when_it_is_durable),
 		row(what_the_broker_did_not_get_comes_after_the_restart),
 		cmocka_unit_test(a_restore_jumps_ahead),
 		cmocka_unit_test(a_rollback_that_nobody_announced_is_noticed),
