@@ -69,7 +69,7 @@ void smq_keyserver_service_stop(smq_keyserver_service *s);
 void smq_keyserver_service_free(smq_keyserver_service *s);
 
 /*
- * ---- split by duty: one process each, with the rights of its duty alone (doc/decisions/0021) ----
+ * ---- split by duty: one process each, with the rights of its duty alone (doc/decisions/0022) ----
  *
  * A guard starts argv once for each duty, with `--duty NAME` put in after its first words; such a process makes its part
  * (smq_keyserver_part_new), gives up what it does not need (smq_keyserver_part_confine), and runs it.
