@@ -31,6 +31,9 @@ static const char usage[] =
     "  -t TOPIC        where to publish\n"
     "  --leaves N      members that leave, one after the other (default 3)\n"
     "  --rate N        messages per second (default 20)\n"
+    "  --churn SECONDS members join and leave at random for so long; those who left stay connected and listen\n"
+    "  --moves N       joins and leaves per second while they do (default 4)\n"
+    "  --seed N        which ones: the same N, the same order (default 1)\n"
     "  --json          the result as JSON\n"
     "  --help          this text\n\n"
     "Options of `sealmq sub` that say where the broker is and how to get in mean the same here; --tls and nothing\n"
@@ -43,6 +46,7 @@ struct member {
 	smq_realm *realm;
 	smq_client *client;
 	bool connecting, subscribed, joined, gone;
+	bool leaving; /* asked to be let go, and not answered yet */
 	int64_t started_us, joined_us, epoch_us;
 	uint64_t epoch, received;
 	uint64_t owed; /* messages published while it was subscribed and in the group */
@@ -57,19 +61,20 @@ struct result {
 	struct spread join, rekey;
 	double joined_s;
 	uint64_t published, expected, received, lost, refused, refused_gone;
+	uint64_t left, came_back, opened_gone; /* churn; opened_gone: by somebody who had left */
 	long rss_kib;
 };
 
 struct swarm {
 	struct tool tool;
 	const char *ca;
-	uint64_t count, leaves, rate;
+	uint64_t count, leaves, rate, churn_s, moves, seed;
 	bool json, help;
 	struct member *members;
 	struct smq_client_options *options;
 	const char *group[1];
 	int epoll;
-	size_t joined;
+	size_t joined, join_count;
 	int64_t published_us;
 	uint64_t published;
 	bool publishing;
@@ -98,7 +103,10 @@ static void when_message(void *self, const struct smq_message *message)
 {
 	struct member *m = self;
 	(void)message;
-	m->received++;
+	if (m->gone && m->swarm->churn_s > 0)
+		m->swarm->result.opened_gone += !m->leaving;
+	else
+		m->received++;
 }
 
 static void when_refused(void *self, const struct smq_refusal *refusal)
@@ -118,14 +126,17 @@ static void when_event(void *self, const struct smq_event *e)
 	if (e->kind == SMQ_EVENT_GROUP_JOINED && !m->joined) {
 		m->joined = true;
 		m->joined_us = now_us();
-		s->joins[s->joined++] = (double)(m->joined_us - m->started_us) / 1000;
+		s->joined++;
+		s->joins[s->join_count++ % s->count] = (double)(m->joined_us - m->started_us) / 1000;
 	}
 	if (e->kind == SMQ_EVENT_GROUP_EPOCH) {
 		m->epoch = e->epoch;
 		m->epoch_us = now_us();
 	}
-	if (e->kind == SMQ_EVENT_GROUP_LEFT || e->kind == SMQ_EVENT_GROUP_EXPELLED)
+	if (e->kind == SMQ_EVENT_GROUP_LEFT || e->kind == SMQ_EVENT_GROUP_EXPELLED) {
 		m->gone = true;
+		m->leaving = false;
+	}
 	if (e->kind == SMQ_EVENT_GROUP_REFUSED)
 		s->trouble = smq_err_text(e->err);
 }
@@ -209,6 +220,12 @@ static bool make_members(struct swarm *s)
 
 /* ---- the loop ---- */
 
+/* A newcomer's first epoch may be ahead of the publisher's: what is sealed until then is none of its business. */
+static bool is_owed(const struct swarm *s, const struct member *m)
+{
+	return !m->gone && (s->churn_s == 0 || (m->joined && m->epoch > 0 && m->epoch <= s->members[0].epoch));
+}
+
 static void publish_due(struct swarm *s)
 {
 	struct member *first = &s->members[0];
@@ -224,7 +241,7 @@ static void publish_due(struct swarm *s)
 		return;
 	s->published++;
 	for (size_t i = 0; i < s->count; i++)
-		s->members[i].owed += !s->members[i].gone;
+		s->members[i].owed += is_owed(s, &s->members[i]);
 }
 
 static void turn(struct swarm *s)
@@ -368,7 +385,7 @@ static void sum_up(struct swarm *s)
 	struct rusage used;
 	r->members = s->count;
 	r->rekeyed = s->leaves;
-	r->join = spread_of(s->joins, s->joined);
+	r->join = spread_of(s->joins, s->join_count < s->count ? s->join_count : s->count);
 	r->rekey = spread_of(s->rekeys, s->rekey_count);
 	r->published = s->published;
 	for (size_t i = 0; i < s->count; i++) {
@@ -383,11 +400,97 @@ static void sum_up(struct swarm *s)
 	r->rss_kib = used.ru_maxrss;
 }
 
+/* ---- members that come and go ---- */
+
+static uint64_t draw(struct swarm *s)
+{
+	s->seed ^= s->seed << 13;
+	s->seed ^= s->seed >> 7;
+	s->seed ^= s->seed << 17;
+	return s->seed;
+}
+
+/* As a process that is started again: another client of the same identity. */
+static bool come_back(struct swarm *s, struct member *m)
+{
+	smq_client_free(m->client);
+	m->client = NULL;
+	m->subscribed = m->joined = m->gone = m->leaving = false;
+	m->epoch = m->received = m->owed = 0;
+	s->joined--;
+	m->started_us = now_us();
+	s->result.came_back++;
+	return make_member(s, (size_t)(m - s->members)) && smq_client_connect(m->client) == SMQ_OK;
+}
+
+/* Who has not got all that it is owed stays until it has, or for ever: then it shows at the end. */
+static void go_away(struct swarm *s, struct member *m)
+{
+	if (m->received < m->owed)
+		return;
+	s->result.expected += m->owed;
+	s->result.received += m->received;
+	s->result.left++;
+	m->gone = m->leaving = true;
+	m->started_us = now_us();
+	smq_client_leave_groups(m->client);
+}
+
+static bool move_one(struct swarm *s)
+{
+	struct member *m = &s->members[1 + draw(s) % (s->count - 1)]; /* the first one publishes */
+	if (m->leaving || (!m->gone && (!m->joined || m->epoch == 0)))
+		return true; /* on its way */
+	if (m->gone)
+		return come_back(s, m);
+	go_away(s, m);
+	return true;
+}
+
+/* Everybody who is on the way arrives, within a minute each. */
+static bool arrivals(struct swarm *s, bool *ret_all)
+{
+	int64_t now = now_us();
+	bool all = true;
+	for (size_t i = 1; i < s->count; i++) {
+		const struct member *m = &s->members[i];
+		bool moving = m->leaving || (!m->gone && (!m->joined || m->epoch == 0));
+		all = all && !moving;
+		if (moving && now > m->started_us + (int64_t)WAIT_MS * 1000) {
+			report_line(&s->tool.report, "swarm-%04zu does not %s", i + 1,
+				    m->leaving ? "get away" : "get in");
+			return false;
+		}
+	}
+	*ret_all = all;
+	return true;
+}
+
+static bool churn(struct swarm *s)
+{
+	int64_t begin = now_us(), end = begin + (int64_t)s->churn_s * 1000000, moved = 0;
+	bool all = false;
+	while (now_us() < end || !all) {
+		turn(s);
+		int64_t now = now_us(), due = now < end ? (now - begin) * (int64_t)s->moves / 1000000 : moved;
+		while (moved < due) {
+			moved++;
+			if (!move_one(s))
+				return going_on(s, 0);
+		}
+		if (!arrivals(s, &all) || !going_on(s, INT64_MAX))
+			return false;
+	}
+	return true;
+}
+
 static bool measure(struct swarm *s)
 {
 	if (!join_all(s) || !settle(s))
 		return false;
 	s->publishing = true;
+	if (s->churn_s > 0 && (!churn(s) || !settle(s)))
+		return false;
 	for (size_t i = 0; i < s->leaves; i++) {
 		if (!leave_one(s, s->count - 1 - i) || !settle(s))
 			return false;
@@ -431,6 +534,9 @@ static void write_result(struct smq_json *j, const void *of)
 	json_number(j, "lost", (double)r->lost);
 	json_number(j, "refused", (double)r->refused);
 	json_number(j, "refused_by_leavers", (double)r->refused_gone);
+	json_number(j, "left", (double)r->left);
+	json_number(j, "came_back", (double)r->came_back);
+	json_number(j, "opened_after_leaving", (double)r->opened_gone);
 	json_number(j, "rss_kib", (double)r->rss_kib);
 	smq_json_end(j);
 }
@@ -444,6 +550,12 @@ static void print_result(const struct result *r)
 		    "%zu left; from asking to be let go until another member is in the next epoch: %.1f ms (median), "
 		    "%.1f (p99), %.1f at most\n",
 		    r->rekeyed, r->rekey.p50, r->rekey.p99, r->rekey.most);
+	if (r->left)
+		printf("%llu left and %llu came back at random, and all were in the newest epoch at the end; those who "
+		       "had "
+		       "left opened %llu messages\n",
+		       (unsigned long long)r->left, (unsigned long long)r->came_back,
+		       (unsigned long long)r->opened_gone);
 	printf("%llu messages to each: %llu of %llu came, %llu lost, %llu refused; those who left could not read %llu; "
 	       "%.1f MiB of "
 	       "memory in all\n",
@@ -458,6 +570,8 @@ static int show(struct swarm *s)
 		(void)!print_json(stdout, write_result, &s->result);
 	else
 		print_result(&s->result);
+	if (s->result.opened_gone)
+		return smq_err_exit(SMQ_ERR_BUG);
 	return s->result.lost ? smq_err_exit(SMQ_ERR_CONNECTION_LOST) : 0;
 }
 
@@ -473,7 +587,7 @@ static const char *wrong(const struct swarm *s)
 		return "-t TOPIC says where to publish";
 	if (s->count < 2 || s->leaves >= s->count)
 		return "at least two members, and fewer that leave";
-	return s->rate < 1 ? "--rate is at least 1" : NULL;
+	return s->rate < 1 || s->moves < 1 || s->seed < 1 ? "--rate, --moves and --seed are at least 1" : NULL;
 }
 
 static void raise_limit(void)
@@ -520,10 +634,15 @@ int cmd_swarm(int argc, char **argv)
 	s->count = 100;
 	s->leaves = 3;
 	s->rate = 20;
+	s->moves = 4;
+	s->seed = 1;
 	const struct own_option own[] = { { "--ca", OWN_TEXT, &s->ca, 0 },
 					  { "--members", OWN_NUMBER, &s->count, MEMBERS_MAX },
 					  { "--leaves", OWN_NUMBER, &s->leaves, MEMBERS_MAX },
 					  { "--rate", OWN_NUMBER, &s->rate, 10000 },
+					  { "--churn", OWN_NUMBER, &s->churn_s, 86400 },
+					  { "--moves", OWN_NUMBER, &s->moves, 1000 },
+					  { "--seed", OWN_NUMBER, &s->seed, 0 },
 					  { "--json", OWN_FLAG, &s->json, 0 },
 					  { "--help", OWN_FLAG, &s->help, 0 } };
 	int status = smq_err_exit(SMQ_ERR_USAGE);
