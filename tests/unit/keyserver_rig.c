@@ -641,7 +641,7 @@ bool rig_start(struct rig *r, int server)
 						     .name = "ks0",
 						     .prefix = prefix,
 						     .clock = { now, NULL },
-						     .store = port_of(store),
+						     .store = r->store_of ? r->store_of(r, server) : port_of(store),
 						     .self = s,
 						     .publish = publish,
 						     .on_event = on_event,

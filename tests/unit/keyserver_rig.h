@@ -109,10 +109,11 @@ struct rig {
 	size_t first, count, room;
 	struct rig_message *retained;
 	size_t retained_count, retained_room;
-	bool broker_deaf;    /* nothing is retained */
-	unsigned claim_deaf; /* a bit for each server that hears no claims */
-	uint32_t rate;    /* requests_per_min */
-	uint64_t sent;    /* payloads of the key server */
+	bool broker_deaf;                                           /* nothing is retained */
+	unsigned claim_deaf;                                        /* a bit for each server that hears no claims */
+	uint32_t rate;                                              /* requests_per_min */
+	uint64_t sent;                                              /* payloads of the key server */
+	struct smq_ks_store (*store_of)(struct rig *r, int server); /* NULL: the one in memory */
 	struct {
 		size_t body, envelope, topic; /* bytes */
 	} wire[SMQ_KEYEX_ANSWER + 1];         /* the last message of each kind of envelope */
