@@ -1,0 +1,172 @@
+#!/usr/bin/env python3
+"""Crash and power: what was acknowledged is there, and nothing is issued twice.
+
+usage: test_crash.py SEALMQ ROOT CRASH_SERVER CRASH_RECORDS FAILMALLOC
+
+Short by default; SEALMQ_KILLS=N (./run crash) walks everything and kills N times at random.
+"""
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+SEALMQ, ROOT, SERVER, RECORDS, FAILMALLOC = (os.path.abspath(path) for path in sys.argv[1:6])
+sys.path[:0] = [os.path.dirname(os.path.abspath(__file__)), os.path.join(ROOT, 'tools')]
+import files  # noqa: E402
+from tap import Tap  # noqa: E402
+
+TAP = Tap()
+KILLS = int(os.environ.get('SEALMQ_KILLS', '0'))
+LONG = KILLS > 0
+FIGURES = {}
+
+
+def run(*words, **env):
+    return subprocess.run(words, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False,
+                          env=dict(os.environ, **env))
+
+
+# ---- databases ----
+
+def databases():
+    kills = KILLS // 2 if LONG else 40
+    rows = [(SERVER, 'kills', kills), (SERVER, 'cuts', 2000 if LONG else 60), (SERVER, 'walk', 1 if LONG else 60),
+            (SERVER, 'faults', 1 if LONG else 16), (RECORDS, 'kills', kills), (RECORDS, 'cuts', 2000 if LONG else 60)]
+    for program, what, count in rows:
+        done = run(program, what, str(count))
+        said = (done.stdout.strip().splitlines() or [''])[-1]
+        name = 'key server' if program == SERVER else 'recorder'
+        TAP.row(done.returncode == 0, '%s, %s %d: %s' % (name, what, count, said), (done.stdout + done.stderr).splitlines()[-5:])
+        for line in done.stdout.splitlines()[:-1]:
+            print(line)
+        FIGURES['%s %s' % (name, what)] = said
+    for program, what in ((SERVER, 'kills'), (SERVER, 'cuts'), (RECORDS, 'kills'), (RECORDS, 'cuts')):
+        done = run(program, what, '300', '--planted')
+        TAP.row(done.returncode == 3 and 'BROKEN' in done.stderr, 'planted, %s %s without durability: %s' % (
+            os.path.basename(program), what, done.stderr.strip()[-80:]), done.stdout.splitlines()[-3:])
+
+
+# ---- the authority's files ----
+
+def listed(place):
+    done = run(SEALMQ, 'ca', 'list', '--ca', place, '--json')
+    return json.loads(done.stdout) if done.returncode == 0 else None
+
+
+def authority_sound(place):
+    rows = listed(place)
+    if rows is None:
+        return 'the log does not read'
+    serials = [row['serial'] for row in rows]
+    if len(set(serials)) != len(serials):
+        return 'a serial number was given twice'
+    if 'fridge' not in [row['name'] for row in rows]:
+        return 'what was issued before is not listed'
+    return None
+
+
+def same_key(folder):
+    done = [run('openssl', 'x509', '-in', folder + '/member.crt', '-noout', '-pubkey'),
+            run('openssl', 'pkey', '-in', folder + '/member.key', '-pubout')]
+    return done[0].returncode == 0 and done[0].stdout == done[1].stdout
+
+
+def issued(place):
+    rows = [row for row in listed(place) or [] if row['name'] == 'probe']
+    folder = os.path.join(place, 'members', 'probe')
+    if not rows or not os.path.isdir(folder):
+        return 'probe was issued, and is not there'
+    return None if same_key(folder) else 'probe has a certificate that is not its key\'s'
+
+
+def revoked(place):
+    rows = [row for row in listed(place) or [] if row['name'] == 'fridge']
+    if not rows or rows[0]['status'] != 'revoked':
+        return 'fridge was revoked, and is not'
+    done = run('openssl', 'crl', '-in', place + '/crl.pem', '-noout', '-text')
+    serial = rows[0]['serial'].upper()
+    return None if serial in done.stdout else 'the list does not name it'
+
+
+def fences(deed, place, env):
+    step = 1 if LONG else 4
+    count, bad = files.killed(deed, place, env, step)
+    TAP.row(count > 0 and not bad, '%s: killed at %d of its calls' % (deed.name, count), bad)
+    FIGURES[deed.name + ' kills'] = count
+    count, bad = files.refused(deed, place, env, 1 if LONG else 9)
+    TAP.row(count > 0 and not bad, '%s: %d full disks and broken ones' % (deed.name, count), bad)
+    FIGURES[deed.name + ' errors'] = count
+    count, bad = files.cut(deed, place, env, 200 if LONG else 6, 1, step=1 if LONG else 5)
+    TAP.row(count > 0 and not bad, '%s: %d power cuts' % (deed.name, count), bad)
+    FIGURES[deed.name + ' cuts'] = count
+    count, bad = files.cut(deed, place, env, 8, 2, heed=False)
+    TAP.row(bad, 'planted, %s: %d of %d cuts lose it where no sync is heeded' % (deed.name, len(bad), count), [])
+
+
+# ---- memory ----
+
+def memory(deed, place, env):
+    """Every i-th allocation fails, alone: the command says so, or does without; nothing is half done, nothing crashes."""
+    counted = os.path.join(env['TMPDIR'], 'count')
+    files.copy(deed.world, place)
+    first = subprocess.run(deed.command(place), env=dict(env, LD_PRELOAD=FAILMALLOC, FAILMALLOC='0', FAILMALLOC_COUNT=counted),
+                           capture_output=True, stdin=subprocess.DEVNULL, check=False)
+    with open(counted, encoding='ascii') as file:
+        total = int(file.read())
+    bad, refusals, step = [], 0, 1 if LONG else max(1, total // 12)
+    for i in range(1, total + 1, step):
+        files.copy(deed.world, place)
+        done = subprocess.run(deed.command(place), env=dict(env, LD_PRELOAD=FAILMALLOC, FAILMALLOC=str(i)), capture_output=True,
+                              text=True, stdin=subprocess.DEVNULL, check=False)
+        complaint = 'it crashed: %d %s' % (done.returncode, done.stderr[-200:]) if done.returncode < 0 else None
+        if not complaint and done.returncode == 0:
+            complaint = deed.finished(place)
+        refusals += done.returncode != 0
+        complaint = complaint or deed.sound(place) or deed.again(place, env)
+        if complaint:
+            bad.append('allocation %d of %d: %s' % (i, total, complaint))
+    TAP.row(first.returncode == 0 and refusals > 0 and not bad, '%s: each %sof %d allocations fails; %d refusals, no crash' %
+            (deed.name, '' if step == 1 else '%d. ' % step, total, refusals), bad[:8])
+    FIGURES[deed.name + ' allocations'] = total
+
+
+def authority(folder):
+    env = dict(os.environ, TMPDIR=folder, HOME='/nonexistent')
+    env = {k: v for k, v in env.items() if not k.startswith('SEALMQ_')}
+    world, place = os.path.join(folder, 'before'), os.path.join(folder, 'plant')
+    for words in (('ca', 'init', world), ('ca', 'issue', 'fridge', '--ca', world)):
+        if run(SEALMQ, *words).returncode:
+            raise SystemExit('no authority')
+    deeds = [files.Deed('issue', world, lambda p: [SEALMQ, 'ca', 'issue', 'probe', '--ca', p], authority_sound, issued,
+                        ('--reissue',)),
+             files.Deed('revoke', world, lambda p: [SEALMQ, 'ca', 'revoke', 'fridge', '--ca', p], authority_sound, revoked)]
+    for deed in deeds:
+        if shutil.which('strace'):
+            fences(deed, place, env)
+        else:
+            TAP.skip(deed.name, 'no strace')
+        memory(deed, place, env)
+
+
+def main():
+    sanitized = b'__asan_init' in open(SEALMQ, 'rb').read()
+    databases()
+    folder = tempfile.mkdtemp(prefix='sealmq-crash-', dir='/dev/shm' if os.path.isdir('/dev/shm') else None)
+    try:
+        if sanitized:
+            TAP.skip('files', 'a build with sanitizers has allocations and traces of its own')
+        else:
+            authority(os.path.realpath(folder))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    if os.environ.get('SEALMQ_FIGURES'):
+        with open(os.environ['SEALMQ_FIGURES'], 'w', encoding='ascii') as file:
+            json.dump(FIGURES, file, indent=1)
+    return TAP.end()
+
+
+if __name__ == '__main__':
+    sys.exit(main())
