@@ -214,7 +214,8 @@ static void work_member(struct smq_messenger *g)
 	struct smq_action action;
 	if (!g->config.member)
 		return;
-	while (smq_member_next(g->config.member, g->config.clock.now(), &action)) {
+	const struct smq_now now = g->config.clock.now();
+	while (smq_member_next(g->config.member, now, &action)) {
 		if (action.kind == SMQ_ACT_SEND)
 			send_control(g, &action);
 		else
@@ -336,7 +337,8 @@ static void work_groups(struct smq_messenger *g)
 	const char *group;
 	if (!groups || !groups->next)
 		return;
-	while (groups->next(groups->self, g->config.clock.now(), &action, &group)) {
+	const struct smq_now now = g->config.clock.now();
+	while (groups->next(groups->self, now, &action, &group)) {
 		if (action.kind == SMQ_GROUP_ACT_NOTE)
 			on_group_note(g, &action.note, group);
 		else if (action.kind == SMQ_GROUP_ACT_SEND)
@@ -648,14 +650,15 @@ static smq_err open_session(struct smq_messenger *g, const struct smq_mqtt_messa
 	return SMQ_OK;
 }
 
-/* A session first: its key id tells at once; what it has no key for may be a group's. */
+/* A session first, unless the first byte tells otherwise: what it has no key for may be a group's. */
 static smq_err open_any(struct smq_messenger *g, const struct smq_mqtt_message *m, struct smq_message *ret_message)
 {
 	struct smq_now now = g->config.clock.now();
 	smq_err err = make_room(&g->opened, m->payload.len + 1);
 	if (err != SMQ_OK)
 		return err;
-	err = g->config.member ? open_session(g, m, now, ret_message) : SMQ_ERR_NO_KEY;
+	bool session = g->config.member && !(g->config.groups && smq_sealed_names_group(m->payload));
+	err = session ? open_session(g, m, now, ret_message) : SMQ_ERR_NO_KEY;
 	if (err == SMQ_ERR_NO_KEY && g->config.groups) {
 		smq_mspan room = smq_mspan_of(g->opened.p, g->opened.len);
 		err = g->config.groups->open(g->config.groups->self, m->topic, m->payload, now, room, ret_message);
@@ -669,7 +672,8 @@ static bool read_proof(struct smq_messenger *g, const struct smq_mqtt_message *m
 {
 	struct smq_sealed sealed;
 	const struct smq_seal_key *key = NULL;
-	if (smq_sealed_decode(m->payload, &sealed) != SMQ_OK || (!sealed.covered && sealed.signature.len == 0))
+	if (!smq_sealed_may_prove(m->payload) || smq_sealed_decode(m->payload, &sealed) != SMQ_OK ||
+	    (!sealed.covered && sealed.signature.len == 0))
 		return false;
 	if (!message->group)
 		key = smq_member_key_of(g->config.member, &sealed);
@@ -849,7 +853,10 @@ static void retry_held(struct smq_messenger *g)
 static void work(struct smq_messenger *g)
 {
 	work_control(g);
-	if (g->retry_held || (g->held && g->held->until_ms <= g->config.clock.now().mono_ms))
+	bool retry = g->retry_held || (g->held && g->held->until_ms <= g->config.clock.now().mono_ms);
+	if (!retry && !g->retained && !g->flush_due)
+		return; /* after most messages there is nothing */
+	if (retry)
 		retry_held(g);
 	reseal(g);
 	if (g->flush_due)

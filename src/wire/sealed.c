@@ -245,9 +245,21 @@ static smq_err decode_compact(smq_span payload, struct smq_sealed *ret_sealed)
 	return SMQ_OK;
 }
 
+static bool is_compact(smq_span payload) { return payload.len > 0 && (payload.p[0] & COMPACT_MASK) == COMPACT_MARK; }
+
+bool smq_sealed_names_group(smq_span payload)
+{
+	return is_compact(payload) && (payload.p[0] >> KIND_SHIFT & 7) != SMQ_SEALED_SESSION;
+}
+
+bool smq_sealed_may_prove(smq_span payload)
+{
+	return !is_compact(payload) || payload.p[0] & SIGNED_BIT || (payload.p[0] >> ALG_SHIFT & 3) == ALG_EXTENDED;
+}
+
 smq_err smq_sealed_decode(smq_span payload, struct smq_sealed *ret_sealed)
 {
-	if (payload.len > 0 && (payload.p[0] & COMPACT_MASK) == COMPACT_MARK)
+	if (is_compact(payload))
 		return decode_compact(payload, ret_sealed);
 	if (payload.len > 0 && payload.p[0] == SMQ_SEALED_COSE_TAG)
 		return smq_sealed_decode_cose(payload, ret_sealed);

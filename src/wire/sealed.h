@@ -53,6 +53,10 @@ struct smq_sealed {
 
 /* Either form; the spans point into payload. SMQ_ERR_NOT_SEALED where the first byte is neither form's. */
 SMQ_MUST_USE smq_err smq_sealed_decode(smq_span payload, struct smq_sealed *ret_sealed);
+/* What the first byte says, without decoding: that the message is not one of a session; that it may carry a signature,
+ * or the word that a checkpoint will cover it. */
+bool smq_sealed_names_group(smq_span payload);
+bool smq_sealed_may_prove(smq_span payload);
 /* Header of the compact form; ciphertext and signature follow it. */
 SMQ_MUST_USE smq_err smq_sealed_encode_header(const struct smq_sealed *sealed, smq_mspan room, size_t *ret_len);
 /* The whole message in the expanded form, from the fields and the two spans. */
