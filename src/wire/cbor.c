@@ -33,10 +33,7 @@ void smq_cbor_put_int(struct smq_writer *w, int64_t value)
 	smq_write(w, smq_span_of(head, cbor_encode_negint((uint64_t)(-1 - value), head, sizeof(head))));
 }
 
-void smq_cbor_put_bytes_head(struct smq_writer *w, size_t len)
-{
-	put_head(w, cbor_encode_bytestring_start, len);
-}
+void smq_cbor_put_bytes_head(struct smq_writer *w, size_t len) { put_head(w, cbor_encode_bytestring_start, len); }
 
 void smq_cbor_put_bytes(struct smq_writer *w, smq_span bytes)
 {
@@ -50,15 +47,9 @@ void smq_cbor_put_text(struct smq_writer *w, smq_span text)
 	smq_write(w, text);
 }
 
-void smq_cbor_put_array(struct smq_writer *w, size_t count)
-{
-	put_head(w, cbor_encode_array_start, count);
-}
+void smq_cbor_put_array(struct smq_writer *w, size_t count) { put_head(w, cbor_encode_array_start, count); }
 
-void smq_cbor_put_map(struct smq_writer *w, size_t pairs)
-{
-	put_head(w, cbor_encode_map_start, pairs);
-}
+void smq_cbor_put_map(struct smq_writer *w, size_t pairs) { put_head(w, cbor_encode_map_start, pairs); }
 
 void smq_cbor_put_tag(struct smq_writer *w, uint64_t tag)
 {
@@ -223,10 +214,7 @@ enum smq_cbor_type smq_cbor_peek(const struct smq_reader *r)
 	return item.type;
 }
 
-uint64_t smq_cbor_get_uint(struct smq_reader *r)
-{
-	return take(r, SMQ_CBOR_UINT).value;
-}
+uint64_t smq_cbor_get_uint(struct smq_reader *r) { return take(r, SMQ_CBOR_UINT).value; }
 
 int64_t smq_cbor_get_int(struct smq_reader *r)
 {
@@ -256,30 +244,15 @@ smq_span smq_cbor_get_text(struct smq_reader *r)
 	return text;
 }
 
-size_t smq_cbor_get_array(struct smq_reader *r)
-{
-	return (size_t)take(r, SMQ_CBOR_ARRAY).value;
-}
+size_t smq_cbor_get_array(struct smq_reader *r) { return (size_t)take(r, SMQ_CBOR_ARRAY).value; }
 
-size_t smq_cbor_get_map(struct smq_reader *r)
-{
-	return (size_t)take(r, SMQ_CBOR_MAP).value;
-}
+size_t smq_cbor_get_map(struct smq_reader *r) { return (size_t)take(r, SMQ_CBOR_MAP).value; }
 
-uint64_t smq_cbor_get_tag(struct smq_reader *r)
-{
-	return take(r, SMQ_CBOR_TAG).value;
-}
+uint64_t smq_cbor_get_tag(struct smq_reader *r) { return take(r, SMQ_CBOR_TAG).value; }
 
-bool smq_cbor_get_bool(struct smq_reader *r)
-{
-	return take(r, SMQ_CBOR_BOOL).value != 0;
-}
+bool smq_cbor_get_bool(struct smq_reader *r) { return take(r, SMQ_CBOR_BOOL).value != 0; }
 
-void smq_cbor_get_null(struct smq_reader *r)
-{
-	(void)take(r, SMQ_CBOR_NULL);
-}
+void smq_cbor_get_null(struct smq_reader *r) { (void)take(r, SMQ_CBOR_NULL); }
 
 /* Takes one item's head and says how many items it contains. */
 static uint64_t skip_head(struct smq_reader *r)

@@ -64,13 +64,6 @@ bool smq_edhoc_ead_next(struct smq_reader *r, struct smq_edhoc_ead *ret_item)
 	return true;
 }
 
-void smq_edhoc_ead_put(struct smq_writer *w, const struct smq_edhoc_ead *item)
-{
-	smq_cbor_put_int(w, item->label);
-	if (item->has_value)
-		smq_cbor_put_bytes(w, item->value);
-}
-
 smq_err smq_edhoc_ead_check(smq_span ead)
 {
 	struct smq_reader r = smq_reader_on(ead);

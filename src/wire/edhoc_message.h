@@ -95,7 +95,6 @@ struct smq_edhoc_ead {
 
 /* The next item; false at the end or on failure, which r remembers. */
 bool smq_edhoc_ead_next(struct smq_reader *r, struct smq_edhoc_ead *ret_item);
-void smq_edhoc_ead_put(struct smq_writer *w, const struct smq_edhoc_ead *item);
 /* Whether these are EAD items and nothing else, within the limit. */
 SMQ_MUST_USE smq_err smq_edhoc_ead_check(smq_span ead);
 

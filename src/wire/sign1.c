@@ -14,7 +14,8 @@ struct to_be_signed {
 	smq_span parts[PARTS];
 };
 
-static smq_err put_part(struct to_be_signed *t, size_t i, const char *context, smq_span bytes)
+/* The heads have room for their context and any length. */
+static void put_part(struct to_be_signed *t, size_t i, const char *context, smq_span bytes)
 {
 	struct smq_writer w = smq_writer_on(smq_mspan_of(t->heads[i], sizeof(t->heads[i])));
 	if (context) {
@@ -24,15 +25,14 @@ static smq_err put_part(struct to_be_signed *t, size_t i, const char *context, s
 	smq_cbor_put_bytes_head(&w, bytes.len);
 	t->parts[2 * i] = smq_writer_span(&w);
 	t->parts[2 * i + 1] = bytes;
-	return w.err;
 }
 
-static smq_err to_be_signed(smq_span header, smq_span external_aad, smq_span payload, struct to_be_signed *t)
+/* t must not move: its parts point into it. */
+static void to_be_signed(smq_span header, smq_span external_aad, smq_span payload, struct to_be_signed *t)
 {
-	smq_err err = put_part(t, 0, "Signature1", header);
-	if (err == SMQ_OK)
-		err = put_part(t, 1, NULL, external_aad);
-	return err != SMQ_OK ? err : put_part(t, 2, NULL, payload);
+	put_part(t, 0, "Signature1", header);
+	put_part(t, 1, NULL, external_aad);
+	put_part(t, 2, NULL, payload);
 }
 
 /* ---- who signed ---- */
@@ -92,10 +92,10 @@ smq_err smq_sign1_encode(const struct smq_signer *signer, smq_span id_cred, smq_
 	struct smq_writer w = smq_writer_on(room);
 	struct to_be_signed t;
 	smq_err err = encode_header(signer, id_cred, &header);
-	if (err == SMQ_OK)
-		err = to_be_signed(smq_writer_span(&header), external_aad, payload, &t);
-	if (err == SMQ_OK)
-		err = signer->sign(signer->self, t.parts, PARTS, signature);
+	if (err != SMQ_OK)
+		return err;
+	to_be_signed(smq_writer_span(&header), external_aad, payload, &t);
+	err = signer->sign(signer->self, t.parts, PARTS, signature);
 	if (err != SMQ_OK)
 		return err;
 	smq_cbor_put_tag(&w, TAG);
@@ -198,8 +198,8 @@ smq_err smq_sign1_verify(const struct smq_sign1 *s, const struct smq_crypto *cry
 		return SMQ_ERR_ALGORITHM;
 	if (!s->detached && payload.len > 0)
 		return SMQ_ERR_USAGE;
-	smq_err err = to_be_signed(s->header, external_aad, s->detached ? payload : s->payload, &t);
-	return err != SMQ_OK ? err : crypto->verify(alg, public_key, t.parts, PARTS, s->signature);
+	to_be_signed(s->header, external_aad, s->detached ? payload : s->payload, &t);
+	return crypto->verify(alg, public_key, t.parts, PARTS, s->signature);
 }
 
 smq_err smq_sign1_verify_document(const struct smq_sign1 *s, const struct smq_crypto *crypto,
