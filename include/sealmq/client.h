@@ -125,7 +125,8 @@ enum smq_event_kind {
 	SMQ_EVENT_GROUP_STALE,       /* the broker played back an old epoch or policy: refused */
 	SMQ_EVENT_GROUP_FORK,        /* the key server tells two stories: the other one was refused */
 	SMQ_EVENT_GROUP_TWO_SERVERS, /* two key servers keep this group: the other one was refused */
-	SMQ_EVENT_GROUP_FORGED       /* something on the control topics was not signed as it must be: err */
+	SMQ_EVENT_GROUP_FORGED,      /* something on the control topics was not signed as it must be: err */
+	SMQ_EVENT_GROUP_WILL         /* the broker has a will sealed under this epoch; err: none could be sealed */
 };
 
 struct smq_event {
@@ -187,7 +188,9 @@ struct smq_client_options {
 	int backoff_min_ms, backoff_max_ms; /* default 250 and 30,000; jittered */
 	int connect_timeout_ms;       /* default 10,000 */
 	const struct smq_mqtt_message *will; /* sealed for will_group, or as it is where plain is set; NULL: none */
-	const char *will_group; /* a session's keys do not exist yet when the broker takes the will, a group's do */
+	/* a session's keys do not exist yet when the broker takes the will, a group's may. Of a group at a key server
+	 * the will is sealed at the first join and at every epoch, for which the client connects anew by itself */
+	const char *will_group;
 	const struct smq_property *properties; /* for connect, will and disconnect */
 	size_t property_count;
 

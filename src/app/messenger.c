@@ -65,6 +65,8 @@ struct smq_messenger {
 	uint64_t cursor; /* outbox entries up to this number are sent and wait for their acknowledgement */
 	size_t unsent;   /* entries beyond the cursor */
 	bool was_connected;
+	bool is_connected;
+	bool renewing; /* another connection takes the place of this one */
 	bool flush_due;
 	bool flushing;    /* a send may call back before it returns */
 	int control_subs; /* acknowledgements of control subscriptions that are still out */
@@ -306,6 +308,8 @@ static void on_group_note(struct smq_messenger *g, const struct smq_group_note *
 		return;
 	e.kind = kinds[note->kind];
 	tell(g, &e);
+	if (g->config.heed.group)
+		g->config.heed.group(g->config.heed.self, note, group);
 }
 
 /* Of a search for groups it does not matter whether the broker lets us look around. */
@@ -904,8 +908,11 @@ static void on_connected(void *self, int reason, bool session_present)
 {
 	struct smq_messenger *g = self;
 	int id;
+	bool renewed = g->renewing && reason == 0;
+	g->renewing = false;
+	g->is_connected = reason == 0;
 	if (reason == 0) {
-		g->counts.reconnects += g->was_connected;
+		g->counts.reconnects += g->was_connected && !renewed;
 		g->was_connected = true;
 		for (struct subscription *s = g->subscriptions; s; s = s->next)
 			(void)g->transport->ops->subscribe(g->transport, s->filter, s->options, s->properties,
@@ -919,7 +926,9 @@ static void on_connected(void *self, int reason, bool session_present)
 		work_groups(g);
 		g->flush_due = true;
 	}
-	if (g->o->on_connect)
+	if (reason == 0 && g->config.heed.connected)
+		g->config.heed.connected(g->config.heed.self);
+	if (g->o->on_connect && !renewed)
 		g->o->on_connect(g->o->self, reason, session_present);
 	if (g->flush_due)
 		flush(g);
@@ -934,6 +943,12 @@ static void on_disconnected(void *self, smq_err err, int reason)
 		smq_proofs_offline(g->config.proofs);
 	if (g->config.groups && g->config.groups->offline)
 		g->config.groups->offline(g->config.groups->self);
+	if (g->is_connected && g->config.heed.lost && !g->renewing)
+		g->config.heed.lost(g->config.heed.self);
+	g->is_connected = false;
+	if (g->renewing && err == SMQ_OK)
+		return;
+	g->renewing = false;
 	if (g->o->on_disconnect)
 		g->o->on_disconnect(g->o->self, err, reason, err != SMQ_OK);
 }
@@ -1215,6 +1230,8 @@ int64_t smq_messenger_wake_at(const struct smq_messenger *g)
 	due = proof < due ? proof : due;
 	return g->held && g->held->until_ms < due ? g->held->until_ms : due;
 }
+
+void smq_messenger_renew(struct smq_messenger *g) { g->renewing = g->transport->ops->renew(g->transport) == SMQ_OK; }
 
 void smq_messenger_flush(struct smq_messenger *g)
 {

@@ -19,6 +19,14 @@
 
 struct smq_messenger;
 
+/* What else the owner has to know; each may be NULL. */
+struct smq_messenger_heed {
+	void *self;
+	void (*group)(void *self, const struct smq_group_note *note, const char *group);
+	void (*connected)(void *self); /* the broker has accepted us, and has taken the will */
+	void (*lost)(void *self);      /* a connection ended that the broker had accepted */
+};
+
 struct smq_messenger_config {
 	const struct smq_client_options *options; /* callbacks and switches; outlives the messenger */
 	struct smq_clock clock;
@@ -26,7 +34,8 @@ struct smq_messenger_config {
 	struct smq_groups *groups; /* NULL: none */
 	struct smq_proofs *proofs; /* NULL: none; owned from here on */
 	struct smq_outbox outbox;  /* owned from here on */
-	bool outbox_durable;       /* QoS 1 and 2 are put there before they are sent, and leave when acknowledged */
+	struct smq_messenger_heed heed;
+	bool outbox_durable; /* QoS 1 and 2 are put there before they are sent, and leave when acknowledged */
 };
 
 SMQ_MUST_USE smq_err smq_messenger_new(const struct smq_messenger_config *config, struct smq_messenger **ret_messenger);
@@ -45,6 +54,8 @@ SMQ_MUST_USE smq_err smq_messenger_unsubscribe(struct smq_messenger *g, const ch
 					       int *ret_id);
 /* Before saying goodbye: signs what is gathered. */
 void smq_messenger_flush(struct smq_messenger *g);
+/* Another connection in the place of this one, of which on_disconnect and on_connect hear nothing if it succeeds. */
+void smq_messenger_renew(struct smq_messenger *g);
 void smq_messenger_tick(struct smq_messenger *g);
 int64_t smq_messenger_wake_at(const struct smq_messenger *g); /* mono ms; INT64_MIN: at once */
 size_t smq_messenger_pending(const struct smq_messenger *g);

@@ -56,6 +56,13 @@ struct smq_transport_ops {
 	smq_err (*disconnect)(struct smq_transport *t, int reason, const struct smq_property *properties,
 			      size_t property_count);
 
+	/* Exchanges what the broker is to publish when we vanish, from the next connection on: topic, QoS and
+	 * properties are those of the first one. */
+	smq_err (*set_will)(struct smq_transport *t, const struct smq_mqtt_message *will);
+	/* Says goodbye and connects at once again: disconnected follows with SMQ_OK, then connected, or disconnected
+	 * with what went wrong and further attempts. SMQ_ERR_NO_CONNECTION. */
+	smq_err (*renew)(struct smq_transport *t);
+
 	/* The descriptor to poll, -1 if none now; it may change after every call. Between two connections it is -1
 	 * after at least one service(), so that the same number is never another socket unnoticed. */
 	int (*fd)(const struct smq_transport *t);

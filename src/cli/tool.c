@@ -533,6 +533,14 @@ void tool_group_event(struct tool *t, const struct smq_event *event)
 		if (t->s.debug)
 			report_line(&t->report, "group '%s': epoch %llu", group, epoch);
 		break;
+	case SMQ_EVENT_GROUP_WILL:
+		if (event->err)
+			report_line(&t->report, "group '%s': there is no will: %s%s", group, smq_err_text(event->err),
+				    event->err == SMQ_ERR_UNSUPPORTED ? ": its slot would have passed" : "");
+		else if (t->s.debug)
+			report_line(&t->report, "group '%s': the broker has our will, sealed under epoch %llu", group,
+				    epoch);
+		break;
 	case SMQ_EVENT_GROUP_LEFT:
 		if (t->s.debug)
 			report_line(&t->report, "group '%s': left", group);

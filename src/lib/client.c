@@ -15,6 +15,7 @@
 #include "lib/groups_realm.h"
 #include "lib/realm_internal.h"
 #include "lib/wakeup.h"
+#include "lib/will.h"
 
 enum { LEAVE_MS = 2000 }; /* for the key server to let us go */
 
@@ -28,8 +29,7 @@ struct smq_client {
 	struct smq_proofs *proofs; /* the messenger's */
 	struct smq_groups groups;
 	struct smq_crl_watch crl;
-	struct smq_mqtt_message will; /* sealed */
-	uint8_t *will_payload;
+	struct smq_will will;
 	char tls_files[3][PATH_MAX]; /* of the realm, where TLS is by_realm */
 	bool stopped;
 	bool leaving; /* groups, before the goodbye */
@@ -206,43 +206,6 @@ static smq_err open_outbox(struct smq_client *c, struct smq_outbox *ret_outbox, 
 	return err == SMQ_OK ? SMQ_OK : because(err, ret_why, file ? file : "outbox", smq_err_text(err));
 }
 
-/*
- * The broker keeps the will from the start of the connection, so it is sealed before there is one. After a reconnect
- * the broker is given the same bytes: a will that was published once already is a replay to those who read it.
- */
-static smq_err seal_will(struct smq_client *c, const char **ret_why)
-{
-	struct smq_client_options *o = &c->options;
-	size_t len = 0;
-	if (!o->will || o->plain)
-		return SMQ_OK;
-	if (!o->will_group || !c->groups.self)
-		return because(
-		    SMQ_ERR_USAGE, ret_why,
-		    "a will is sealed for a group, since a session has no keys yet when the broker takes it: "
-		    "name a group that this realm holds, or send plain",
-		    NULL);
-	size_t room = c->groups.room(o->will->payload.len);
-	c->will_payload = malloc(room);
-	if (!c->will_payload)
-		return because(SMQ_ERR_NO_MEMORY, ret_why, "out of memory", NULL);
-	struct smq_seal_proof proof = { .signer = &smq_realm_own(o->realm)->signer };
-	smq_err err =
-	    c->groups.seal_proven(c->groups.self, o->will_group, o->will->topic, o->will->payload, now(),
-				  o->sign == SMQ_SIGN_NONE ? NULL : &proof, smq_mspan_of(c->will_payload, room), &len);
-	if (err == SMQ_ERR_NO_SESSION)
-		return because(err, ret_why,
-			       "the broker takes the will before the key server can be asked, and this realm holds no "
-			       "key of the group yet: publish once without a will",
-			       o->will_group);
-	if (err != SMQ_OK)
-		return because(err, ret_why, "the will cannot be sealed", smq_err_text(err));
-	c->will = *o->will;
-	c->will.payload = smq_span_of(c->will_payload, len);
-	o->will = &c->will;
-	return SMQ_OK;
-}
-
 static smq_err make_proofs(struct smq_client *c, struct smq_proofs **ret_proofs, const char **ret_why)
 {
 	const struct smq_client_options *o = &c->options;
@@ -266,6 +229,60 @@ static smq_err make_proofs(struct smq_client *c, struct smq_proofs **ret_proofs,
 	return err == SMQ_OK ? SMQ_OK : because(err, ret_why, "out of memory", NULL);
 }
 
+/* ---- the will ---- */
+
+static void tell_of_will(struct smq_client *c, smq_err err)
+{
+	struct smq_event e = { .kind = SMQ_EVENT_GROUP_WILL,
+			       .peer = "",
+			       .epoch = c->will.epoch,
+			       .err = err,
+			       .group = c->options.will_group };
+	if (c->options.on_event)
+		c->options.on_event(c->options.self, &e);
+}
+
+static void will_note(void *self, const struct smq_group_note *note, const char *group)
+{
+	struct smq_client *c = self;
+	smq_will_note(&c->will, note, group, now());
+}
+
+static void will_taken(void *self)
+{
+	struct smq_client *c = self;
+	if (c->will.epoch == 0 || c->will.told)
+		return;
+	c->will.told = true;
+	tell_of_will(c, SMQ_OK);
+}
+
+/* For the connection that comes next. */
+static smq_err exchange_will(struct smq_client *c)
+{
+	smq_err err = smq_will_seal(&c->will, now());
+	return err == SMQ_OK ? c->transport->ops->set_will(c->transport, &c->will.sealed) : err;
+}
+
+/* The broker may have published it: the same bytes again would be a replay. */
+static void will_used(void *self)
+{
+	struct smq_client *c = self;
+	if (c->will.epoch != 0)
+		(void)!exchange_will(c);
+}
+
+static void renew_will(struct smq_client *c)
+{
+	if (!smq_will_is_due(&c->will, now()) || c->leaving || !c->transport->ops->connected(c->transport))
+		return;
+	smq_err err = exchange_will(c);
+	if (err == SMQ_OK)
+		smq_messenger_renew(c->messenger);
+	else if (err != SMQ_ERR_NO_SESSION)
+		tell_of_will(c, err);
+}
+
 static smq_err make_messenger(struct smq_client *c, const char **ret_why)
 {
 	struct smq_messenger_config config = {
@@ -274,6 +291,7 @@ static smq_err make_messenger(struct smq_client *c, const char **ret_why)
 		.member = c->member,
 		.groups = c->groups.self ? &c->groups : NULL,
 		.outbox_durable = c->options.outbox_file != NULL,
+		.heed = { c, will_note, will_taken, will_used },
 	};
 	smq_err err = make_proofs(c, &config.proofs, ret_why);
 	if (err != SMQ_OK)
@@ -331,7 +349,7 @@ static smq_err build(struct smq_client *c, const char **ret_why)
 	if (err == SMQ_OK && o->realm)
 		err = smq_groups_realm_open(o, now(), &c->groups, ret_why);
 	if (err == SMQ_OK)
-		err = seal_will(c, ret_why);
+		err = smq_will_begin(&c->will, &c->options, &c->groups, now(), ret_why);
 	return err == SMQ_OK ? make_messenger(c, ret_why) : err;
 }
 
@@ -366,7 +384,7 @@ void smq_client_free(smq_client *c)
 	if (c->member)
 		smq_member_done(c->member);
 	free(c->member_memory);
-	free(c->will_payload);
+	smq_will_end(&c->will);
 	smq_wakeup_done(&c->wakeup);
 	free(c);
 }
@@ -379,6 +397,8 @@ static int64_t wake_at(const struct smq_client *c)
 	int64_t b = smq_messenger_wake_at(c->messenger);
 	a = a < b ? a : b;
 	a = c->leaving && c->leave_until_ms < a ? c->leave_until_ms : a;
+	if (c->transport->ops->connected(c->transport) && c->will.due_ms < a && c->will.options)
+		a = c->will.due_ms;
 	return a < c->crl.due_ms ? a : c->crl.due_ms;
 }
 
@@ -422,6 +442,7 @@ static void turn(struct smq_client *c, int timeout_ms)
 			smq_proofs_review(c->proofs);
 	}
 	smq_messenger_tick(c->messenger);
+	renew_will(c);
 	leave_on(c);
 	/* A reconnect may be given the number of the socket that it closed; epoll has forgotten that one. */
 	if (!ops->connected(c->transport) || ops->fd(c->transport) != before)

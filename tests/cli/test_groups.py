@@ -9,7 +9,7 @@ import signal
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from sealed_rig import SEALMQ, Process, ok, play, run, wait  # noqa: E402
+from sealed_rig import LONG, SEALMQ, Process, ok, play, run, wait  # noqa: E402
 
 FAST = ('--batch-ms', '20', '--activation-ms', '50', '--grace-ms', '2000')
 
@@ -264,15 +264,45 @@ def wills(stage):
     keys = Keys(stage).start()
     keys.make('last', 'update', '--filter', 'last/#', '--publish', '*', '--subscribe', '*')
     will = ('--will-topic', 'last/w', '--will-payload', 'gone', '--will-qos', '1')
-    status, _, err = stage.pub_now('fridge-07', '--group', 'last', '-t', 'last/a', '-m', 'x', *will)
-    ok(status != 0 and 'without a will' in err, 'a will before the first join: what would be right', (status, err))
     sub = reader(stage, 'desk', 'last', 'last/#')
-    stage.pub_now('fridge-07', '--group', 'last', '-q', '1', '-t', 'last/a', '-m', 'first')
     pub = stage.pub('fridge-07', '--group', 'last', '-q', '1', '-t', 'last/a', '-l', '-d', *will)
+    ok(pub.says('the broker has our will', 60), 'a will before the first join is sealed as soon as there is a key',
+       pub.said[-5:])
     pub.write('here')
-    ok(heard(sub, 'fridge-07 here'), 'with a will', (pub.said[-5:], sub.said[-5:]))
+    ok(heard(sub, 'fridge-07 here', 60), 'with a will', (pub.said[-5:], sub.said[-5:]))
     pub.stop(signal.SIGKILL)
-    ok(heard(sub, 'fridge-07 gone', 30), 'and it is read', sub.said[-5:])
+    ok(heard(sub, 'fridge-07 gone', 60), 'and it is read', sub.said[-5:])
+    pub = stage.pub('fridge-07', '--group', 'last', '-q', '1', '-t', 'last/a', '-l', '-d', '-k', '5', *will)
+    ok(pub.says('the broker has our will', 60), 'where there is a key it goes with the first connection', pub.said[-5:])
+    for i in range(3):
+        keys.ask('rotate', 'last')
+        now = 'will, sealed under epoch %d' % keys.epoch('last')
+        pub.write('m%d' % i)
+        ok(pub.says(now, 60), 'an epoch comes, and with it a will that it opens', pub.said[-5:])
+    pub.write('end')
+    ok(heard(sub, 'fridge-07 end', 60) and [line for line in sub.lines if ' m' in line] ==
+       ['fridge-07 m%d' % i for i in range(3)] and not sub.refusals(), 'no message is lost by that', sub.lines)
+    sub.lines.clear()
+    if LONG:
+        pub.child.send_signal(signal.SIGSTOP)
+        ok(heard(sub, 'fridge-07 gone', 60), 'published while the connection is only taken for dead', sub.said[-5:])
+        pub.child.send_signal(signal.SIGCONT)
+        pub.write('back')
+        ok(heard(sub, 'fridge-07 back', 60), 'it comes back', pub.said[-5:])
+        sub.lines.clear()
+    pub.stop(signal.SIGKILL)
+    ok(heard(sub, 'fridge-07 gone', 60), 'it is read, epochs after the connection began', sub.said[-5:])
+    ok(LONG or not any('lost' in line for line in pub.said), 'and the new connections are nobody\'s trouble',
+       pub.said[-9:])
+    keys.make('slots', 'slotted', '--filter', 'slots/#', '--publish', '*', '--subscribe', '*')
+    pub = stage.pub('fridge-07', '--group', 'slots', '-q', '1', '-t', 'slots/a', '-l', '--will-topic', 'slots/w',
+                    '--will-payload', 'x')
+    ok(pub.says('its slot would have passed', 60), 'no will for a group with slots, and it is said', pub.said[-5:])
+    pub.close()
+    pub.stop()
+    status, _, err = stage.pub_now('fridge-07', '--group', 'slots', '-t', 'slots/a', '-m', 'x', '--will-topic',
+                                   'slots/w', '--will-payload', 'x')
+    ok(status != 0 and 'slot' in err, 'at once where that is known', (status, err))
     sub.stop(signal.SIGINT)
     keys.stop()
 

@@ -122,20 +122,12 @@ static smq_err apply_login(struct mosquitto *m, const struct smq_client_options 
 	return SMQ_OK;
 }
 
-static smq_err apply_will(struct mosquitto *m, const struct smq_client_options *o, const struct settings *s,
+smq_err settings_set_will(struct mosquitto *m, const struct settings *s, const struct smq_mqtt_message *w,
 			  const char **ret_why)
 {
-	const struct smq_mqtt_message *w = o->will;
 	mosquitto_property *list = NULL;
-	if (!w)
-		return SMQ_OK;
-	smq_err err = properties_make("will", o->properties, o->property_count, &list, ret_why);
-	if (err)
-		return err;
-	if (list && s->protocol != MQTT_PROTOCOL_V5) {
-		mosquitto_property_free_all(&list);
-		return refuse(ret_why, "properties need MQTT 5", SMQ_ERR_USAGE);
-	}
+	if (s->will && mosquitto_property_copy_all(&list, s->will) != MOSQ_ERR_SUCCESS)
+		return SMQ_ERR_NO_MEMORY;
 	/* Takes the list, but only when it succeeds. */
 	if (w->payload.len > FIELD_MAX || !w->topic || w->qos < 0 || w->qos > 2 ||
 	    mosquitto_pub_topic_check(w->topic) != MOSQ_ERR_SUCCESS ||
@@ -146,6 +138,17 @@ static smq_err apply_will(struct mosquitto *m, const struct smq_client_options *
 			      SMQ_ERR_USAGE);
 	}
 	return SMQ_OK;
+}
+
+static smq_err apply_will(struct mosquitto *m, const struct smq_client_options *o, struct settings *s,
+			  const char **ret_why)
+{
+	smq_err err = properties_make("will", o->properties, o->property_count, &s->will, ret_why);
+	if (err)
+		return err;
+	if (o->will && s->will && s->protocol != MQTT_PROTOCOL_V5)
+		return refuse(ret_why, "properties need MQTT 5", SMQ_ERR_USAGE);
+	return o->will ? settings_set_will(m, s, o->will, ret_why) : SMQ_OK;
 }
 
 /* ---- properties of CONNECT and DISCONNECT ---- */
@@ -389,5 +392,6 @@ void settings_done(struct settings *s)
 	free(s->host);
 	free(s->bind_address);
 	mosquitto_property_free_all(&s->goodbye);
+	mosquitto_property_free_all(&s->will);
 	smq_wipe(s, sizeof(*s));
 }

@@ -19,6 +19,7 @@ struct settings {
 	size_t inflight_max;
 	bool tls;
 	mosquitto_property *goodbye; /* for DISCONNECT */
+	mosquitto_property *will;    /* the will's */
 	char passphrase[SETTINGS_PASSPHRASE_MAX];
 	size_t passphrase_len;
 };
@@ -28,5 +29,8 @@ SMQ_MUST_USE smq_err settings_apply(const struct smq_client_options *o, void *se
 				    int (*passphrase_cb)(char *, int, int, void *), struct mosquitto **ret_mosquitto,
 				    struct settings *ret, const char **ret_why);
 void settings_done(struct settings *s);
+/* For the next CONNECT. */
+SMQ_MUST_USE smq_err settings_set_will(struct mosquitto *m, const struct settings *s, const struct smq_mqtt_message *w,
+				       const char **ret_why);
 
 #endif

@@ -67,6 +67,7 @@ struct transport {
 	bool by_family;   /* a first address did not get through: each family has its turn */
 	bool ipv4;        /* this attempt's turn is IPv4's */
 	smq_err ipv6_err; /* how IPv6's turn ended, SMQ_OK if it had none */
+	bool renews;      /* LEAVING: to come back at once */
 	bool cut;         /* given up: the descriptor is shut down and waits in the library to be closed */
 	bool progress;    /* the library logged something: a packet came in or went out */
 	bool held;        /* messages came whose acknowledgements wait for before_ack */
@@ -293,8 +294,10 @@ static void connection_over(struct transport *t, smq_err err, int reason)
 		cut_connection(t);
 	if (t->state == CONNECTED && t->now_ms - t->since_ms >= STEADY_MS)
 		t->failures = 0;
-	t->state = leaving ? IDLE : WAITING;
-	t->due_ms = t->now_ms + backoff_ms(t);
+	t->state = leaving && !t->renews ? IDLE : WAITING;
+	t->due_ms = t->renews ? INT64_MIN : t->now_ms + backoff_ms(t);
+	err = t->renews ? SMQ_OK : err;
+	t->renews = false;
 	t->ended = t->connack = t->ipv4 = false;
 	t->ipv6_err = SMQ_OK;
 	while (t->backlog_count > 0) {
@@ -778,6 +781,10 @@ static smq_err op_disconnect(struct smq_transport *transport, int reason, const 
 	struct transport *t = of(transport);
 	mosquitto_property *list = NULL;
 	const char *why;
+	if (t->renews) { /* goodbye was said already: now for good */
+		t->renews = false;
+		return SMQ_OK;
+	}
 	if (t->state == IDLE || t->state == LEAVING)
 		return SMQ_ERR_CLOSED;
 	if (reason < 0 || reason > UINT8_MAX)
@@ -800,6 +807,23 @@ static smq_err op_disconnect(struct smq_transport *transport, int reason, const 
 	mosquitto_property_free_all(&list);
 	t->state = LEAVING;
 	return SMQ_OK;
+}
+
+static smq_err op_set_will(struct smq_transport *transport, const struct smq_mqtt_message *will)
+{
+	const struct transport *t = of(transport);
+	const char *why;
+	return settings_set_will(t->m, &t->s, will, &why);
+}
+
+static smq_err op_renew(struct smq_transport *transport)
+{
+	struct transport *t = of(transport);
+	if (t->state != CONNECTED || t->ended)
+		return SMQ_ERR_NO_CONNECTION;
+	smq_err err = op_disconnect(transport, 0, NULL, 0);
+	t->renews = err == SMQ_OK;
+	return err;
 }
 
 static int op_fd(const struct smq_transport *transport)
@@ -879,6 +903,8 @@ static const struct smq_transport_ops ops = {
 	.subscribe = op_subscribe,
 	.unsubscribe = op_unsubscribe,
 	.disconnect = op_disconnect,
+	.set_will = op_set_will,
+	.renew = op_renew,
 	.fd = op_fd,
 	.want_write = op_want_write,
 	.wake_at = op_wake_at,
