@@ -228,6 +228,9 @@ struct smq_client_options {
 	uint32_t checkpoint_every_ms; /* ... and at the latest after so long, 10 to 60,000; 0: 2,000 */
 	enum smq_check check;        /* of the signatures of others */
 	uint32_t proof_wait_ms;      /* how long a message waits for its checkpoint; 0: 15,000 */
+	size_t verify_threads;       /* with before_ack: signatures of messages are verified by so many threads
+					besides the caller's, in which all callbacks are; what came in one go is then
+					told of at its end, signed messages after the others; 0: none */
 	bool evidence;               /* hand out what a third party needs to verify a message: keys among it */
 	bool keep_boot_id;        /* groups: go on under the boot id in the state directory, with counters reserved there
 				     before use. For devices without a trustworthy random source alone: a state

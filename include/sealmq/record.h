@@ -49,6 +49,8 @@ struct smq_record_options {
 	 * checkpoints, certificates, revocation lists, and the keys that open the messages */
 	bool evidence;
 	uint64_t refusals_max; /* of messages that do not open, kept for each commit; default 64, the rest is counted */
+	int verify_threads; /* signatures of messages are verified by so many threads besides the caller's; -1 (the
+			     * default): one less than there are processors */
 	void *self;
 	void (*on_quarantined)(void *self, const struct smq_quarantined *what);
 };

@@ -886,6 +886,8 @@ static void on_message(void *self, const struct smq_mqtt_message *m)
 static smq_err before_ack(void *self)
 {
 	const struct smq_messenger *g = self;
+	if (g->config.proofs)
+		smq_proofs_join(g->config.proofs);
 	return g->o->before_ack(g->o->self);
 }
 

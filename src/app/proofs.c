@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "app/proof_pool.h"
 #include "base/wipe.h"
 #include "core/proof_checker.h"
 #include "core/proof_signer.h"
@@ -55,6 +56,7 @@ struct smq_proofs {
 	bool online;
 
 	bool checks;
+	struct smq_proof_pool *pool; /* NULL: signatures are verified here and now */
 	struct smq_proof_checker checker;
 	struct smq_proof_entry *entries;
 	uint32_t *buckets;
@@ -91,7 +93,7 @@ static smq_err make_checker(struct smq_proofs *p)
 	};
 	smq_proof_checker_init(&p->checker, &config);
 	p->checks = true;
-	return SMQ_OK;
+	return p->config.workers ? smq_proof_pool_new(p->config.crypto, p->config.workers, &p->pool) : SMQ_OK;
 }
 
 smq_err smq_proofs_new(const struct smq_proofs_config *config, struct smq_proofs **ret_proofs)
@@ -112,10 +114,13 @@ smq_err smq_proofs_new(const struct smq_proofs_config *config, struct smq_proofs
 	if (err == SMQ_OK && o->check != SMQ_CHECK_NONE)
 		err = make_checker(p);
 	free(probe);
+	if (config->workers && !(p && p->pool))
+		config->workers->free(config->workers->self);
 	if (err != SMQ_OK) {
 		smq_proofs_free(p);
 		return err;
 	}
+	p->config.workers = NULL; /* the pool's */
 	*ret_proofs = p;
 	return SMQ_OK;
 }
@@ -151,6 +156,7 @@ void smq_proofs_free(struct smq_proofs *p)
 	if (!p)
 		return;
 	free_waiting(p);
+	smq_proof_pool_free(p->pool);
 	while (p->streams) {
 		struct stream *s = p->streams;
 		p->streams = s->next;
@@ -382,11 +388,30 @@ static enum smq_proofs_answer wait_for_certificate(struct smq_proofs *p, struct 
 	return whole ? SMQ_PROOFS_KEEP : SMQ_PROOFS_DELIVER;
 }
 
+/* Whether others verify it: then it is told of by smq_proofs_join. */
+static bool leave_to_others(struct smq_proofs *p, const struct smq_message *m, const struct smq_opened_proof *opened,
+			    const struct smq_proof_verifier *verifier)
+{
+	struct smq_message message = *m;
+	struct smq_evidence_room room;
+	if (p->config.options->evidence)
+		smq_proofs_add_evidence(p, opened, &message, &room);
+	if (smq_proof_pool_add(p->pool, &message, opened, verifier))
+		return true;
+	smq_proofs_join(p); /* too many: there is room now */
+	return smq_proof_pool_add(p->pool, &message, opened, verifier);
+}
+
 static enum smq_proofs_answer check_signed(struct smq_proofs *p, struct smq_message *m,
 					   const struct smq_opened_proof *opened, struct smq_now now,
 					   smq_err *ret_reason)
 {
-	smq_err err = smq_proof_checker_signature(&p->checker, m->sender, &opened->input, opened->signature, now);
+	struct smq_proof_verifier verifier;
+	smq_err err = smq_proof_checker_verifier(&p->checker, m->sender, now, &verifier);
+	if (err == SMQ_OK && p->pool && leave_to_others(p, m, opened, &verifier))
+		return SMQ_PROOFS_KEEP;
+	if (err == SMQ_OK)
+		err = smq_proof_checker_signature(&p->checker, m->sender, &opened->input, opened->signature, now);
 	if (err == SMQ_ERR_CREDENTIAL)
 		return wait_for_certificate(p, m, opened, now, ret_reason);
 	m->proof = err == SMQ_OK ? SMQ_PROOF_PROVEN : SMQ_PROOF_MEMBER;
@@ -459,6 +484,21 @@ void smq_proofs_add_evidence(const struct smq_proofs *p, const struct smq_opened
 	if (opened->is_signed && m->proof == SMQ_PROOF_PROVEN)
 		room->evidence.certificate = p->checker.signer;
 	m->evidence = &room->evidence;
+}
+
+static void tell_verified(void *self, struct smq_message *m, smq_err err)
+{
+	const struct smq_proofs *p = self;
+	if (err == SMQ_OK)
+		p->ports.deliver(p->ports.self, m);
+	else
+		p->ports.refuse(p->ports.self, m, err);
+}
+
+void smq_proofs_join(struct smq_proofs *p)
+{
+	if (p->pool)
+		smq_proof_pool_join(p->pool, tell_verified, p);
 }
 
 /* ---- topics of proof ---- */
@@ -579,6 +619,7 @@ void smq_proofs_review(struct smq_proofs *p)
 
 void smq_proofs_tick(struct smq_proofs *p, struct smq_now now)
 {
+	smq_proofs_join(p);
 	for (struct stream *s = p->streams; s; s = s->next) {
 		if (smq_proof_signer_due(&s->signer) <= now.mono_ms)
 			send_checkpoint(p, s);
@@ -593,6 +634,8 @@ void smq_proofs_tick(struct smq_proofs *p, struct smq_now now)
 
 int64_t smq_proofs_wake_at(const struct smq_proofs *p)
 {
+	if (p->pool && !smq_proof_pool_is_empty(p->pool))
+		return INT64_MIN;
 	int64_t at = p->online && p->config.options->sign != SMQ_SIGN_NONE ? p->certificate_ms : INT64_MAX;
 	for (const struct stream *s = p->streams; s; s = s->next) {
 		int64_t due = smq_proof_signer_due(&s->signer);

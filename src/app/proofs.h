@@ -11,6 +11,7 @@
 #include <sealmq/credential.h>
 
 #include "app/groups.h"
+#include "app/workers.h"
 #include "core/keyschedule.h"
 #include "core/seal.h"
 
@@ -34,6 +35,7 @@ struct smq_proofs_config {
 	const char *prefix, *name; /* the control prefix, and our own name; copied */
 	const char *realm;         /* its name; outlives it */
 	bool with_groups;
+	const struct smq_workers *workers; /* they verify signatures; taken over, on failure too; NULL: none */
 };
 
 /* Whether the options ask for anything of this. */
@@ -66,6 +68,9 @@ enum smq_proofs_answer { SMQ_PROOFS_DELIVER, SMQ_PROOFS_REFUSE, SMQ_PROOFS_KEEP 
 enum smq_proofs_answer smq_proofs_opened(struct smq_proofs *p, struct smq_message *message,
 					 const struct smq_opened_proof *opened, struct smq_now now,
 					 smq_err *ret_reason);
+
+/* Tells of all that workers have looked at, waiting for the rest. */
+void smq_proofs_join(struct smq_proofs *p);
 
 /* Room for what is handed out as evidence of one message. */
 struct smq_evidence_room {

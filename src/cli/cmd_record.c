@@ -11,7 +11,7 @@
 #include "cli/tool.h"
 
 /* Lines about quarantined records: so many a second, the rest is counted. */
-enum { LINES_PER_S = 5 };
+enum { LINES_PER_S = 5, THREADS_MAX = 256 };
 
 static const char usage[] =
     "sealmq record - store what opens and is as declared; the rest goes to quarantine with the reason\n\n"
@@ -26,6 +26,8 @@ static const char usage[] =
     "  --evidence         keep what a third party needs to verify what is signed (`sealmq evidence`): signatures,\n"
     "                     checkpoints, certificates, revocation lists, and the keys that open these messages.\n"
     "                     With --require-proof that is the default, and --no-evidence turns it off\n"
+    "  --verify-threads N signatures are verified by so many threads besides the one that receives and stores;\n"
+    "                     default: one less than there are processors\n"
     "  --share NAME       share the work with other recorders that say the same name (MQTT shared subscription)\n"
     "  -i ID              name at the broker, another for each recorder; default: record-MEMBER\n"
     "  -C N               end after N messages stored\n"
@@ -38,7 +40,7 @@ static const char usage[] =
 struct record {
 	struct tool tool; /* first: the client's `self` is a struct tool */
 	struct smq_record_options options;
-	const char *share;
+	const char *share, *threads;
 	bool json, no_evidence;
 	smq_recorder *recorder;
 	char id[80];
@@ -79,7 +81,7 @@ static bool split_options(struct record *r, int argc, char **argv, int *ret_argc
 	const struct own_option own[] = {
 		{ "--store", &r->options.store, NULL },
 		{ "--schema", &r->options.schema_file, NULL },
-		{ "--share", &r->share, NULL },
+		{ "--share", &r->share, NULL }, { "--verify-threads", &r->threads, NULL },
 		{ "--require-proof", NULL, &r->options.require_proof },
 		{ "--json", NULL, &r->json },
 		{ "--help", NULL, ret_help },
@@ -250,10 +252,28 @@ static void print_counts(const struct record *r)
 	       (unsigned long long)c.repeated, (unsigned long long)c.quarantined, (unsigned long long)c.refused);
 }
 
+static bool read_threads(struct record *r)
+{
+	char *end;
+	if (!r->threads)
+		return true;
+	long n = strtol(r->threads, &end, 10);
+	bool good = *r->threads >= '0' && *r->threads <= '9' && *end == 0 && n <= THREADS_MAX;
+	if (good)
+		r->options.verify_threads = (int)n;
+	else
+		report_line(&r->tool.report, "--verify-threads takes a number from 0 to %d", THREADS_MAX);
+	return good;
+}
+
 static bool set_up(struct record *r)
 {
 	struct tool *t = &r->tool;
 	const char *why = NULL;
+	if (!read_threads(r)) {
+		tool_end(t, smq_err_exit(SMQ_ERR_USAGE));
+		return false;
+	}
 	if (!t->realm) {
 		report_line(&t->report, "what is stored was sealed: a realm is needed, --plain is not for here");
 		tool_end(t, smq_err_exit(SMQ_ERR_USAGE));

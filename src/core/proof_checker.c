@@ -367,25 +367,58 @@ void smq_proof_checker_review(struct smq_proof_checker *c)
 		c->config.keys[i].checked_ms = 0;
 }
 
-smq_err smq_proof_checker_signature(struct smq_proof_checker *c, const char *sender,
-				    const struct smq_proof_input *input, const uint8_t signature[SMQ_SIG_LEN],
-				    struct smq_now now)
+smq_err smq_proof_checker_verifier(struct smq_proof_checker *c, const char *sender, struct smq_now now,
+				   struct smq_proof_verifier *ret_verifier)
 {
-	const smq_span parts[] = { smq_span_of(input->head, input->head_len), input->ciphertext };
+	struct smq_proof_verifier v = { 0 };
 	smq_err answer = SMQ_ERR_CREDENTIAL;
-	for (size_t i = 0; i < c->config.key_count; i++) {
+	for (size_t i = 0; i < c->config.key_count && v.count < 2; i++) {
 		struct smq_proof_key *k = &c->config.keys[i];
 		if (strcmp(k->name, sender) != 0)
 			continue;
 		smq_err err = still_good(c, k, now);
-		if (err == SMQ_OK)
-			err = c->config.crypto->verify(k->alg, smq_span_of(k->key, k->key_len), parts, 2, signature);
+		if (err != SMQ_OK) {
+			answer = err;
+			continue;
+		}
+		k->used = ++c->uses;
+		v.keys[v.count].alg = k->alg;
+		v.keys[v.count].key_len = k->key_len;
+		memcpy(v.keys[v.count].key, k->key, k->key_len);
+		memcpy(v.keys[v.count++].id, k->id, sizeof(k->id));
+	}
+	if (v.count == 0)
+		return answer;
+	*ret_verifier = v;
+	return SMQ_OK;
+}
+
+smq_err smq_proof_verify(const struct smq_crypto *crypto, const struct smq_proof_verifier *v,
+			 const struct smq_proof_input *input, const uint8_t signature[SMQ_SIG_LEN], size_t *ret_which)
+{
+	const smq_span parts[] = { smq_span_of(input->head, input->head_len), input->ciphertext };
+	smq_err err = SMQ_ERR_CREDENTIAL;
+	for (size_t i = 0; i < v->count; i++) {
+		err = crypto->verify(v->keys[i].alg, smq_span_of(v->keys[i].key, v->keys[i].key_len), parts, 2,
+				     signature);
 		if (err == SMQ_OK) {
-			k->used = ++c->uses;
-			memcpy(c->signer, k->id, sizeof(c->signer));
+			*ret_which = i;
 			return SMQ_OK;
 		}
-		answer = err;
 	}
-	return answer;
+	return err;
+}
+
+smq_err smq_proof_checker_signature(struct smq_proof_checker *c, const char *sender,
+				    const struct smq_proof_input *input, const uint8_t signature[SMQ_SIG_LEN],
+				    struct smq_now now)
+{
+	struct smq_proof_verifier v;
+	size_t which = 0;
+	smq_err err = smq_proof_checker_verifier(c, sender, now, &v);
+	if (err == SMQ_OK)
+		err = smq_proof_verify(c->config.crypto, &v, input, signature, &which);
+	if (err == SMQ_OK)
+		memcpy(c->signer, v.keys[which].id, sizeof(c->signer));
+	return err;
 }

@@ -121,6 +121,24 @@ SMQ_MUST_USE smq_err smq_proof_checker_signature(struct smq_proof_checker *c, co
 						 const struct smq_proof_input *input,
 						 const uint8_t signature[SMQ_SIG_LEN], struct smq_now now);
 
+/* The keys under which a sender's messages may be signed: a copy, so that verifying can be left to others. */
+struct smq_proof_verifier {
+	size_t count;
+	struct {
+		enum smq_sig_id alg;
+		uint8_t key[SMQ_PUBLIC_KEY_MAX];
+		size_t key_len;
+		uint8_t id[SMQ_HASH_LEN]; /* struct smq_credential's */
+	} keys[2];
+};
+/* As smq_proof_checker_signature, but for the signature itself. */
+SMQ_MUST_USE smq_err smq_proof_checker_verifier(struct smq_proof_checker *c, const char *sender, struct smq_now now,
+						struct smq_proof_verifier *ret_verifier);
+/* Needs nothing of a checker: for any thread. SMQ_ERR_SIGNATURE: none of them made it. */
+SMQ_MUST_USE smq_err smq_proof_verify(const struct smq_crypto *crypto, const struct smq_proof_verifier *verifier,
+				      const struct smq_proof_input *input, const uint8_t signature[SMQ_SIG_LEN],
+				      size_t *ret_which);
+
 /* Trust has changed, a new revocation list say: certificates are judged again before they are believed. */
 void smq_proof_checker_review(struct smq_proof_checker *c);
 

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "adapters/workers_posix/workers.h"
 #include "adapters/mqtt_mosquitto/transport_mosquitto.h"
 #include "adapters/outbox_sqlite/outbox_sqlite.h"
 #include "app/messenger.h"
@@ -211,8 +212,13 @@ static smq_err make_proofs(struct smq_client *c, struct smq_proofs **ret_proofs,
 	const struct smq_client_options *o = &c->options;
 	if (!o->realm || !smq_proofs_wanted(o))
 		return SMQ_OK;
+	struct smq_workers workers = { 0 };
+	bool shares = o->before_ack && o->check != SMQ_CHECK_NONE && o->verify_threads > 0;
+	if (shares && smq_workers_new(o->verify_threads, &workers) != SMQ_OK)
+		return because(SMQ_ERR_NO_MEMORY, ret_why, "no thread could be started", NULL);
 	const struct smq_proofs_config config = {
 		.options = o,
+		.workers = shares ? &workers : NULL,
 		.crypto = smq_crypto_best(),
 		.credentials = smq_realm_credentials(o->realm),
 		.own = smq_realm_own(o->realm),

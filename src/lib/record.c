@@ -9,6 +9,7 @@
 #include "adapters/config_yaml/record_yaml.h"
 #include "adapters/records_postgres/records_postgres.h"
 #include "adapters/records_sqlite/records_sqlite.h"
+#include "adapters/workers_posix/workers.h"
 #include "app/record_sql.h"
 #include "app/recorder.h"
 #include "lib/files.h"
@@ -88,7 +89,7 @@ static smq_span lists_read(void *self, const uint8_t *digest)
 	return err == SMQ_OK && memcmp(found, digest, sizeof(found)) == 0 ? pem : smq_span_of(NULL, 0);
 }
 
-void smq_record_options_init(struct smq_record_options *o) { *o = (struct smq_record_options){ .refusals_max = 64 }; }
+void smq_record_options_init(struct smq_record_options *o) { *o = (struct smq_record_options){ .refusals_max = 64, .verify_threads = -1 }; }
 
 static smq_err load_schema(struct smq_recorder *r, const char **ret_why)
 {
@@ -138,6 +139,8 @@ void smq_recorder_prepare(smq_recorder *recorder, struct smq_client_options *opt
 {
 	recorder->realm = options->realm;
 	options->evidence = recorder->options.evidence;
+	options->verify_threads = recorder->options.verify_threads < 0 ? smq_workers_processors() - 1
+								       : (size_t)recorder->options.verify_threads;
 	options->repeats = true;
 	options->check = SMQ_CHECK_PROOF;
 	options->clean_start = false;

@@ -1,4 +1,5 @@
 /* Verifying signatures: ES256 from its raw r || s, Ed25519. */
+#include <pthread.h>
 #include <stdlib.h>
 
 #include <openssl/ecdsa.h>
@@ -44,6 +45,67 @@ static EVP_PKEY *p256_key(smq_span point)
 	return NULL;
 }
 
+/*
+ * Making a key takes a tenth of verifying with it, and most messages are signed by few: each thread keeps its last
+ * ones, the place being chosen by a byte of the point.
+ */
+enum { KEYS_KEPT = 32 };
+
+struct kept_keys {
+	struct {
+		EVP_PKEY *key;
+		uint8_t point[SMQ_PUBLIC_KEY_MAX];
+	} at[KEYS_KEPT];
+};
+
+static pthread_key_t kept_keys;
+static bool keeps_keys;
+static pthread_once_t keeping = PTHREAD_ONCE_INIT;
+
+static void drop_keys(void *of_thread)
+{
+	struct kept_keys *k = of_thread;
+	for (size_t i = 0; i < KEYS_KEPT; i++)
+		EVP_PKEY_free(k->at[i].key);
+	free(k);
+}
+
+static void keep_keys(void) { keeps_keys = pthread_key_create(&kept_keys, drop_keys) == 0; }
+
+static struct kept_keys *keys_of_thread(void)
+{
+	(void)pthread_once(&keeping, keep_keys);
+	if (!keeps_keys)
+		return NULL;
+	struct kept_keys *k = pthread_getspecific(kept_keys);
+	if (k)
+		return k;
+	k = calloc(1, sizeof(*k));
+	if (k && pthread_setspecific(kept_keys, k) != 0) {
+		free(k);
+		k = NULL;
+	}
+	return k;
+}
+
+/* A reference of the caller's own; NULL where the point is none. */
+static EVP_PKEY *key_for(smq_span point)
+{
+	if (point.len != SMQ_PUBLIC_KEY_MAX || point.p[0] != 4)
+		return NULL;
+	struct kept_keys *k = keys_of_thread();
+	size_t i = point.p[SMQ_PUBLIC_KEY_MAX - 1] % KEYS_KEPT;
+	if (k && k->at[i].key && memcmp(k->at[i].point, point.p, point.len) == 0)
+		return EVP_PKEY_up_ref(k->at[i].key) == 1 ? k->at[i].key : NULL;
+	EVP_PKEY *key = p256_key(point);
+	if (k && key && EVP_PKEY_up_ref(key) == 1) {
+		EVP_PKEY_free(k->at[i].key);
+		k->at[i].key = key;
+		memcpy(k->at[i].point, point.p, point.len);
+	}
+	return key;
+}
+
 static smq_err verify_es256(smq_span public_key, const smq_span *parts, size_t count, const uint8_t *signature)
 {
 	uint8_t hash[SMQ_HASH_LEN];
@@ -58,7 +120,7 @@ static smq_err verify_es256(smq_span public_key, const smq_span *parts, size_t c
 	if (err != SMQ_OK)
 		return err;
 	err = SMQ_ERR_SIGNATURE; /* a key that is no point verifies nothing */
-	key = public_key.len == SMQ_PUBLIC_KEY_MAX && public_key.p[0] == 4 ? p256_key(public_key) : NULL;
+	key = key_for(public_key);
 	ctx = key ? EVP_PKEY_CTX_new(key, NULL) : NULL;
 	if (ctx && EVP_PKEY_verify_init(ctx) == 1 && EVP_PKEY_verify(ctx, der, der_len, hash, sizeof(hash)) == 1)
 		err = SMQ_OK;
