@@ -45,7 +45,7 @@ static const char usage[] =
     "  --validity SECONDS    how long members go on without hearing from a key server (86400)\n"
     "  --lease SECONDS       the longest stay that a join is granted (default: until the certificate expires)\n"
     "  --history WHAT        none (default): newcomers read nothing older; join: from their first join on;\n"
-    "                        N: the last N epochs too\n"
+    "                        N: the last N epochs too, at most 64\n"
     "  --members-max N       (100000)\n"
     "  --template            NAME is a pattern: groups of such names come into being at their first join;\n"
     "                        a level {group} in a filter stands for the name\n"

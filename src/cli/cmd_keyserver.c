@@ -30,7 +30,7 @@ static const char usage[] =
     "  sealmq keyserver run  --realm plant/members/keys --db keys.db --passphrase-file pass --tls\n\n"
     "init     makes the database. Its secrets are encrypted under the passphrase; without it they are lost.\n"
     "run      serves until it is ended. Groups are made with `sealmq group create`. One key server a realm: a\n"
-    "         second one notices and stops (status 45's, \"exists\").\n"
+    "         second one notices and stops (status 86).\n"
     "backup   a consistent copy, while it may be running; TO must not exist.\n"
     "restore  makes the database out of a backup, and marks it: the key server that starts on it jumps ahead, so\n"
     "         that no epoch, sender id or key of the time since is issued twice.\n"

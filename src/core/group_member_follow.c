@@ -371,6 +371,9 @@ static void take_place(smq_group_member *m, const struct smq_ks_grant *g, unsign
 	n->granted = true;
 	if (n->joined == 0)
 		n->joined = g->epoch;
+	/* On a new disk we do not know when we came first; the key server does, and grants as far. */
+	if (g->history_count > 0 && g->history[0].epoch < n->joined)
+		n->joined = g->history[0].epoch;
 }
 
 static void take_path(struct member_kept *n, const struct smq_ks_grant *g)

@@ -29,10 +29,10 @@
 #include "wire/tree_node.h"
 
 enum {
-	SMQ_KS_HISTORY_MAX = 64, /* passed epochs in one answer */
-	SMQ_KS_TREES_MAX = 3,    /* slot trees in one answer: the present one, and what a renewal needs */
-	SMQ_KS_PAGE = 64,        /* entries of list, members and registered in one answer */
-	SMQ_KS_BY_KEY = 4,       /* in the roles of members */
+	SMQ_KS_HISTORY_MAX = SMQ_POLICY_HISTORY_MAX, /* passed epochs in one answer */
+	SMQ_KS_TREES_MAX = 3, /* slot trees in one answer: the present one, and what a renewal needs */
+	SMQ_KS_PAGE = 64,     /* entries of list, members and registered in one answer */
+	SMQ_KS_BY_KEY = 4,    /* in the roles of members */
 	SMQ_KS_TEXT_MAX = 200,
 	SMQ_KS_ANSWER_MAX = 48 * 1024
 };

@@ -29,7 +29,7 @@ enum {
 	SMQ_POLICY_SPAN_MAX_S = 10 * 366 * 24 * 3600, /* rotation, validity, lease */
 	SMQ_POLICY_CHECKPOINT_MAX = 1024,             /* messages under one signature */
 	SMQ_POLICY_CHECKPOINT_MAX_S = 3600,
-	SMQ_POLICY_HISTORY_MAX = 1024,   /* epochs */
+	SMQ_POLICY_HISTORY_MAX = 64,     /* passed epochs: as many as a grant carries (wire/ks_answer.h) */
 	SMQ_POLICY_MEMBERS_MAX = 1 << 24 /* a key tree holds no more */
 };
 

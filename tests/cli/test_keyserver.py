@@ -66,6 +66,45 @@ def wrong_use(stage):
     os.unlink(keys.db)
 
 
+def the_passphrase_by_systemd(stage):
+    """A unit's LoadCredential= is a directory in $CREDENTIALS_DIRECTORY that only the service can read."""
+    keys = Keys(stage, 'credential.db')
+    given = stage.path('credentials')
+    os.mkdir(given, 0o700)
+    words = ('--realm', stage.member('keys'), '--db', keys.db)
+
+    def credential(text, mode=0o400):
+        path = os.path.join(given, 'sealmq-keyserver')
+        if os.path.exists(path):
+            os.unlink(path)
+        with open(path, 'w', encoding='ascii') as file:
+            file.write(text)
+        os.chmod(path, mode)
+
+    status, _, err = run(SEALMQ, 'keyserver', 'init', *words, CREDENTIALS_DIRECTORY=given)
+    ok(status != 0 and 'sealmq-keyserver' in err, 'a credential that is not there is named', err)
+    credential('a passphrase of several words\n', 0o444)
+    status, _, err = run(SEALMQ, 'keyserver', 'init', *words, CREDENTIALS_DIRECTORY=given)
+    ok(status != 0 and 'others can read it' in err, 'one that others can read is refused', err)
+    credential('a passphrase of several words\n')
+    status, _, err = run(SEALMQ, 'keyserver', 'init', *words, CREDENTIALS_DIRECTORY=given)
+    ok(status == 0, 'init by a credential', err)
+    status, _, err = keys.do('check')
+    ok(status == 0, 'a file with the same passphrase opens it', err)
+    credential('another one\n')
+    status, _, err = run(SEALMQ, 'keyserver', 'check', *words, CREDENTIALS_DIRECTORY=given)
+    ok(status != 0 and 'another passphrase' in err, 'another passphrase does not', err)
+    status, _, err = run(SEALMQ, 'keyserver', 'check', *words, '--passphrase-file', keys.passphrase,
+                         CREDENTIALS_DIRECTORY=given)
+    ok(status == 0, 'a file that is named goes before the credential', err)
+    credential('a passphrase of several words\n')
+    server = Process([SEALMQ, 'keyserver', 'run', *words, *stage.tls('keys')], CREDENTIALS_DIRECTORY=given)
+    ok(wait(lambda: any('connected' in line for line in server.lines), 60), 'and it runs', server.said[-4:])
+    with open('/proc/%d/cmdline' % server.child.pid, 'rb') as file:
+        ok(b'several words' not in file.read(), 'with nothing of it in its arguments')
+    server.stop()
+
+
 def groups_by_an_admin(stage):
     keys = Keys(stage)
     keys.do('init')
@@ -88,6 +127,11 @@ def groups_by_an_admin(stage):
     ok(status == 0 and 'policy 2' in out, 'another policy takes the next number', err)
     status, _, err = keys.ask('policy', 'telemetry', *POLICY, '--number', '1')
     ok(status != 0, 'an older number is refused', err)
+    for history in ('65', '0', '-1', 'all', '64x'):
+        status, _, err = keys.ask('policy', 'telemetry', *POLICY, '--history', history)
+        ok(status == 1 and 'up to 64' in err, 'history %s: what there may be' % history, (status, err))
+    status, out, err = keys.ask('policy', 'telemetry', *POLICY, '--history', '64')
+    ok(status == 0, 'history of 64 epochs', err)
     status, _, err = keys.ask('expel', 'telemetry', 'nobody')
     ok(status != 0 and 'no such member' in err, 'expel of somebody who is not in it', err)
     status, _, err = keys.ask('show', 'other')
@@ -189,4 +233,5 @@ def no_secret_is_shown(stage):
 
 
 if __name__ == '__main__':
-    play([wrong_use, groups_by_an_admin, a_second_one_stops, killed_and_restored, the_log, no_secret_is_shown])
+    play([wrong_use, the_passphrase_by_systemd, groups_by_an_admin, a_second_one_stops, killed_and_restored, the_log,
+          no_secret_is_shown])

@@ -440,7 +440,7 @@ static bool subscribed(const struct rig_server *s, const char *topic)
 static smq_err publish(void *self, const char *topic, smq_span payload, bool retain_it, uint64_t *ret_id)
 {
 	struct rig_server *s = self;
-	if (!s->up || s->rig->stores[s->index].dead)
+	if (!s->up || s->rig->stores[s->index].dead || s->rig->broker_stuck)
 		return SMQ_ERR_NO_CONNECTION;
 	assert_false(s->rig->stores[s->index].open); /* nothing is said before it is durable */
 	*ret_id = ++s->published;
@@ -633,7 +633,7 @@ bool rig_start(struct rig *r, int server)
 	store->die_at = 0;
 	s->rig = r;
 	s->index = server;
-	const struct smq_keyserver_config config = { .crypto = smq_crypto_openssl(),
+	const struct smq_keyserver_config config = { .crypto = r->crypto ? r->crypto : smq_crypto_openssl(),
 						     .random = smq_random_system(),
 						     .credentials = &r->credentials,
 						     .own = &r->peers[server].own,

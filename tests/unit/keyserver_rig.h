@@ -114,6 +114,8 @@ struct rig {
 	uint32_t rate;                                              /* requests_per_min */
 	uint64_t sent;                                              /* payloads of the key server */
 	struct smq_ks_store (*store_of)(struct rig *r, int server); /* NULL: the one in memory */
+	bool broker_stuck;                                          /* nothing is taken from the key server */
+	const struct smq_crypto *crypto;                            /* of key servers that start; NULL: OpenSSL's */
 	struct {
 		size_t body, envelope, topic; /* bytes */
 	} wire[SMQ_KEYEX_ANSWER + 1];         /* the last message of each kind of envelope */

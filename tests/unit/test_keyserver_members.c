@@ -385,6 +385,100 @@ static void slots_go_on(void **state)
 	assert_int_equal(rig_epoch(r, "g"), epoch);
 }
 
+/* ---- what a newcomer may read of the past ---- */
+
+enum { ROTATIONS = 70, MOST = SMQ_POLICY_HISTORY_MAX };
+
+static uint64_t epoch_of(const struct message *x)
+{
+	struct smq_sealed s;
+	assert_int_equal(smq_sealed_decode(smq_span_of(x->bytes, x->len), &s), SMQ_OK);
+	return s.epoch;
+}
+
+/* One message of A in each of many epochs; B comes in the middle of them. */
+static void live(const struct smq_policy *p, struct message messages[ROTATIONS], uint64_t *ret_joined)
+{
+	struct smq_ks_request rotate = rig_request(SMQ_KS_ROTATE, "g");
+	assert_int_equal(rig_set_policy(r, p), SMQ_OK);
+	up(A);
+	rig_pass(r, 3000, 50);
+	for (int i = 0; i < ROTATIONS; i++) {
+		if (i == ROTATIONS / 2) {
+			up(B);
+			rig_pass(r, 3000, 50);
+			*ret_joined = smq_group_member_epoch(members[B].m);
+		}
+		assert_int_equal(rig_asked(r, RIG_ADMIN, &rotate), SMQ_OK);
+		rig_pass(r, 2000, 50);
+		messages[i] = sealed(A);
+	}
+}
+
+/* Opens those of the epochs from `oldest` on and no others. */
+static void reads_from(int who, const struct message messages[ROTATIONS], uint64_t oldest)
+{
+	for (int i = 0; i < ROTATIONS; i++) {
+		smq_err err = opened(who, &messages[i]);
+		uint64_t epoch = epoch_of(&messages[i]);
+		if ((err == SMQ_OK) != (epoch >= oldest))
+			fail_msg("%s, epoch %llu, oldest granted %llu: %s", r->peers[who].name,
+				 (unsigned long long)epoch, (unsigned long long)oldest, smq_err_name(err));
+	}
+}
+
+/* As on a new disk: what it had is gone, and is granted again as far as the policy goes. */
+static void comes_anew(int who)
+{
+	down(who);
+	members[who].disk_len = 0;
+	up(who);
+	rig_pass(r, 3000, 50);
+	assert_int_equal(members[who].notes[SMQ_GROUP_REFUSED], 0);
+}
+
+static void reads_what_the_policy_grants(enum smq_policy_mode mode, enum smq_policy_history history, uint64_t epochs)
+{
+	static struct message messages[ROTATIONS];
+	uint64_t joined = 0, present;
+	bool slots = mode == SMQ_MODE_SLOTTED, moves = mode == SMQ_MODE_UPDATE;
+	struct smq_policy p = rig_policy("g", mode);
+	p.slot_ms = slots ? 100 : 0;
+	p.grace_ms = 0;
+	p.history = history;
+	p.history_epochs = epochs;
+	live(&p, messages, &joined);
+	comes_anew(C);
+	present = smq_group_member_epoch(members[C].m);
+	assert_true(present >= epoch_of(&messages[ROTATIONS - 1]) + moves);
+	uint64_t last = history == SMQ_HISTORY_LAST && !slots ? present - epochs : slots ? present + 1 : present;
+	reads_from(C, messages, last);
+	/* who has been there before has its own past, as far as there is one */
+	comes_anew(B);
+	uint64_t oldest = smq_group_member_epoch(members[B].m) - MOST;
+	oldest = history != SMQ_HISTORY_JOIN ? last : joined > oldest ? joined : oldest;
+	reads_from(B, messages, slots ? present + 1 : oldest);
+	for (int i = A; i < PEERS; i++)
+		down(i);
+}
+
+static void newcomers_read_what_the_policy_grants(void **state)
+{
+	static const struct {
+		enum smq_policy_history history;
+		uint64_t epochs;
+	} rows[] = {
+		{ SMQ_HISTORY_NONE, 0 }, { SMQ_HISTORY_JOIN, 0 }, { SMQ_HISTORY_LAST, 1 }, { SMQ_HISTORY_LAST, MOST }
+	};
+	for (int mode = SMQ_MODE_STATIC; mode <= SMQ_MODE_SLOTTED; mode++) {
+		for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+			reads_what_the_policy_grants((enum smq_policy_mode)mode, rows[i].history, rows[i].epochs);
+			stop(state);
+			start(state);
+		}
+	}
+}
+
 #define row(test) cmocka_unit_test_setup_teardown(test, start, stop)
 
 int main(void)
@@ -399,6 +493,7 @@ int main(void)
 		row(the_broker_keeps_nothing),
 		row(the_policy_changes),
 		row(slots_go_on),
+		row(newcomers_read_what_the_policy_grants),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
