@@ -38,7 +38,7 @@ LIBC_PUBLIC = {'stdbool.h', 'stddef.h', 'stdint.h', 'string.h'}
 # An adapter's name ends with its one foreign library.
 FOREIGN = {
     'ipsecmb': re.compile(r'intel-ipsec-mb\.h'),
-    'openssl': re.compile(r'openssl/\w+\.h'),
+    'openssl': re.compile(r'openssl/\w+\.h|malloc\.h'),
     'mosquitto': re.compile(r'mosquitto\w*\.h|mqtt_protocol\.h'),
     'sqlite': re.compile(r'sqlite3\.h'),
     'yaml': re.compile(r'yaml\.h|cyaml/\w+\.h'),

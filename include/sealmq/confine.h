@@ -52,8 +52,8 @@ SMQ_MUST_USE smq_err smq_confine(const struct smq_rights *rights, struct smq_con
 
 /*
  * Keeps this process's memory to itself: no core dumps, no debugger of the same user; and all memory that it writes to
- * stays out of a core dump made from outside and, as far as the limit on locked memory goes, out of swap. Once, at the
- * start, before there are secrets. *ret_locked (may be NULL): whether it is locked.
+ * stays out of a core dump made from outside and, as far as the limit on locked memory goes, out of swap; and what
+ * OpenSSL frees is wiped. Once, at the start, before there are secrets: SMQ_ERR_STATE, OpenSSL was in use before. *ret_locked (may be NULL): whether it is locked.
  */
 SMQ_MUST_USE smq_err smq_memory_guard(bool *ret_locked);
 

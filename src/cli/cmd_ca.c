@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <sealmq/confine.h>
 #include <sealmq/text.h>
 
 #include "cli/cmd_ca_make.h"
@@ -205,6 +206,7 @@ int cmd_ca(int argc, char **argv)
 		print_help(argc < 2 ? stderr : stdout);
 		return argc < 2 ? smq_err_exit(SMQ_ERR_USAGE) : ca_flushed();
 	}
+	(void)!smq_memory_guard(NULL);
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		if (strcmp(argv[1], rows[i].usage.name) == 0)
 			return run(i, argc - 1, argv + 1);

@@ -226,9 +226,6 @@ static int run_part(struct keyserver *k)
 	struct sigaction action = { .sa_handler = on_part_signal };
 	if (smq_keyserver_duty_by_name(k->duty, &duty) != SMQ_OK)
 		return failed(k, SMQ_ERR_USAGE, "--duty is for the processes that `run` starts");
-	if (smq_memory_guard(NULL) != SMQ_OK)
-		report_line(&k->tool.report, "%s: its memory is not kept out of core dumps: this build cannot",
-			    k->duty);
 	smq_err err = smq_keyserver_part_new(&k->o, duty, &part, &why);
 	if (err != SMQ_OK) /* a store that is lost says itself why */
 		return err == SMQ_ERR_STORE && duty == SMQ_DUTY_SIGNER ? smq_err_exit(err) : failed(k, err, why);

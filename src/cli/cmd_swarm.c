@@ -447,7 +447,7 @@ static bool move_one(struct swarm *s)
 	return true;
 }
 
-/* Everybody who is on the way arrives, within a minute each. */
+/* Everybody who is on the way arrives, within three minutes each: askers back off where a key server is slow. */
 static bool arrivals(struct swarm *s, bool *ret_all)
 {
 	int64_t now = now_us();
@@ -456,7 +456,7 @@ static bool arrivals(struct swarm *s, bool *ret_all)
 		const struct member *m = &s->members[i];
 		bool moving = m->leaving || (!m->gone && (!m->joined || m->epoch == 0));
 		all = all && !moving;
-		if (moving && now > m->started_us + (int64_t)WAIT_MS * 1000) {
+		if (moving && now > m->started_us + (int64_t)3 * WAIT_MS * 1000) {
 			report_line(&s->tool.report, "swarm-%04zu does not %s", i + 1,
 				    m->leaving ? "get away" : "get in");
 			return false;

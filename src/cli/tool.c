@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <sealmq/confine.h>
 #include <sealmq/version.h>
 
 #include "cli/config.h"
@@ -189,6 +190,7 @@ static bool start(struct tool *t, const char *name, bool publishing, enum start_
 {
 	const char *why = "";
 	*t = (struct tool){ .publishing = publishing, .report = { .tool = name } };
+	(void)!smq_memory_guard(NULL); /* where it cannot be had, it is not there: said in THREATS.md */
 	settings_init(&t->s);
 	t->s.topicless = kind != WITH_TOPICS;
 	bool ok = read_settings(t, argc, argv, &why);

@@ -85,7 +85,7 @@ class Watch(threading.Thread):
 class Rig(swarm.Rig):
     def group(self, name, *more):
         self.must('group', 'create', name, '--realm', self.member('ops'), *self.tls(), '--mode', 'update', '--filter',
-                  'swarm/%s' % name, '--publish', '*', '--subscribe', '*', '--batch-ms', '1000', '--activation-ms', '100',
+                  'swarm/%s' % name, '--publish', '*', '--subscribe', '*', '--batch-ms', '2000', '--activation-ms', '100',
                   '--wait', '30', *more)
 
 
@@ -252,7 +252,7 @@ def main():
     parser.add_argument('sealmq')
     parser.add_argument('--seconds', type=int, default=600)
     parser.add_argument('--members', type=int, default=1000)
-    parser.add_argument('--moves', type=int, default=4)
+    parser.add_argument('--moves', type=int, default=2, help='joins and leaves a second')
     parser.add_argument('--rate', type=int, default=2, help='messages a second to the crowd')
     parser.add_argument('--honest', type=int, default=50, help='messages a second beside the junk')
     parser.add_argument('--junk-seconds', type=int, default=10, help='of each of six turns')

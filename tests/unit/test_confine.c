@@ -18,6 +18,8 @@
 
 #include <sealmq/confine.h>
 
+#include "adapters/confine_seccomp/memory.h"
+
 static char dir[] = "/tmp/smq-confine-XXXXXX", inside[64], other[64], victim[80];
 static uint16_t port; /* somebody listens there */
 static int listening;
@@ -244,7 +246,7 @@ static int guard_and_look(void)
 	bool locked = false;
 	if (in_maps(data, " dd"))
 		return 1;
-	smq_err err = smq_memory_guard(&locked);
+	smq_err err = smq_memory_fence(&locked);
 	if (err == SMQ_ERR_UNSUPPORTED)
 		return 77;
 	char *small = malloc(100), *large = malloc(8 << 20);

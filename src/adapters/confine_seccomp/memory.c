@@ -1,4 +1,6 @@
 /* A process's memory, kept to itself: out of core dumps, out of swap, away from debuggers. */
+#include "adapters/confine_seccomp/memory.h"
+
 #include "confine_internal.h"
 
 #include <malloc.h>
@@ -37,7 +39,7 @@ static bool mark(const char *line, bool *locked)
 	return madvise(start, to - from, MADV_DONTDUMP) == 0;
 }
 
-smq_err smq_memory_guard(bool *ret_locked)
+smq_err smq_memory_fence(bool *ret_locked)
 {
 #ifdef SMQ_SANITIZED
 	(void)ret_locked;
@@ -55,7 +57,7 @@ smq_err smq_memory_guard(bool *ret_locked)
 	while (good && fgets(line, sizeof(line), maps))
 		good = mark(line, &locked);
 	fclose(maps);
-	if (good && ret_locked)
+	if (good)
 		*ret_locked = locked;
 	return good ? SMQ_OK : SMQ_ERR_UNSUPPORTED;
 #endif
