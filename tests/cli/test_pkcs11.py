@@ -108,8 +108,11 @@ def rollover(t):
 def kinds_and_pins(t):
     with_source = 'pkcs11:token=plant?pin-source=file:%s&module-path=%s' % (t.pin, MODULE)
     for kind in ('p384', 'ed25519'):
-        status, _, err = t.ca('init', kind, '--key', kind, '--pkcs11', with_source)
-        done = status == 0 and t.ca('issue', 'a', '--ca', kind)[0] == 0 and t.ca('crl', kind)[0] == 0
+        # SoftHSM 2.6.1 itself loses 37 bytes when it makes an Ed25519 key
+        leaky = {'ASAN_OPTIONS': 'detect_leaks=0:exitcode=99'} if kind == 'ed25519' else {}
+        status, _, err = t.ca('init', kind, '--key', kind, '--pkcs11', with_source, **leaky)
+        done = (status == 0 and t.ca('issue', 'a', '--ca', kind, **leaky)[0] == 0 and
+                t.ca('crl', kind, **leaky)[0] == 0)
         ok(done and t.verified(t.path(kind, 'members/a/member.crt'), kind), '%s, the PIN by pin-source' % kind, err)
     os.mkdir(t.path('credentials'))
     t.write('credentials/sealmq-pkcs11-pin', PIN + '\n', 0o600)

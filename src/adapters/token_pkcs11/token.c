@@ -109,11 +109,8 @@ static const struct curve {
 } curves[] = {
 	{ SMQ_P256, CKM_EC_KEY_PAIR_GEN, 65, (const unsigned char *)"\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07", 10 },
 	{ SMQ_P384, CKM_EC_KEY_PAIR_GEN, 97, (const unsigned char *)"\x06\x05\x2b\x81\x04\x00\x22", 7 },
-	{ SMQ_ED25519, CKM_EC_EDWARDS_KEY_PAIR_GEN, 32,
-	  (const unsigned char *)"\x13\x0c"
-				 "edwards25519",
-	  14 },
-	{ SMQ_ED25519, 0, 32, (const unsigned char *)"\x06\x03\x2b\x65\x70", 5 },
+	{ SMQ_ED25519, CKM_EC_EDWARDS_KEY_PAIR_GEN, 32, (const unsigned char *)"\x06\x03\x2b\x65\x70", 5 },
+	{ SMQ_ED25519, 0, 32, (const unsigned char *)"\x13\x0c\x65\x64wards25519", 14 },
 	{ SMQ_ED25519, 0, 32, (const unsigned char *)"\x06\x09\x2b\x06\x01\x04\x01\xda\x47\x0f\x01", 11 },
 };
 
