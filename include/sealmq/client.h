@@ -110,7 +110,7 @@ enum smq_event_kind {
 	SMQ_EVENT_DROPPED,         /* a QoS 0 message was dropped: no connection or no session */
 	SMQ_EVENT_SESSION_ENDED,   /* the peer's certificate does not hold any more, err says why: its keys are gone */
 	SMQ_EVENT_CRL_NEW,         /* crl.pem of the realm was exchanged, and the new one is in force */
-	SMQ_EVENT_CRL_REFUSED,     /* crl.pem was exchanged by one that is of no use (err); the one before stays */
+	SMQ_EVENT_CRL_REFUSED,     /* crl.pem, or what came over MQTT, is of no use (err); the list before stays */
 	SMQ_EVENT_CRL_ENDING,      /* the revocation list ends in took_ms, and no newer one is there */
 	SMQ_EVENT_CRL_STALE,       /* it has ended: err is SMQ_OK where the realm's settings accept that */
 	/* of groups at a key server; `group` says which */

@@ -14,6 +14,7 @@
 #define SEALMQ_ENROL_H
 
 #include <sealmq/ca.h>
+#include <sealmq/client.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -44,6 +45,11 @@ struct smq_enrol_options {
 	const char *token_file; /* the first time: its first line, mode 0600 */
 	enum smq_curve curve;   /* of a new key; 0: SMQ_P256 */
 	bool force;             /* renew although it is not due */
+	/* Over MQTT (PROTOCOL.md 7.9): how to get to the broker, by these fields alone; NULL: over HTTPS, to host. The
+	 * token is never told to anybody then. */
+	const struct smq_client_options *broker;
+	const char *control_prefix; /* the first time: of the realm, "sealmq/REALM" */
+	int timeout_ms;             /* for the answer; 0: 60,000 */
 };
 
 struct smq_enrolled {
@@ -69,6 +75,7 @@ struct smq_ca_server_event {
 	smq_err err;
 	const char *why; /* "" if there is nothing to add */
 	const struct smq_ca_issued *issued;
+	bool own; /* not of a request: of the server's connection or its lists */
 };
 
 struct smq_ca_server_options {
@@ -91,6 +98,27 @@ int smq_ca_server_port(const struct smq_ca_server *server);
  * ignore SIGPIPE. */
 SMQ_MUST_USE smq_err smq_ca_server_step(struct smq_ca_server *server, int timeout_ms);
 void smq_ca_server_free(struct smq_ca_server *server);
+
+/* ---- the server over MQTT, for devices that have nothing else ---- */
+
+struct smq_ca_mqtt_options {
+	const char *dir; /* the authority */
+	const char *passphrase_file;
+	const struct smq_client_options *broker; /* how to get to the broker, by these fields alone */
+	/* Operations: "enrol", "renew"; and of its own "connected", "disconnected" (err) and "crl": published. */
+	void (*on_event)(void *self, const struct smq_ca_server_event *event);
+	void *self;
+};
+
+struct smq_ca_mqtt;
+/* Opens the authority and its key, and starts connecting. */
+SMQ_MUST_USE smq_err smq_ca_mqtt_new(const struct smq_ca_mqtt_options *options, struct smq_ca_mqtt **ret_server,
+				     const char **ret_why);
+/* Answers requests below the realm's control prefix, and keeps its revocation lists retained there, whenever crl.pem is
+ * exchanged; for at most timeout_ms (-1: for ever), or until smq_ca_mqtt_stop. */
+void smq_ca_mqtt_run(struct smq_ca_mqtt *server, int timeout_ms);
+void smq_ca_mqtt_stop(struct smq_ca_mqtt *server); /* safe in a signal handler */
+void smq_ca_mqtt_free(struct smq_ca_mqtt *server);
 
 #ifdef __cplusplus
 }

@@ -29,11 +29,14 @@ struct smq_keyserver_happening {
 		SMQ_HAPPENED_EPOCH,        /* a group has a new epoch; what was published for it */
 		SMQ_HAPPENED_DROPPED,      /* something that was no request of a member (err); at most one a second */
 		SMQ_HAPPENED_RIVAL,        /* another key server was here first: stop */
-		SMQ_HAPPENED_JUMPED        /* after a restore the group's epoch moved ahead */
+		SMQ_HAPPENED_JUMPED,       /* after a restore the group's epoch moved ahead */
+		SMQ_HAPPENED_CRL /* revocation lists; what: "new", "refused" (err), "ending" (left_ms), "ended"
+				  * (err: nobody is trusted any more) */
 	} kind;
 	const char *who, *what, *group, *whom; /* "" where there is none */
 	uint64_t epoch, members, messages, bytes;
 	smq_err err;
+	uint64_t left_ms;
 };
 
 struct smq_keyserver_options {

@@ -43,6 +43,12 @@ static const struct {
 	{ 0, "write", "proof/to/+/%u" },
 	{ 0, "read", "cert/+" },
 	{ 0, "write", "cert/%u" },
+	{ 0, "read", "crl" },      /* revocation lists (7.9) */
+	{ 0, "write", "enrol/q" }, /* certificates asked for, and given */
+	{ 0, "read", "enrol/a/+" },
+	{ SMQ_ROLE_ADMIN, "write", "crl" }, /* `sealmq ca serve --mqtt` goes by an admin's identity */
+	{ SMQ_ROLE_ADMIN, "read", "enrol/q" },
+	{ SMQ_ROLE_ADMIN, "write", "enrol/a/+" },
 	{ SMQ_ROLE_KEYSERVER, "readwrite", "g/#" },
 	{ SMQ_ROLE_KEYSERVER, "readwrite", "ks/claim" },
 	{ SMQ_ROLE_KEYSERVER, "write", "ks/a/+" },

@@ -8,6 +8,7 @@
 #include <sealmq/text.h>
 
 #include "cli/cmd_ca_make.h"
+#include "cli/cmd_ca_mqtt.h"
 #include "cli/cmd_ca_say.h"
 #include "cli/cmd_ca_serve.h"
 
@@ -158,13 +159,15 @@ static const struct {
 	{ { CA_SERVE, "serve", "[CA]", "give certificates over HTTPS to devices with a token (EST, RFC 7030)",
 	    "Serves /.well-known/est/ cacerts, simpleenroll and simplereenroll over TLS 1.3, and below\n"
 	    "/.well-known/sealmq/ crl.pem and realm.yaml, until SIGINT or SIGTERM. It needs an identity:\n"
-	    "`sealmq ca issue enrol --role broker --dns HOST`." },
+	    "`sealmq ca issue enrol --role broker --dns HOST`. With --mqtt it serves devices that have nothing but a\n"
+	    "broker instead, and keeps the revocation lists retained there; `sealmq ca serve --mqtt --help`." },
 	  ca_run_serve,
 	  WORD_IS_CA },
 	{ { CA_ENROL, "enrol", "DIR", "on a device: get a certificate by a token, or renew the one there when due",
 	    "Makes DIR a realm directory, with a key that stays there; later renews its certificate once two thirds "
 	    "of\n"
-	    "its time have passed, with some spread, and fetches the revocation list. Run it daily, from a timer." },
+	    "its time have passed, with some spread, and fetches the revocation list. Run it daily, from a timer.\n"
+	    "With --mqtt it asks over a broker; `sealmq ca enrol --mqtt --help`." },
 	  ca_run_enrol,
 	  NO_CA },
 	{ { CA_LIST, "list", "[CA]", "all certificates ever issued", "All certificates ever issued, oldest first." },
@@ -190,6 +193,10 @@ static void print_help(FILE *out)
 static int run(size_t row, int argc, char **argv)
 {
 	static struct ca_args args;
+	if (rows[row].usage.command == CA_SERVE && ca_wants_mqtt(argc, argv))
+		return ca_run_serve_mqtt(argc, argv);
+	if (rows[row].usage.command == CA_ENROL && ca_wants_mqtt(argc, argv))
+		return ca_run_enrol_mqtt(argc, argv);
 	int status = ca_parse(argc, argv, &rows[row].usage, &args);
 	if (status >= 0)
 		return status;

@@ -84,6 +84,8 @@ static bool t_server(struct ca_args *a, const char *v) { return (a->server = v) 
 static bool t_root(struct ca_args *a, const char *v) { return (a->root = v) != NULL; }
 static bool t_token(struct ca_args *a, const char *v) { return (a->token_file = v) != NULL; }
 static bool t_pkcs11(struct ca_args *a, const char *v) { return (a->pkcs11 = v) != NULL; }
+/* Never taken from here: with it another parser is at work. */
+static bool t_mqtt(struct ca_args *a, const char *v) { return a && !v; }
 static bool t_force(struct ca_args *a, const char *v) { return (a->force = !v); }
 
 static bool t_port(struct ca_args *a, const char *v)
@@ -160,6 +162,7 @@ static const struct row {
 	{ "server", "HOST", CA_ENROL, "where `sealmq ca serve` is; its certificate must say so", t_server, NULL },
 	{ "root", "FILE", CA_ENROL, "the realm's root (default: DIR/root.crt)", t_root, NULL },
 	{ "token-file", "FILE", CA_ENROL, "the first time: its first line is the token; mode 0600", t_token, NULL },
+	{ "mqtt", NULL, CA_SERVE | CA_ENROL, "over a broker instead; with --help it says more", t_mqtt, NULL },
 	{ "force", NULL, CA_ENROL, "renew although it is not due yet", t_force, NULL },
 	{ "pkcs11", "URI", CA_INIT | CA_ROLLOVER,
 	  "make the keys in a PKCS#11 token, or use the one that object= or id= names: pkcs11:token=plant", t_pkcs11,

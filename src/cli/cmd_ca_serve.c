@@ -54,7 +54,9 @@ static void say_in_words(const struct smq_ca_server_event *e)
 	char why[SHOWN];
 	smq_escape(smq_span_str(e->name), name, sizeof(name));
 	smq_escape(smq_span_str(e->why), why, sizeof(why));
-	if (e->err == SMQ_OK)
+	if (e->own)
+		printf("%s%s%s\n", e->operation, e->err ? ": " : "", e->err ? smq_err_text(e->err) : "");
+	else if (e->err == SMQ_OK)
 		printf("%s: %s got %s\n", e->operation, name, e->issued->serial);
 	else
 		printf("%s: '%s' refused: %s%s%s\n", e->operation, name, smq_err_text(e->err), *why ? ": " : "", why);
@@ -68,13 +70,17 @@ static void say_as_json(const struct smq_ca_server_event *e)
 	smq_json_object(&j);
 	smq_json_key(&j, "operation");
 	smq_json_str(&j, e->operation);
-	smq_json_key(&j, "name");
-	smq_json_str(&j, e->name);
-	smq_json_key(&j, e->err == SMQ_OK ? "issued" : "refused");
-	if (e->err == SMQ_OK)
+	if (!e->own) {
+		smq_json_key(&j, "name");
+		smq_json_str(&j, e->name);
+	}
+	if (!e->own && e->err == SMQ_OK) {
+		smq_json_key(&j, "issued");
 		ca_json_issued(&j, e->issued);
-	else
+	} else if (e->err != SMQ_OK) {
+		smq_json_key(&j, e->own ? "error" : "refused");
 		smq_json_str(&j, smq_err_name(e->err));
+	}
 	if (*e->why) {
 		smq_json_key(&j, "why");
 		smq_json_str(&j, e->why);
@@ -84,7 +90,7 @@ static void say_as_json(const struct smq_ca_server_event *e)
 		puts(text);
 }
 
-static void on_event(void *self, const struct smq_ca_server_event *event)
+void ca_say_event(void *self, const struct smq_ca_server_event *event)
 {
 	const struct ca_args *a = self;
 	if (a->json)
@@ -111,7 +117,7 @@ int ca_run_serve(struct ca_args *a)
 					   .address = a->address,
 					   .port = a->port,
 					   .passphrase_file = a->passphrase_file,
-					   .on_event = on_event,
+					   .on_event = ca_say_event,
 					   .self = a };
 	struct smq_ca_server *server = NULL;
 	const char *why = NULL;
@@ -130,7 +136,7 @@ int ca_run_serve(struct ca_args *a)
 
 /* ---- enrol ---- */
 
-static int say_enrolled(const struct ca_args *a, const struct smq_enrolled *e)
+int ca_say_enrolled(const struct ca_args *a, const struct smq_enrolled *e)
 {
 	char text[CA_JSON_LEN];
 	char due[CA_TIME_LEN];
@@ -170,5 +176,5 @@ int ca_run_enrol(struct ca_args *a)
 		return ca_misuse("enrol needs --server HOST, and a port if it is not 8443", NULL);
 	(void)signal(SIGPIPE, SIG_IGN);
 	smq_err err = smq_enrol(&o, &enrolled, &why);
-	return err == SMQ_OK ? say_enrolled(a, &enrolled) : ca_fail(err, why);
+	return err == SMQ_OK ? ca_say_enrolled(a, &enrolled) : ca_fail(err, why);
 }

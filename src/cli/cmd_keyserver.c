@@ -50,7 +50,8 @@ static const char usage[] =
     "  --help                  this text\n\n"
     "Options of `sealmq sub` that say where the broker is and how to get in mean the same here.\n";
 
-static const char *const happened[] = { "connected", "disconnected", "asked", "epoch", "dropped", "rival", "jumped" };
+static const char *const happened[] = { "connected", "disconnected", "asked",  "epoch",
+					"dropped",   "rival",        "jumped", "crl" };
 
 struct keyserver {
 	struct tool tool;
@@ -105,6 +106,8 @@ static void write_happening(struct smq_json *j, const void *of)
 		json_number(j, "messages", h->messages);
 		json_number(j, "bytes", h->bytes);
 	}
+	if (h->left_ms > 0)
+		json_number(j, "left_s", h->left_ms / 1000);
 	if (h->err != SMQ_OK)
 		json_text(j, "error", smq_err_name(h->err));
 	smq_json_end(j);
@@ -141,6 +144,13 @@ static void print_happening(const struct smq_keyserver_happening *h)
 		break;
 	case SMQ_HAPPENED_JUMPED:
 		printf("%s: restored, goes on with epoch %llu\n", report_shown(h->group), (unsigned long long)h->epoch);
+		break;
+	case SMQ_HAPPENED_CRL:
+		if (h->left_ms > 0)
+			printf("the revocation list ends in %llu min\n", (unsigned long long)h->left_ms / 60000);
+		else
+			printf("revocation list: %s%s%s\n", h->what, h->err ? ": " : "",
+			       h->err ? smq_err_text(h->err) : "");
 		break;
 	}
 }

@@ -454,7 +454,7 @@ void tool_trust_event(struct tool *t, const struct smq_event *event)
 			report_line(&t->report, "a new revocation list is in force");
 		break;
 	case SMQ_EVENT_CRL_REFUSED:
-		report_line(&t->report, "the new crl.pem is not taken, the one before stays in force: %s",
+		report_line(&t->report, "a new revocation list is not taken, the one before stays in force: %s",
 			    smq_err_text(event->err));
 		break;
 	case SMQ_EVENT_CRL_ENDING:

@@ -274,3 +274,60 @@ smq_err smq_ca_crl(const char *dir, const struct smq_ca_crl_options *options, st
 	smq_ca_dir_close(&ca);
 	return smq_ca_finish(err);
 }
+
+/* ---- for a way that nobody vouches for ---- */
+
+static smq_err add(struct smq_pem *all, smq_span pem)
+{
+	uint8_t *more = realloc(all->p, all->len + pem.len + 1);
+	if (!more)
+		return SMQ_ERR_NO_MEMORY;
+	memcpy(more + all->len, pem.p, pem.len);
+	all->p = more;
+	all->len += pem.len;
+	return SMQ_OK;
+}
+
+static smq_err add_authorities(const struct smq_ca_dir *ca, struct smq_pem *all)
+{
+	struct smq_ca_record record;
+	smq_err err = smq_ca_record_read(ca->dir, NULL, smq_ca_now_ms(), &record);
+	if (err != SMQ_OK)
+		return err;
+	for (size_t k = 0; err == SMQ_OK && k < record.count; k++) {
+		struct smq_file_bytes cert = { NULL, 0 };
+		if (record.issued[k].roles != 0 || record.issued[k].not_after_ms <= smq_ca_now_ms())
+			continue;
+		err = smq_ca_dir_cert(ca, record.issued[k].serial, &cert);
+		if (err == SMQ_OK)
+			err = add(all, smq_file_span(&cert));
+		else if (err == SMQ_ERR_NOT_FOUND)
+			err = SMQ_OK;
+		smq_file_bytes_free(&cert);
+	}
+	smq_ca_record_free(&record);
+	return err;
+}
+
+smq_err smq_ca_crl_bundle(const char *dir, struct smq_pem *ret_bundle)
+{
+	struct smq_ca_dir ca;
+	struct smq_file_bytes lists = { NULL, 0 };
+	struct smq_pem all = { NULL, 0 };
+	smq_err err = smq_ca_dir_open(dir, &ca);
+	if (err == SMQ_OK)
+		err = smq_ca_dir_crl(&ca, &lists);
+	if (err == SMQ_OK && lists.len == 0)
+		err = SMQ_ERR_NOT_FOUND;
+	if (err == SMQ_OK)
+		err = add_authorities(&ca, &all);
+	if (err == SMQ_OK)
+		err = add(&all, smq_file_span(&lists));
+	if (err == SMQ_OK)
+		*ret_bundle = all;
+	else
+		smq_pem_free(&all);
+	smq_file_bytes_free(&lists);
+	smq_ca_dir_close(&ca);
+	return err;
+}

@@ -11,12 +11,18 @@
 #include "base/text.h"
 #include "base/wipe.h"
 #include "lib/ca_dir.h"
+#include "lib/crl_line.h"
+#include "lib/enrol_mqtt.h"
+#include "lib/realm_internal.h"
 
 struct enrolling {
 	const struct smq_enrol_options *o;
 	bool renewal;
 	struct smq_file_bytes root, chain, key, token;
 	struct smq_enrolled done;
+	/* over MQTT: */
+	smq_realm *realm; /* of a renewal */
+	struct smq_enrol_reply reply;
 };
 
 static bool there(const char *dir, const char *name)
@@ -70,6 +76,53 @@ static smq_err look_when(struct enrolling *e, smq_span cert)
 	e->done.until_ms = until;
 	e->done.due_ms = from + life / 3 * 2 + life / 12 * (hash[0] * 256 + hash[1]) / 65536;
 	return SMQ_OK;
+}
+
+/* ---- asking over MQTT ---- */
+
+static const char *text_of(const struct smq_file_bytes *line, char *room, size_t len)
+{
+	(void)snprintf(room, len, "%.*s", (int)line->len, line->p ? (const char *)line->p : "");
+	return room;
+}
+
+/* An empty request asks for nothing but the lists. TLS by the realm means its root, where there is no identity yet. */
+static smq_err ask_mqtt(struct enrolling *e, smq_span request)
+{
+	struct smq_client_options broker = *e->o->broker;
+	char root[SMQ_PATH_MAX];
+	char token[SMQ_WHY_MAX];
+	smq_err err = smq_path_join(e->o->dir, "root.crt", root);
+	broker.realm = e->realm;
+	if (broker.tls.by_realm && !e->realm) {
+		broker.tls.by_realm = false;
+		broker.tls.ca_file = e->o->root_file ? e->o->root_file : root;
+	}
+	struct smq_enrol_question q = {
+		.broker = &broker,
+		.control_prefix = e->realm ? smq_realm_control_prefix(e->realm) : e->o->control_prefix,
+		.timeout_ms = e->o->timeout_ms,
+		.csr_pem = request,
+		.name = e->o->name,
+		.token = e->renewal ? NULL : text_of(&e->token, token, sizeof(token)),
+		.own = e->realm ? smq_realm_own(e->realm) : NULL,
+	};
+	if (err == SMQ_OK && !q.control_prefix)
+		return smq_ca_because(SMQ_ERR_USAGE, "a first certificate over MQTT needs the realm's control prefix");
+	smq_enrol_reply_free(&e->reply);
+	if (err == SMQ_OK)
+		err = smq_enrol_ask(&q, &e->reply);
+	smq_wipe(token, sizeof(token));
+	return err;
+}
+
+static smq_err open_realm(struct enrolling *e)
+{
+	const char *why = NULL;
+	if (!e->o->broker || !e->renewal)
+		return SMQ_OK;
+	smq_err err = smq_realm_open(e->o->dir, &e->realm, &why);
+	return err == SMQ_OK ? err : smq_ca_because(err, "%s", why);
 }
 
 /* ---- asking ---- */
@@ -132,10 +185,11 @@ static smq_err gather(const struct enrolling *e, const char *made, smq_span chai
 {
 	struct smq_https_answer settings = { .status = 0 };
 	smq_err err = smq_ca_put_file(made, "member.crt", chain, 0644);
-	if (err == SMQ_OK && !e->renewal)
+	if (err == SMQ_OK && !e->renewal && !e->o->broker)
 		err = fetch(e, "/.well-known/sealmq/realm.yaml", &settings);
+	smq_span text = e->o->broker ? smq_pem_span(&e->reply.settings) : smq_span_of(settings.body, settings.len);
 	if (err == SMQ_OK && !e->renewal)
-		err = smq_ca_put_file(made, "realm.yaml", smq_span_of(settings.body, settings.len), 0644);
+		err = smq_ca_put_file(made, "realm.yaml", text, 0644);
 	if (err == SMQ_OK && !e->renewal)
 		err = smq_ca_put_file(made, "root.crt", smq_file_span(&e->root), 0644);
 	free(settings.body);
@@ -172,10 +226,12 @@ static smq_err get_certificate(struct enrolling *e)
 		err = smq_ca_csr(e->o->dir, &o, path, &why);
 	if (err == SMQ_OK)
 		err = read_one(e->o->dir, e->renewal ? "next.csr" : "member.csr", false, &request);
-	if (err == SMQ_OK)
+	if (err == SMQ_OK && e->o->broker)
+		err = ask_mqtt(e, smq_file_span(&request));
+	else if (err == SMQ_OK)
 		err = ask_certificate(e, smq_file_span(&request), &chain);
 	if (err == SMQ_OK)
-		err = take(e, smq_pem_span(&chain));
+		err = take(e, e->o->broker ? smq_pem_span(&e->reply.certificates) : smq_pem_span(&chain));
 	smq_file_bytes_free(&request);
 	smq_pem_free(&chain);
 	return err;
@@ -209,22 +265,38 @@ out:
 	return err;
 }
 
+/* Over MQTT each list is judged, since it may come from anybody. What is old or not ours is no failure of ours. */
+static smq_err get_list_mqtt(struct enrolling *e)
+{
+	char unused[SMQ_WHY_MAX];
+	smq_err err = e->reply.lists.len > 0 || e->done.issued ? SMQ_OK : ask_mqtt(e, smq_span_of(NULL, 0));
+	if (err != SMQ_OK || e->reply.lists.len == 0)
+		return err;
+	if (smq_crl_take(e->o->dir, smq_pem_span(&e->reply.lists), &e->done.crl, unused, sizeof(unused)) != SMQ_OK)
+		e->done.crl = false;
+	return SMQ_OK;
+}
+
 smq_err smq_enrol(const struct smq_enrol_options *options, struct smq_enrolled *ret_enrolled, const char **ret_why)
 {
 	struct enrolling e = { .o = options };
 	smq_ca_begin(ret_why);
 	smq_err err = read_all(&e);
+	if (err == SMQ_OK)
+		err = open_realm(&e);
 	if (err == SMQ_OK && e.renewal)
 		err = look_when(&e, smq_file_span(&e.chain));
 	if (err == SMQ_OK && (!e.renewal || options->force || e.done.due_ms <= smq_ca_now_ms()))
 		err = get_certificate(&e);
 	if (err == SMQ_OK)
-		err = get_list(&e);
+		err = options->broker ? get_list_mqtt(&e) : get_list(&e);
 	if (err == SMQ_OK)
 		*ret_enrolled = e.done;
 	smq_file_bytes_free(&e.root);
 	smq_file_bytes_free(&e.chain);
 	smq_file_bytes_free(&e.key);
 	smq_file_bytes_free(&e.token);
+	smq_enrol_reply_free(&e.reply);
+	smq_realm_free(e.realm);
 	return smq_ca_finish(err);
 }

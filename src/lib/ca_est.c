@@ -133,7 +133,7 @@ static void enrol(struct asking *a)
 	if (err == SMQ_OK)
 		err = read_pem(a, name, &request);
 	if (err == SMQ_OK)
-		err = smq_ca_token_use(a->est->dir, name);
+		err = smq_ca_token_use(a->est->dir, name, NULL);
 	if (err == SMQ_OK)
 		err = sign(a, name, &grant, smq_pem_span(&request), &issued);
 	smq_pem_free(&request);
@@ -143,37 +143,19 @@ static void enrol(struct asking *a)
 		refuse(a, name, err);
 }
 
-/* Whether the certificate in hand still holds: TLS has checked its chain, the log knows the rest. */
-static smq_err judge_peer(const struct asking *a, smq_span pem)
-{
-	struct smq_ca_record record;
-	uint8_t hash[SMQ_HASH_LEN];
-	char hex[2 * SMQ_HASH_LEN + 1];
-	bool good = false;
-	smq_err err = smq_ca_fingerprint(pem, hash);
-	if (err == SMQ_OK)
-		err = smq_hex_encode(smq_span_of(hash, sizeof(hash)), hex, sizeof(hex));
-	if (err == SMQ_OK)
-		err = smq_ca_record_read(a->est->dir, NULL, smq_ca_now_ms(), &record);
-	if (err != SMQ_OK)
-		return err;
-	for (size_t k = 0; k < record.count; k++)
-		good |= strcmp(record.issued[k].fingerprint, hex) == 0 && record.issued[k].status <= SMQ_CA_EXPIRING;
-	smq_ca_record_free(&record);
-	return good ? SMQ_OK
-		    : smq_ca_because(SMQ_ERR_NOT_AUTHORIZED, "its certificate is revoked, expired, or not ours");
-}
-
 static void renew(struct asking *a)
 {
 	uint8_t pem[PEER_MAX];
+	uint8_t hash[SMQ_HASH_LEN];
 	struct smq_ca_holder holder = { .name = "" };
 	struct smq_ca_issued issued;
 	struct smq_pem request = { NULL, 0 };
 	size_t len = a->est->peer(a->est->self, a->request->fd, pem, sizeof(pem));
 	smq_err err = len > 0 ? smq_ca_read_holder(smq_span_of(pem, len), &holder) : SMQ_ERR_NOT_AUTHORIZED;
 	if (err == SMQ_OK)
-		err = judge_peer(a, smq_span_of(pem, len));
+		err = smq_ca_fingerprint(smq_span_of(pem, len), hash);
+	if (err == SMQ_OK)
+		err = smq_ca_judge_holder(a->est->dir, hash);
 	if (err == SMQ_OK && (holder.roles & SMQ_ROLE_BROKER))
 		err = smq_ca_because(SMQ_ERR_NAME, "a broker is renewed here: its host names are nobody else's to say");
 	if (err == SMQ_OK)

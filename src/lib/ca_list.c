@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "base/text.h"
 #include "lib/ca_dir.h"
 
 struct revoked {
@@ -135,4 +136,21 @@ smq_err smq_ca_list(const char *dir, void (*each)(void *self, const struct smq_c
 		each(self, &record.issued[i]);
 	smq_ca_record_free(&record);
 	return SMQ_OK;
+}
+
+smq_err smq_ca_judge_holder(const char *dir, const uint8_t hash[SMQ_HASH_LEN])
+{
+	struct smq_ca_record record;
+	char hex[2 * SMQ_HASH_LEN + 1];
+	bool good = false;
+	smq_err err = smq_hex_encode(smq_span_of(hash, SMQ_HASH_LEN), hex, sizeof(hex));
+	if (err == SMQ_OK)
+		err = smq_ca_record_read(dir, NULL, smq_ca_now_ms(), &record);
+	if (err != SMQ_OK)
+		return err;
+	for (size_t k = 0; k < record.count; k++)
+		good |= strcmp(record.issued[k].fingerprint, hex) == 0 && record.issued[k].status <= SMQ_CA_EXPIRING;
+	smq_ca_record_free(&record);
+	return good ? SMQ_OK
+		    : smq_ca_because(SMQ_ERR_NOT_AUTHORIZED, "its certificate is revoked, expired, or not ours");
 }

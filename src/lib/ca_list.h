@@ -2,6 +2,8 @@
 #ifndef SMQ_LIB_CA_LIST_H
 #define SMQ_LIB_CA_LIST_H
 
+#include <sealmq/crypto.h>
+
 #include "lib/ca_log.h"
 
 /* Everything in the log, oldest first; certificates with their state as of now_ms. Only lines that hold `containing`
@@ -15,5 +17,9 @@ struct smq_ca_record {
 SMQ_MUST_USE smq_err smq_ca_record_read(const char *dir, const char *containing, int64_t now_ms,
 					struct smq_ca_record *ret_record);
 void smq_ca_record_free(struct smq_ca_record *record);
+
+/* Whether a certificate whose chain was checked already still holds, as the log knows it: SMQ_ERR_NOT_AUTHORIZED. hash:
+ * SHA-256 of its DER. */
+SMQ_MUST_USE smq_err smq_ca_judge_holder(const char *dir, const uint8_t hash[SMQ_HASH_LEN]);
 
 #endif

@@ -12,6 +12,7 @@
 #include "adapters/outbox_sqlite/outbox_sqlite.h"
 #include "app/messenger.h"
 #include "app/outbox_memory.h"
+#include "lib/crl_line.h"
 #include "lib/crl_watch.h"
 #include "lib/groups_realm.h"
 #include "lib/realm_internal.h"
@@ -30,6 +31,8 @@ struct smq_client {
 	struct smq_proofs *proofs; /* the messenger's */
 	struct smq_groups groups;
 	struct smq_crl_watch crl;
+	struct smq_crl_line crl_line;
+	struct smq_transport_events events; /* the messenger's, behind ours */
 	struct smq_will will;
 	char tls_files[3][PATH_MAX]; /* of the realm, where TLS is by_realm */
 	bool stopped;
@@ -289,6 +292,81 @@ static void renew_will(struct smq_client *c)
 		tell_of_will(c, err);
 }
 
+/* ---- what the transport tells: the messenger hears all but what is about revocation lists ---- */
+
+static void on_connected(void *self, int reason, bool session_present)
+{
+	struct smq_client *c = self;
+	if (reason == 0)
+		smq_crl_line_subscribe(&c->crl_line, c->transport);
+	c->events.connected(c->events.self, reason, session_present);
+}
+
+static void on_disconnected(void *self, smq_err err, int reason)
+{
+	const struct smq_client *c = self;
+	c->events.disconnected(c->events.self, err, reason);
+}
+
+static void on_message(void *self, const struct smq_mqtt_message *m)
+{
+	struct smq_client *c = self;
+	bool new = false;
+	if (!smq_crl_line_topic(&c->crl_line, m->topic)) {
+		c->events.message(c->events.self, m);
+		return;
+	}
+	smq_err err = smq_crl_line_take(&c->crl_line, m->payload, &new);
+	if (err != SMQ_OK)
+		smq_crl_watch_refused(&c->crl, &c->options, err, now());
+	else if (new)
+		c->crl.due_ms = 0;
+}
+
+static smq_err before_ack(void *self)
+{
+	const struct smq_client *c = self;
+	return c->events.before_ack(c->events.self);
+}
+
+static void on_published(void *self, int id, int reason)
+{
+	const struct smq_client *c = self;
+	c->events.published(c->events.self, id, reason);
+}
+
+static void on_subscribed(void *self, int id, const int *reasons, size_t count)
+{
+	const struct smq_client *c = self;
+	if (!smq_crl_line_subscribed(&c->crl_line, id))
+		c->events.subscribed(c->events.self, id, reasons, count);
+}
+
+static void on_unsubscribed(void *self, int id)
+{
+	const struct smq_client *c = self;
+	c->events.unsubscribed(c->events.self, id);
+}
+
+static void on_log(void *self, int level, const char *line)
+{
+	const struct smq_client *c = self;
+	c->events.log(c->events.self, level, line);
+}
+
+static struct smq_transport_events events_of(struct smq_client *c)
+{
+	return (struct smq_transport_events){ .self = c,
+					      .connected = on_connected,
+					      .disconnected = on_disconnected,
+					      .message = on_message,
+					      .before_ack = c->events.before_ack ? before_ack : NULL,
+					      .published = on_published,
+					      .subscribed = on_subscribed,
+					      .unsubscribed = on_unsubscribed,
+					      .log = on_log };
+}
+
 static smq_err make_messenger(struct smq_client *c, const char **ret_why)
 {
 	struct smq_messenger_config config = {
@@ -314,7 +392,8 @@ static smq_err make_messenger(struct smq_client *c, const char **ret_why)
 		return because(err, ret_why, "out of memory", NULL);
 	}
 	c->proofs = config.proofs;
-	struct smq_transport_events events = smq_messenger_events(c->messenger);
+	c->events = smq_messenger_events(c->messenger);
+	struct smq_transport_events events = events_of(c);
 	err = smq_transport_mosquitto_new(&c->options, &events, &c->transport, ret_why);
 	if (err == SMQ_OK)
 		smq_messenger_attach(c->messenger, c->transport);
@@ -349,6 +428,7 @@ static smq_err build(struct smq_client *c, const char **ret_why)
 	if (!o->realm && !o->plain)
 		return because(SMQ_ERR_REALM, ret_why, "no realm is open, and plain messages were not asked for", NULL);
 	c->crl = smq_crl_watch_on(o->realm, now());
+	c->crl_line = smq_crl_line_on(o->plain ? NULL : o->realm);
 	err = tls_by_realm(c, ret_why);
 	if (err == SMQ_OK && o->realm && !o->only_groups)
 		err = make_member(c, ret_why);

@@ -5,6 +5,7 @@
 
 enum {
 	LOOK_EVERY_MS = 2000,
+	REFUSED_EVERY_MS = 60 * 1000,
 	TELL_EVERY_MS = 6 * 3600 * 1000,
 	WARN_PART = 4 /* the end is told of when less than this part of the list's time is left: 42 h of 7 days */
 };
@@ -15,6 +16,7 @@ struct smq_crl_watch smq_crl_watch_on(smq_realm *realm, struct smq_now now)
 		.realm = realm,
 		.due_ms = realm ? now.mono_ms : INT64_MAX,
 		.told_ms = INT64_MIN / 2,
+		.refused_ms = INT64_MIN / 2,
 		.generation = realm ? smq_realm_crl_stretch(realm).generation : 0,
 	};
 }
@@ -57,6 +59,15 @@ static void check_end(struct smq_crl_watch *w, smq_member *member, const struct 
 	w->stale = stale;
 	tell(o, stale ? SMQ_EVENT_CRL_STALE : SMQ_EVENT_CRL_ENDING, stale && !accepted ? SMQ_ERR_CERT_CRL : SMQ_OK,
 	     s.until_ms - now.unix_ms);
+}
+
+void smq_crl_watch_refused(struct smq_crl_watch *w, const struct smq_client_options *options, smq_err err,
+			   struct smq_now now)
+{
+	if (now.mono_ms - w->refused_ms < REFUSED_EVERY_MS)
+		return;
+	w->refused_ms = now.mono_ms;
+	tell(options, SMQ_EVENT_CRL_REFUSED, err, 0);
 }
 
 void smq_crl_watch_look(struct smq_crl_watch *w, smq_member *member, const struct smq_client_options *options,

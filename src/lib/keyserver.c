@@ -10,7 +10,10 @@
 #include "adapters/crypto_openssl/password.h"
 #include "adapters/keyserver_sqlite/keyserver_sqlite.h"
 #include "adapters/token_pkcs11/token.h"
+#include "base/table.h"
 #include "base/text.h"
+#include "lib/crl_line.h"
+#include "lib/crl_watch.h"
 #include "lib/line.h"
 #include "lib/pin.h"
 #include "lib/realm_internal.h"
@@ -318,7 +321,8 @@ struct smq_keyserver_service {
 	struct smq_keyserver_options options;
 	struct smq_line line;
 	struct smq_keyserver *server;
-	int64_t crl_at;
+	struct smq_crl_watch crl;
+	struct smq_crl_line crl_line;
 	bool rival;
 	bool over; /* for smq_line_run */
 };
@@ -363,6 +367,43 @@ static void on_server_event(void *self, const struct smq_keyserver_event *e)
 	tell(s, &h);
 }
 
+/* What happened to the revocation lists, in the words of clients. */
+static void on_crl_event(void *self, const struct smq_event *e)
+{
+	static const struct {
+		enum smq_event_kind kind;
+		const char *what;
+	} rows[] = { { SMQ_EVENT_CRL_NEW, "new" },
+		     { SMQ_EVENT_CRL_REFUSED, "refused" },
+		     { SMQ_EVENT_CRL_ENDING, "ending" },
+		     { SMQ_EVENT_CRL_STALE, "ended" } };
+	struct smq_keyserver_happening h = {
+		.kind = SMQ_HAPPENED_CRL, .who = "", .what = "", .group = "", .whom = "", .err = e->err
+	};
+	h.left_ms = e->took_ms;
+	for (size_t i = 0; i < SMQ_COUNT(rows); i++)
+		h.what = rows[i].kind == e->kind ? rows[i].what : h.what;
+	tell(self, &h);
+}
+
+static void look_at_lists(struct smq_keyserver_service *s, struct smq_now now)
+{
+	const struct smq_client_options words = { .on_event = on_crl_event, .self = s };
+	if (now.mono_ms >= s->crl.due_ms)
+		smq_crl_watch_look(&s->crl, NULL, &words, now);
+}
+
+static void take_list(struct smq_keyserver_service *s, smq_span payload)
+{
+	const struct smq_client_options words = { .on_event = on_crl_event, .self = s };
+	bool new = false;
+	smq_err err = smq_crl_line_take(&s->crl_line, payload, &new);
+	if (err != SMQ_OK)
+		smq_crl_watch_refused(&s->crl, &words, err, smq_line_clock.now());
+	else if (new)
+		s->crl.due_ms = 0;
+}
+
 static smq_err publish(void *self, const char *topic, smq_span payload, bool retain, uint64_t *ret_id)
 {
 	struct smq_keyserver_service *s = self;
@@ -384,6 +425,7 @@ static void on_connected(void *self, int reason, bool session_present)
 	for (size_t i = 0; smq_keyserver_filter(s->server, i); i++)
 		(void)!s->line.transport->ops->subscribe(s->line.transport, smq_keyserver_filter(s->server, i), 1, NULL,
 							 0, &id);
+	smq_crl_line_subscribe(&s->crl_line, s->line.transport);
 	smq_keyserver_tell(&s->options, SMQ_HAPPENED_CONNECTED, SMQ_OK);
 	smq_keyserver_online(s->server);
 }
@@ -399,7 +441,10 @@ static void on_disconnected(void *self, smq_err err, int reason)
 static void on_message(void *self, const struct smq_mqtt_message *m)
 {
 	struct smq_keyserver_service *s = self;
-	smq_keyserver_input(s->server, m->topic, m->payload, m->retain);
+	if (smq_crl_line_topic(&s->crl_line, m->topic))
+		take_list(s, m->payload);
+	else
+		smq_keyserver_input(s->server, m->topic, m->payload, m->retain);
 }
 
 static void on_published(void *self, int id, int reason)
@@ -420,8 +465,7 @@ static void on_subscribed(void *self, int id, const int *reasons, size_t count)
 					     .group = "",
 					     .whom = "",
 					     .err = SMQ_ERR_NOT_AUTHORIZED };
-	(void)id;
-	if (count > 0 && reasons[0] >= 128)
+	if (count > 0 && reasons[0] >= 128 && !smq_crl_line_subscribed(&s->crl_line, id))
 		tell(s, &h);
 }
 
@@ -441,14 +485,15 @@ static void on_log(void *self, int level, const char *line)
 static void tick(void *self)
 {
 	struct smq_keyserver_service *s = self;
-	smq_keyserver_look_at_crl(s->options.realm, &s->crl_at);
+	look_at_lists(s, smq_line_clock.now());
 	smq_keyserver_tick(s->server);
 }
 
 static int64_t wake_at(void *self)
 {
 	const struct smq_keyserver_service *s = self;
-	return smq_keyserver_wake_at(s->server);
+	int64_t at = smq_keyserver_wake_at(s->server);
+	return at < s->crl.due_ms ? at : s->crl.due_ms;
 }
 
 smq_err smq_keyserver_make(const struct smq_keyserver_options *o, const struct smq_ks_store *store, void *self,
@@ -510,6 +555,8 @@ smq_err smq_keyserver_service_new(const struct smq_keyserver_options *options, s
 	if (!s)
 		return answer(because(SMQ_ERR_NO_MEMORY, "out of memory"), ret_why);
 	s->options = *options;
+	s->crl = smq_crl_watch_on(options->realm, smq_line_clock.now());
+	s->crl_line = smq_crl_line_on(options->realm);
 	smq_err err = make_server(s);
 	if (err == SMQ_OK)
 		err = connect_line(s);

@@ -105,6 +105,8 @@ SMQ_MUST_USE smq_err smq_ca_read_request(smq_span pem, struct smq_ca_request *re
 /* From DER to PEM; SMQ_ERR_MALFORMED. */
 SMQ_MUST_USE smq_err smq_ca_request_of_der(smq_span der, struct smq_pem *ret_request);
 
+SMQ_MUST_USE smq_err smq_ca_request_to_der(smq_span pem, struct smq_pem *ret_der);
+
 /* From base64, as EST sends it; SMQ_ERR_MALFORMED. */
 SMQ_MUST_USE smq_err smq_ca_request_of_base64(smq_span text, struct smq_pem *ret_request);
 SMQ_MUST_USE smq_err smq_ca_request_to_base64(smq_span pem, struct smq_pem *ret_base64);

@@ -75,3 +75,16 @@ smq_err smq_ca_read_request(smq_span pem, struct smq_ca_request *ret_request)
 		*ret_request = r;
 	return err;
 }
+
+smq_err smq_ca_request_to_der(smq_span pem, struct smq_pem *ret_der)
+{
+	X509_REQ *request = smq_pem_read_request(pem);
+	BIO *bio = BIO_new(BIO_s_mem());
+	smq_err err = request ? SMQ_ERR_CRYPTO : SMQ_ERR_MALFORMED;
+	if (request && bio && i2d_X509_REQ_bio(bio, request) == 1)
+		err = smq_pem_take(bio, ret_der);
+	BIO_free(bio);
+	X509_REQ_free(request);
+	ERR_clear_error();
+	return err;
+}

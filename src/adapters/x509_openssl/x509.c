@@ -371,8 +371,7 @@ static int no_passphrase(char *buf, int size, int rwflag, void *u)
 	return -1;
 }
 
-/* All certificates of a PEM text, at most max; 0 if there is none, or one does not parse. */
-static size_t read_certs(smq_span pem, X509 **certs, size_t max)
+size_t smq_x509_read_certs(smq_span pem, X509 **certs, size_t max)
 {
 	size_t count = 0;
 	BIO *bio = pem.len > 0 && pem.len < INT32_MAX ? BIO_new_mem_buf(pem.p, (int)pem.len) : NULL;
@@ -466,7 +465,7 @@ smq_err smq_x509_new(const struct smq_x509_config *config, struct smq_x509 **ret
 	if (!x->known)
 		err = SMQ_ERR_NO_MEMORY;
 	if (err == SMQ_OK) {
-		x->root_count = read_certs(config->root_pem, x->roots, ROOTS_MAX);
+		x->root_count = smq_x509_read_certs(config->root_pem, x->roots, ROOTS_MAX);
 		err = x->root_count > 0 ? SMQ_OK : SMQ_ERR_MALFORMED;
 	}
 	for (size_t i = 0; err == SMQ_OK && i < x->root_count; i++) {
@@ -547,7 +546,7 @@ smq_err smq_x509_own(struct smq_x509 *x, smq_span chain_pem, int64_t now_ms, str
 	struct smq_x509_own own = { .id_cred_full_len = 0 };
 	struct known fresh = { .used = 0 };
 	struct smq_id_cred id;
-	size_t count = read_certs(chain_pem, certs, CHAIN_MAX);
+	size_t count = smq_x509_read_certs(chain_pem, certs, CHAIN_MAX);
 	smq_err err = count > 0 ? encode_own(certs, count, &own) : SMQ_ERR_MALFORMED;
 
 	for (size_t i = 0; i < count; i++)

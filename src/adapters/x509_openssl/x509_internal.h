@@ -30,6 +30,9 @@ X509 *smq_x509_parse(smq_span der);
 /* What a certificate of this realm says of its holder; its chain and validity are not looked at. */
 SMQ_MUST_USE smq_err smq_x509_holder(X509 *cert, const char *realm, struct smq_credential *ret_credential);
 
+/* All certificates of a PEM text, at most max; 0 if there is none, or one does not parse. */
+size_t smq_x509_read_certs(smq_span pem, X509 **certs, size_t max);
+
 int64_t smq_x509_time_ms(const ASN1_TIME *time);
 
 /* Path validation alone, with what the realm is configured to: who the certificate speaks of is not looked at.
