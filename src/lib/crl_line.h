@@ -33,7 +33,7 @@ void smq_crl_line_subscribe(struct smq_crl_line *l, struct smq_transport *transp
 /* Whether it was for us; then nobody else needs to hear of it. */
 bool smq_crl_line_subscribed(const struct smq_crl_line *l, int id);
 bool smq_crl_line_topic(const struct smq_crl_line *l, const char *topic);
-/* What came on the topic. SMQ_OK and *ret_new: crl.pem is another now. */
+/* What came on the topic. SMQ_OK and *ret_new: crl.pem is another now, or another list is in force without it. */
 SMQ_MUST_USE smq_err smq_crl_line_take(const struct smq_crl_line *l, smq_span payload, bool *ret_new);
 
 #endif

@@ -10,10 +10,7 @@
 #include "adapters/crypto_openssl/password.h"
 #include "adapters/keyserver_sqlite/keyserver_sqlite.h"
 #include "adapters/token_pkcs11/token.h"
-#include "base/table.h"
 #include "base/text.h"
-#include "lib/crl_line.h"
-#include "lib/crl_watch.h"
 #include "lib/line.h"
 #include "lib/pin.h"
 #include "lib/realm_internal.h"
@@ -284,8 +281,8 @@ smq_err smq_keyserver_audit(const smq_realm *realm, const char *database, void *
 	struct audit_reader reader = { self, take };
 	smq_err err = access(database, F_OK) == 0 ? SMQ_OK : SMQ_ERR_NOT_FOUND;
 	if (err == SMQ_OK)
-		err = smq_keyserver_sqlite_audit(database, smq_crypto_best(), smq_realm_credentials(realm),
-						 unix_ms(), &reader, take ? take_line : NULL, &end);
+		err = smq_keyserver_sqlite_audit(database, smq_crypto_best(), smq_realm_credentials(realm), unix_ms(),
+						 &reader, take ? take_line : NULL, &end);
 	ret_end->lines = end.lines;
 	ret_end->signed_ms = end.time_ms;
 	snprintf(ret_end->signer, sizeof(ret_end->signer), "%s", end.signer);
@@ -306,23 +303,11 @@ smq_err smq_keyserver_audit(const smq_realm *realm, const char *database, void *
 
 /* ---- the service ---- */
 
-/* One that is not taken leaves the one before in force, until it ends; members then are not trusted any more. */
-void smq_keyserver_look_at_crl(smq_realm *realm, int64_t *look_at)
-{
-	int64_t now = smq_line_clock.now().mono_ms;
-	if (now < *look_at)
-		return;
-	*look_at = now + 2000;
-	if (smq_realm_crl_changed(realm))
-		(void)!smq_realm_reload_crl(realm, NULL);
-}
-
 struct smq_keyserver_service {
 	struct smq_keyserver_options options;
 	struct smq_line line;
 	struct smq_keyserver *server;
-	struct smq_crl_watch crl;
-	struct smq_crl_line crl_line;
+	struct smq_keyserver_lists lists;
 	bool rival;
 	bool over; /* for smq_line_run */
 };
@@ -367,43 +352,6 @@ static void on_server_event(void *self, const struct smq_keyserver_event *e)
 	tell(s, &h);
 }
 
-/* What happened to the revocation lists, in the words of clients. */
-static void on_crl_event(void *self, const struct smq_event *e)
-{
-	static const struct {
-		enum smq_event_kind kind;
-		const char *what;
-	} rows[] = { { SMQ_EVENT_CRL_NEW, "new" },
-		     { SMQ_EVENT_CRL_REFUSED, "refused" },
-		     { SMQ_EVENT_CRL_ENDING, "ending" },
-		     { SMQ_EVENT_CRL_STALE, "ended" } };
-	struct smq_keyserver_happening h = {
-		.kind = SMQ_HAPPENED_CRL, .who = "", .what = "", .group = "", .whom = "", .err = e->err
-	};
-	h.left_ms = e->took_ms;
-	for (size_t i = 0; i < SMQ_COUNT(rows); i++)
-		h.what = rows[i].kind == e->kind ? rows[i].what : h.what;
-	tell(self, &h);
-}
-
-static void look_at_lists(struct smq_keyserver_service *s, struct smq_now now)
-{
-	const struct smq_client_options words = { .on_event = on_crl_event, .self = s };
-	if (now.mono_ms >= s->crl.due_ms)
-		smq_crl_watch_look(&s->crl, NULL, &words, now);
-}
-
-static void take_list(struct smq_keyserver_service *s, smq_span payload)
-{
-	const struct smq_client_options words = { .on_event = on_crl_event, .self = s };
-	bool new = false;
-	smq_err err = smq_crl_line_take(&s->crl_line, payload, &new);
-	if (err != SMQ_OK)
-		smq_crl_watch_refused(&s->crl, &words, err, smq_line_clock.now());
-	else if (new)
-		s->crl.due_ms = 0;
-}
-
 static smq_err publish(void *self, const char *topic, smq_span payload, bool retain, uint64_t *ret_id)
 {
 	struct smq_keyserver_service *s = self;
@@ -425,7 +373,7 @@ static void on_connected(void *self, int reason, bool session_present)
 	for (size_t i = 0; smq_keyserver_filter(s->server, i); i++)
 		(void)!s->line.transport->ops->subscribe(s->line.transport, smq_keyserver_filter(s->server, i), 1, NULL,
 							 0, &id);
-	smq_crl_line_subscribe(&s->crl_line, s->line.transport);
+	smq_crl_line_subscribe(&s->lists.line, s->line.transport);
 	smq_keyserver_tell(&s->options, SMQ_HAPPENED_CONNECTED, SMQ_OK);
 	smq_keyserver_online(s->server);
 }
@@ -441,9 +389,7 @@ static void on_disconnected(void *self, smq_err err, int reason)
 static void on_message(void *self, const struct smq_mqtt_message *m)
 {
 	struct smq_keyserver_service *s = self;
-	if (smq_crl_line_topic(&s->crl_line, m->topic))
-		take_list(s, m->payload);
-	else
+	if (!smq_keyserver_lists_take(&s->lists, m->topic, m->payload))
 		smq_keyserver_input(s->server, m->topic, m->payload, m->retain);
 }
 
@@ -465,7 +411,7 @@ static void on_subscribed(void *self, int id, const int *reasons, size_t count)
 					     .group = "",
 					     .whom = "",
 					     .err = SMQ_ERR_NOT_AUTHORIZED };
-	if (count > 0 && reasons[0] >= 128 && !smq_crl_line_subscribed(&s->crl_line, id))
+	if (count > 0 && reasons[0] >= 128 && !smq_crl_line_subscribed(&s->lists.line, id))
 		tell(s, &h);
 }
 
@@ -485,7 +431,7 @@ static void on_log(void *self, int level, const char *line)
 static void tick(void *self)
 {
 	struct smq_keyserver_service *s = self;
-	look_at_lists(s, smq_line_clock.now());
+	smq_keyserver_lists_look(&s->lists);
 	smq_keyserver_tick(s->server);
 }
 
@@ -493,7 +439,7 @@ static int64_t wake_at(void *self)
 {
 	const struct smq_keyserver_service *s = self;
 	int64_t at = smq_keyserver_wake_at(s->server);
-	return at < s->crl.due_ms ? at : s->crl.due_ms;
+	return at < s->lists.watch.due_ms ? at : s->lists.watch.due_ms;
 }
 
 smq_err smq_keyserver_make(const struct smq_keyserver_options *o, const struct smq_ks_store *store, void *self,
@@ -555,8 +501,7 @@ smq_err smq_keyserver_service_new(const struct smq_keyserver_options *options, s
 	if (!s)
 		return answer(because(SMQ_ERR_NO_MEMORY, "out of memory"), ret_why);
 	s->options = *options;
-	s->crl = smq_crl_watch_on(options->realm, smq_line_clock.now());
-	s->crl_line = smq_crl_line_on(options->realm);
+	smq_keyserver_lists_init(&s->lists, &s->options);
 	smq_err err = make_server(s);
 	if (err == SMQ_OK)
 		err = connect_line(s);

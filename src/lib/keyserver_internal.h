@@ -5,6 +5,8 @@
 #include <sealmq/keyserver.h>
 
 #include "app/keyserver.h"
+#include "lib/crl_line.h"
+#include "lib/crl_watch.h"
 #include "lib/files.h"
 
 enum { SMQ_KEYSERVER_INFLIGHT = 64 }; /* messages on their way to the broker, answers and retained ones together */
@@ -25,7 +27,16 @@ SMQ_MUST_USE smq_err smq_keyserver_make(
 struct smq_keyserver_happening smq_keyserver_told(const struct smq_keyserver_event *event);
 void smq_keyserver_tell(const struct smq_keyserver_options *o, int kind, smq_err err);
 
-/* A new crl.pem in the realm is put in force; looked for every two seconds. *look_at: mono ms, 0 at first. */
-void smq_keyserver_look_at_crl(smq_realm *realm, int64_t *look_at);
+/* The realm's revocation lists: crl.pem looked at every two seconds, and what comes over MQTT (PROTOCOL.md 7.9). What
+ * happens to them is told as SMQ_HAPPENED_CRL. */
+struct smq_keyserver_lists {
+	const struct smq_keyserver_options *options; /* the owner's */
+	struct smq_crl_watch watch;
+	struct smq_crl_line line;
+};
+void smq_keyserver_lists_init(struct smq_keyserver_lists *l, const struct smq_keyserver_options *options);
+void smq_keyserver_lists_look(struct smq_keyserver_lists *l);
+/* Whether a message was for this; then nobody else needs to see it. */
+bool smq_keyserver_lists_take(struct smq_keyserver_lists *l, const char *topic, smq_span payload);
 
 #endif

@@ -32,7 +32,7 @@ struct smq_keyserver_part {
 	struct smq_ks_store store;
 	struct smq_keyserver *server;
 	uint64_t next_id, in_flight;
-	int64_t crl_at;
+	struct smq_keyserver_lists lists;
 	bool heard, rival; /* heard: the listener has said hello, and nothing malformed since */
 	char realm_dir[SMQ_PATH_MAX];
 	/* store */

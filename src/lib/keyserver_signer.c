@@ -50,14 +50,19 @@ static void go_offline(struct smq_keyserver_part *p, smq_err err)
 	smq_keyserver_tell(&p->options, SMQ_HAPPENED_DISCONNECTED, err);
 }
 
+static void subscribe(struct smq_keyserver_part *p, const char *filter)
+{
+	struct smq_frame f = { .kind = SMQ_FRAME_SUBSCRIBE, .parts = { smq_span_str(filter) } };
+	(void)!smq_channel_send(&p->link, &f, 0);
+}
+
 static void go_online(struct smq_keyserver_part *p)
 {
 	p->online = true;
-	for (size_t i = 0; smq_keyserver_filter(p->server, i); i++) {
-		struct smq_frame f = { .kind = SMQ_FRAME_SUBSCRIBE,
-				       .parts = { smq_span_str(smq_keyserver_filter(p->server, i)) } };
-		(void)!smq_channel_send(&p->link, &f, 0);
-	}
+	for (size_t i = 0; smq_keyserver_filter(p->server, i); i++)
+		subscribe(p, smq_keyserver_filter(p->server, i));
+	if (p->lists.line.realm)
+		subscribe(p, p->lists.line.topic);
 	smq_keyserver_tell(&p->options, SMQ_HAPPENED_CONNECTED, SMQ_OK);
 	smq_keyserver_online(p->server);
 }
@@ -106,7 +111,8 @@ static smq_err take(struct smq_keyserver_part *p, const struct smq_frame *f)
 	case SMQ_FRAME_MESSAGE:
 		if (!p->online || f->numbers[0] > 1)
 			return SMQ_ERR_STATE;
-		smq_keyserver_input(p->server, smq_frame_text(f, 0), f->parts[1], f->numbers[0] == 1);
+		if (!smq_keyserver_lists_take(&p->lists, smq_frame_text(f, 0), f->parts[1]))
+			smq_keyserver_input(p->server, smq_frame_text(f, 0), f->parts[1], f->numbers[0] == 1);
 		return SMQ_OK;
 	case SMQ_FRAME_PUBLISHED:
 		return on_published(p, f);
@@ -162,6 +168,7 @@ smq_err smq_signer_new(struct smq_keyserver_part *p)
 	struct smq_ks_store store;
 	if (snprintf(p->realm_dir, sizeof(p->realm_dir), "%s", smq_realm_dir(o->realm)) >= (int)sizeof(p->realm_dir))
 		return SMQ_ERR_TOO_LARGE;
+	smq_keyserver_lists_init(&p->lists, &p->options);
 	smq_err err = smq_channel_init(&p->link, SMQ_PART_LINK);
 	if (err == SMQ_OK)
 		err = smq_wakeup_init(&p->wakeup);
@@ -177,12 +184,13 @@ smq_err smq_signer_new(struct smq_keyserver_part *p)
 
 static void turn(struct smq_keyserver_part *p)
 {
-	smq_wakeup_watch(&p->wakeup, p->link.fd, false, smq_keyserver_wake_at(p->server));
+	int64_t at = smq_keyserver_wake_at(p->server);
+	smq_wakeup_watch(&p->wakeup, p->link.fd, false, at < p->lists.watch.due_ms ? at : p->lists.watch.due_ms);
 	struct smq_wakeup_ready ready = smq_wakeup_wait(&p->wakeup, -1);
 	p->over = p->over || ready.stopped;
 	if (ready.readable)
 		hear(p);
-	smq_keyserver_look_at_crl(p->options.realm, &p->crl_at);
+	smq_keyserver_lists_look(&p->lists);
 	smq_keyserver_tick(p->server);
 }
 

@@ -1,7 +1,6 @@
 /* A realm as one member sees it: the directory opened, checked, and turned into credentials. */
 #include <sealmq/realm.h>
 
-
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,6 +33,7 @@ struct smq_realm {
 	uint8_t root_fingerprint[SMQ_HASH_LEN];
 	struct smq_store stores[SMQ_STATE_USES]; /* self NULL: not opened */
 	unsigned crl_generation;
+	struct smq_file_bytes held_crl; /* in force, and not in crl.pem */
 	bool has_crl;
 	uint8_t crl_digest[SMQ_HASH_LEN]; /* of the lists in force */
 	struct stat crl_seen;             /* crl.pem when it was last read; all zero: it was not there */
@@ -353,6 +353,7 @@ void smq_realm_free(smq_realm *realm)
 		return;
 	smq_openssl_signer_free(&realm->own.signer);
 	smq_x509_free(realm->x509);
+	smq_file_bytes_free(&realm->held_crl);
 	for (int i = 0; i < SMQ_STATE_USES; i++) {
 		if (realm->stores[i].self)
 			realm->stores[i].free(realm->stores[i].self);
@@ -462,8 +463,30 @@ smq_err smq_realm_reload_crl(smq_realm *realm, const char **ret_why)
 	}
 	if (err == SMQ_OK) {
 		realm->crl_generation++;
+		smq_file_bytes_free(&realm->held_crl);
 		note_crl(realm, &crl);
 	}
 	smq_file_bytes_free(&crl);
+	return err;
+}
+
+smq_span smq_realm_held_crl(const smq_realm *realm) { return smq_span_of(realm->held_crl.p, realm->held_crl.len); }
+
+smq_err smq_realm_use_crl(smq_realm *realm, smq_span crl_pem)
+{
+	struct smq_file_bytes copy = { .p = malloc(crl_pem.len + 1), .len = crl_pem.len };
+	if (!copy.p)
+		return SMQ_ERR_NO_MEMORY;
+	memcpy(copy.p, crl_pem.p, crl_pem.len);
+	smq_span own = realm->own.registered ? smq_span_of(NULL, 0) : realm->own.id_cred_full;
+	smq_err err = smq_x509_change_crl(realm->x509, crl_pem, own, now_ms());
+	if (err == SMQ_OK) {
+		realm->crl_generation++;
+		smq_file_bytes_free(&realm->held_crl);
+		realm->held_crl = copy;
+		note_crl(realm, &copy);
+	} else {
+		smq_file_bytes_free(&copy);
+	}
 	return err;
 }

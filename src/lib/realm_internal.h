@@ -46,6 +46,9 @@ void smq_realm_each_membership(const smq_realm *realm, void *self, void (*take)(
 SMQ_MUST_USE smq_err smq_realm_reload_crl(smq_realm *realm, const char **ret_why);
 /* Whether crl.pem is another than the one read last; one look at its directory entry. */
 bool smq_realm_crl_changed(const smq_realm *realm);
+/* The same for lists that are in memory alone, where crl.pem cannot be written: until crl.pem is another one. */
+SMQ_MUST_USE smq_err smq_realm_use_crl(smq_realm *realm, smq_span crl_pem);
+smq_span smq_realm_held_crl(const smq_realm *realm); /* those; empty: crl.pem is in force */
 /* When the lists in force were made and when the first of them ends, Unix time; without any, the ends of time. */
 struct smq_crl_stretch {
 	int64_t from_ms, until_ms;

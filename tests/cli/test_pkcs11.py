@@ -7,11 +7,12 @@ import glob
 import json
 import os
 import shutil
+import socket
 import sys
 import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from sealed_rig import SEALMQ, TAP, ok, run  # noqa: E402
+from sealed_rig import SEALMQ, TAP, Process, free_port, ok, run  # noqa: E402
 
 MODULE = next(iter(glob.glob('/usr/lib/softhsm/libsofthsm2.so') + glob.glob('/usr/lib/*/softhsm/libsofthsm2.so')), None)
 PIN, OTHER = '271828', '314159'
@@ -191,6 +192,23 @@ def a_key_server(t):
     ok(status != 0 and 'no secret key' in err and one_line(err), 'not with another token', err)
     status, _, err = do('check', '--master-pkcs11', t.uri.replace('plant', 'gone', 1))
     ok(status != 0 and 'no token here' in err and one_line(err), 'not without its token', err)
+    broker = free_port()
+    with socket.socket() as nobody:  # a broker that says nothing: what counts is that the database opens
+        nobody.bind(('127.0.0.1', broker))
+        nobody.listen()
+        words = (SEALMQ, 'keyserver', 'run', '--realm', t.path('realm/members/keys'), '--db', t.path('keys.db'),
+                 '--passphrase-file', t.pin, '--master-pkcs11', t.uri, '-h', '127.0.0.1', '-p', str(broker))
+        for more in ((), ('--undivided',)):
+            server = Process([*words, *more])
+            nobody.settimeout(60)
+            try:
+                nobody.accept()[0].close()
+                came = True
+            except OSError:
+                came = False
+            ok(came and server.child.poll() is None, 'keyserver run %s opens it and goes to the broker' % ' '.join(more),
+               '\n'.join(server.said + server.lines))
+            server.stop()
     status, _, err = do('backup', t.path('copy'), pin=None)
     ok(status == 0, 'a backup needs no token', err)
     status, _, err = do('restore', t.path('copy'), '--master-pkcs11', t.uri, db='again.db')
