@@ -364,7 +364,7 @@ static struct smq_transport_events events_of(struct smq_client *c)
 					      .published = on_published,
 					      .subscribed = on_subscribed,
 					      .unsubscribed = on_unsubscribed,
-					      .log = on_log };
+					      .log = c->events.log ? on_log : NULL };
 }
 
 static smq_err make_messenger(struct smq_client *c, const char **ret_why)

@@ -281,7 +281,7 @@ def lists(r):
     def heard(word):
         pub.write(word)
         return any(word in line for line in sub.lines)
-    ok(wait(lambda: heard('before'), 60), 'both are in the group', '\n'.join(sub.said[-8:] + pub.said + ['pub: %s, keys: %s' % (pub.child.poll(), keys.child.poll())] + keys.lines + keys.said))
+    ok(wait(lambda: heard("before"), 60), 'both are in the group', '\n'.join(sub.said[-8:] + pub.said + ['pub: %s, keys: %s' % (pub.child.poll(), keys.child.poll())] + keys.lines + keys.said))
     # `keys` runs with the directory it opened by its former name: its crl.pem is where that was
     os.symlink(r.path('keys'), r.member('keys'))
     count = len(eye.lines)
