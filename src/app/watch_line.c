@@ -3,6 +3,9 @@
 
 #include <string.h>
 
+#include <sealmq/err.h>
+#include <sealmq/text.h>
+
 #include "base/table.h"
 
 /* ---- spans ---- */
@@ -228,15 +231,78 @@ static void read_ours(struct smq_watch_line *l, smq_span s)
 		l->who = between(s, ": key exchange with '", "' failed");
 	} else if (holds(s, ": key exchange failed")) {
 		l->kind = SMQ_WATCH_KEYEX_FAILED;
-	} else if (holds(s, " join denied")) {
-		l->kind = SMQ_WATCH_JOIN_DENIED;
-		l->who = between(s, "join denied: '", "'");
 	}
+}
+
+/* ---- the key server ---- */
+
+/* By its name, or (words) by its text. SMQ_OK: none of ours. */
+static smq_err error_of(smq_span text, bool words)
+{
+	for (int code = 1; code <= SMQ_ERR_BUG; code++) {
+		smq_err err = (smq_err)code;
+		if (smq_span_equal(text, smq_span_str(words ? smq_err_text(err) : smq_err_name(err))) &&
+		    (err == SMQ_ERR_BUG || smq_err_kind_of(err) != SMQ_KIND_BUG))
+			return err;
+	}
+	return SMQ_OK;
+}
+
+/* Somebody proven asked for what it may not have. An admin that looks for a group that is not there yet may. */
+static bool is_denial(smq_span what, smq_err err)
+{
+	return smq_err_kind_of(err) == SMQ_KIND_AUTH || err == SMQ_ERR_NOT_AUTHORIZED ||
+	       (err == SMQ_ERR_NOT_FOUND && smq_span_equal(what, smq_span_str("join")));
+}
+
+static void judge(struct smq_watch_line *l, smq_span who, smq_span what, smq_err err)
+{
+	if (what.len == 0 && smq_err_kind_of(err) == SMQ_KIND_AUTH && err != SMQ_ERR_REPLAY)
+		l->kind = SMQ_WATCH_KEYEX_FAILED; /* a key exchange in somebody's name */
+	else if (what.len > 0 && is_denial(what, err))
+		l->kind = SMQ_WATCH_JOIN_DENIED;
+	l->who = who;
+	l->what = what;
+}
+
+/* `sealmq keyserver run --json` and `sealmq keyserver audit --json`. */
+static void read_keyserver_json(struct smq_watch_line *l, smq_span s)
+{
+	smq_span event = between(s, "\"event\":\"", "\"");
+	smq_span outcome = between(s, event.len ? "\"error\":\"" : "\"outcome\":\"", "\"");
+	bool dropped = smq_span_equal(event, smq_span_str("dropped"));
+	if (event.len && !dropped && !smq_span_equal(event, smq_span_str("asked")))
+		return;
+	if (!event.len && !begins(s, "{\"number\":"))
+		return;
+	judge(l, between(s, "\"who\":\"", "\""), between(s, "\"what\":\"", "\""), error_of(outcome, false));
+}
+
+/* The same as it is printed: NAME: WHAT[ WHOM][ in GROUP]: TEXT, dropped a request in the name of NAME: TEXT. */
+static void read_keyserver_words(struct smq_watch_line *l, smq_span s)
+{
+	static const char dropped[] = "dropped a request in the name of ";
+	size_t colon = find(s, ": ");
+	smq_span first = smq_span_of(s.p, colon), rest = colon < s.len ? after(s, colon + 2) : smq_span_of(s.p, 0);
+	if (begins(s, dropped)) {
+		judge(l, after(first, strlen(dropped)), smq_span_of(s.p, 0), error_of(rest, true));
+		return;
+	}
+	size_t second = find(rest, ": "), blank = find(rest, " ");
+	if (second == rest.len || !smq_name_valid(first))
+		return;
+	size_t len = blank < second ? blank : second;
+	judge(l, first, smq_span_of(rest.p, len), error_of(after(rest, second + 2), true));
 }
 
 struct smq_watch_line smq_watch_read(struct smq_watch_clock *clock, smq_span line)
 {
 	struct smq_watch_line l = { .kind = SMQ_WATCH_NOTHING };
+	if (begins(line, "{\"")) {
+		read_keyserver_json(&l, line);
+		take_time(clock, between(line, "\"time\":\"", "\""), &l.time_s);
+		return l;
+	}
 	size_t len = take_time(clock, line, &l.time_s);
 	smq_span rest = after(line, len);
 	if (begins(rest, ": "))
@@ -247,5 +313,7 @@ struct smq_watch_line smq_watch_read(struct smq_watch_clock *clock, smq_span lin
 		read_nginx_error(&l, rest);
 	if (l.kind == SMQ_WATCH_NOTHING && holds(rest, "sealmq"))
 		read_ours(&l, rest);
+	else if (l.kind == SMQ_WATCH_NOTHING && !len)
+		read_keyserver_words(&l, rest);
 	return l;
 }

@@ -30,8 +30,8 @@ enum smq_watch_kind {
 	SMQ_WATCH_LIMITED,       /* NGINX: who: address */
 	SMQ_WATCH_UNREACHABLE,   /* NGINX found no broker. who: where it looked */
 	SMQ_WATCH_REFUSED,       /* ours: who: the name it claims; what: the error's name */
-	SMQ_WATCH_KEYEX_FAILED,  /* ours: who: peer */
-	SMQ_WATCH_JOIN_DENIED    /* ours: who: asker */
+	SMQ_WATCH_KEYEX_FAILED,  /* ours: who: peer; the key server: in whose name */
+	SMQ_WATCH_JOIN_DENIED    /* the key server: who: asker; what: it asked */
 };
 
 struct smq_watch_line {

@@ -67,7 +67,7 @@ const struct smq_watch_rule_row smq_watch_rule_rows[SMQ_RULES] = {
 				    "key exchanges with %s fail",
 				    { 5, 300, SMQ_SEVERITY_MEDIUM, false } },
 	[SMQ_RULE_JOIN_DENIED] = { "join-denied",
-				   "%s asks for groups it may not join",
+				   "%s asks the key server for what it may not have",
 				   { 5, 300, SMQ_SEVERITY_MEDIUM, false } },
 	/* count: times its usual pause; within: and at least so long */
 	[SMQ_RULE_SILENT] = { "sender-silent", "%s has fallen silent", { 10, 60, SMQ_SEVERITY_MEDIUM, false } },

@@ -149,6 +149,32 @@ def groups_by_an_admin(stage):
     ok(server.stop() == 0, 'SIGTERM ends it with status 0')
 
 
+def what_it_says_is_watched(stage):
+    """`sealmq watch` over the real lines of both kinds, and over the log: who is refused again and again is noticed."""
+    keys = Keys(stage, 'watched.db')
+    keys.do('init')
+    said = {'json': [], 'words': []}
+    for kind, more in (('json', ('--json',)), ('words', ())):
+        server = keys.start(*more)
+        keys.ask('create', 'watched', *POLICY)
+        for _ in range(5):
+            status, _, err = stage.pub_now('pump-2', '--group', 'watched', '-t', 'plant/a', '-m', 'x')
+            ok(status == 135 and 'does not admit' in err, kind + ': a member is refused', (status, err))
+        status, _, err = stage.pub_now('fridge-07', '--group', 'watched', '-t', 'plant/a', '-m', 'x')
+        ok(status == 0, kind + ': another is served', err)
+        server.stop()
+        said[kind] = server.lines
+    said['log'] = [line for line in keys.do('audit', '--json')[1].splitlines() if '"who"' in line]
+    for kind, lines in said.items():
+        path = stage.path('watched-' + kind)
+        with open(path, 'w', encoding='utf-8') as file:
+            file.write('\n'.join(lines) + '\n')
+        status, out, err = run(SEALMQ, 'watch', '--file', path, '--once', '--json')
+        alarms = [(a['alarm'], a['subject']) for a in map(json.loads, out.splitlines())]
+        ok(status == 92 and alarms == [('join-denied', 'pump-2')], kind + ': one alarm, about the one who was refused',
+           (status, alarms, err, lines[-8:]))
+
+
 def a_second_one_stops(stage):
     keys = Keys(stage)
     first = keys.start()
@@ -233,5 +259,5 @@ def no_secret_is_shown(stage):
 
 
 if __name__ == '__main__':
-    play([wrong_use, the_passphrase_by_systemd, groups_by_an_admin, a_second_one_stops, killed_and_restored, the_log,
-          no_secret_is_shown])
+    play([wrong_use, the_passphrase_by_systemd, groups_by_an_admin, what_it_says_is_watched, a_second_one_stops,
+          killed_and_restored, the_log, no_secret_is_shown])

@@ -194,6 +194,50 @@ def refusals():
     ok(status == 0 and json.loads(out)['count'] == 5, 'standard input is a log too', out)
 
 
+ASKED = '{"time":"2026-11-21T18:13:%02dZ","event":"asked","who":"%s","what":"%s","group":"g"%s}'
+DROPPED = '{"time":"2026-11-21T18:13:%02dZ","event":"dropped","who":"%s"%s}'
+LOGGED = '{"number":%d,"time":"2026-11-21T18:13:%02dZ","what":"join","who":"%s","group":"g","outcome":"%s"}'
+
+
+def key_server():
+    """What the key server says, as JSON, in words, and in its log; and what of it is no alarm."""
+    lines, expected, names = [], set(), {}
+
+    def case(text, alarm, make):
+        who = 'member-%d' % len(names)
+        names[who] = text
+        lines.extend(make(n, who) for n in range(6))
+        if alarm:
+            expected.add((alarm, who))
+
+    def asked(what, error, alarm):
+        case('asked %s: %s' % (what, error), alarm,
+             lambda n, who: ASKED % (n, who, what, ',"error":"%s"' % error if error else ''))
+
+    for what, error in (('join', 'not-authorized'), ('join', 'cert-name'), ('join', 'credential'), ('join', 'not-proven'),
+                        ('join', 'not-found'), ('fetch', 'not-authorized'), ('list', 'not-authorized')):
+        asked(what, error, 'join-denied')
+    for what, error in (('join', ''), ('join', 'store'), ('join', 'disk-full'), ('join', 'rate'), ('show', 'not-found'),
+                        ('expel', 'not-found'), ('join', 'no-such-error')):
+        asked(what, error, None)
+    for error, alarm in (('credential', 'key-exchange'), ('signature', 'key-exchange'), ('cert-revoked', 'key-exchange'),
+                         ('rate', None), ('malformed', None), ('no-session', None), ('replay', None)):
+        case('dropped: ' + error, alarm, lambda n, who, e=error: DROPPED % (n, who, ',"error":"%s"' % e))
+    for text, alarm in (('%s: join in g: not authorized', 'join-denied'), ('%s: list: not authorized', 'join-denied'),
+                        ('%s: expel x in g: not authorized', 'join-denied'), ('%s: join in g: done', None),
+                        ('%s: epoch 4 for 2 members, 1 messages, 99 bytes', None), ('%s', None), ('%s: ', None),
+                        ('dropped a request in the name of %s: a signature that does not verify', 'key-exchange'),
+                        ('dropped a request in the name of %s: too many at the moment', None)):
+        case(text, alarm, lambda n, who, t=text: t % who)
+    for outcome, alarm in (('not-authorized', 'join-denied'), ('ok', None)):
+        case('log: ' + outcome, alarm, lambda n, who, o=outcome: LOGGED % (n, n, who, o))
+    status, out, err = run(SEALMQ, 'watch', '--file', '-', '--json', stdin='\n'.join(lines) + '\n')
+    found = {(a['alarm'], a['subject']) for a in map(json.loads, out.splitlines())}
+    ok(status == 0 and found == expected, 'the key server: refusals are noticed, of %d kinds of lines' % len(names),
+       '%s; missing %s; too many %s' % (err, [names[w] for _, w in expected - found],
+                                       [(a, names.get(w, w)) for a, w in found - expected]))
+
+
 def ending():
     if not find('openssl'):
         TAP.skip('a certificate near its end', 'openssl is not installed')
@@ -209,7 +253,7 @@ def ending():
 
 def main():
     try:
-        for part in (days, speed, following, rules, hostile, refusals, ending):
+        for part in (days, speed, following, rules, hostile, refusals, key_server, ending):
             started = time.monotonic()
             part()
             print('# %s: %.1f s' % (part.__name__, time.monotonic() - started), flush=True)
