@@ -19,10 +19,13 @@ struct smq_aead {
 	smq_aead *below; /* not one of ours: the port's below */
 	aes_gcm_enc_dec_t gcm_seal, gcm_open;
 	union {
-		struct gcm_key_data gcm; /* aligned, and its size made a multiple of that, by its type */
+		/* its own header aligns it only where it is told of Linux */
+		_Alignas(KEY_ALIGN) struct gcm_key_data gcm;
 		uint8_t chacha[CHACHA_KEY_LEN];
 	} key;
 };
+
+_Static_assert(sizeof(smq_aead) % KEY_ALIGN == 0, "aligned_alloc");
 
 /* What is used of the library: found once. */
 static struct {
