@@ -8,16 +8,19 @@ usage: sealmq bench [PART...] [options]
   group            rekeying from 100 to 100,000 members (sealmq simulate)
   link             over a real broker: sealed against plain in turns, TCP and TLS, QoS 0 to 2, latency,
                    one to many, and against mosquitto_pub | mosquitto_sub
+  record           rows a second into each store, beside bare SQLite and PostgreSQL; recording from a full queue,
+                   unsigned and signed; signatures verified on all cores
   dataset FILE     rows of a CSV file as telemetry: time and bytes of each
   all              everything but dataset (default)
 
   --quick          few rounds: a minute instead of twenty
-  --rounds N       paired rounds of link (default: 25, with --quick 3)
+  --rounds N       paired rounds of link (default: 25, with --quick 3) and record (default: 9, with --quick 2)
   --json           the results as JSON
   --plot DIR       plots as PNG and SVG, the JSON, and report.html, which holds all of it in one file
   --help           this text
 
-A private Mosquitto is started on free loopback ports for session and link, and ended again. Every comparison is made
+A private Mosquitto is started on free loopback ports for session, link and record, a private PostgreSQL where that is
+installed, and both are ended again. Every comparison is made
 in turns within one run, and given as the median of the rounds' ratios with their quartiles; plain against plain is the
 control that shows what the machine itself adds. Needs python3; link needs mosquitto, plots need gnuplot.
 """
@@ -38,8 +41,10 @@ import tempfile
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, HERE)
+import sealmq_bench_record as record_part  # noqa: E402 pylint: disable=wrong-import-position
 SEARCH = os.environ.get('PATH', os.defpath) + ':/usr/sbin:/usr/local/sbin'
-PARTS = ('seal', 'session', 'group', 'link')
+PARTS = ('seal', 'session', 'group', 'link', 'record')
 
 
 class Trouble(Exception):
@@ -291,6 +296,10 @@ def measure_link(options, world):
     return result
 
 
+def measure_record(options, world):
+    return record_part.measure(sys.modules[__name__], options, world)
+
+
 def rows_of(path):
     """The rows as telemetry would send them: objects with the columns' names."""
     with open(path, newline='', encoding='utf-8', errors='replace') as file:
@@ -392,6 +401,7 @@ TABLES = {
               flood_rows),
              ('Latency at 1,000 messages a second', pace_rows),
              ('Tool against tool, messages a second', tools_rows)),
+    'record': record_part.TABLES,
     'dataset': (('Rows of a file', dataset_rows),),
 }
 
@@ -553,7 +563,7 @@ plot $d u 2:1 w l ls 1 t "seal", $d u 3:1 w l ls 3 t "open"
 
 
 PLOTS = {'seal': seal_plots, 'session': session_plots, 'group': group_plots, 'link': link_plots,
-         'dataset': dataset_plots}
+         'record': lambda part: record_part.plots(part, table_block), 'dataset': dataset_plots}
 
 
 def draw(result, folder):
@@ -638,8 +648,8 @@ def measure(options):
               'date': datetime.datetime.now(datetime.timezone.utc).strftime('%Y-%m-%d %H:%M UTC'),
               'command': options['command'], 'parts': {}}
     for part in options['parts']:
-        if part in ('session', 'link'):
-            many = 1 if part == 'session' else 5 if options['quick'] else 100
+        if part in ('session', 'link', 'record'):
+            many = 1 if part != 'link' else 5 if options['quick'] else 100
             with World(options['sealmq'], many) as world:
                 result['parts'][part] = globals()['measure_' + part](options, world)
         else:

@@ -93,7 +93,7 @@ def instructions_targets(data):
     yield 'instructions for a seal and an open, provider functions', 5000, c['seal'] + c['open'], False
 
 
-TARGETS = {'seal': seal_targets, 'link': link_targets, 'group': group_targets, 'instructions': instructions_targets}
+TARGETS = {'record': SUITE.record_part.targets, 'seal': seal_targets, 'link': link_targets, 'group': group_targets, 'instructions': instructions_targets}
 
 
 def target_lines(part, data):
@@ -165,17 +165,6 @@ def keyserver_lines(data):
     yield ''
 
 
-def record_lines(data):
-    yield 'Rows a second, %d rows, the best of %d rounds taking turns: the store, and bare SQLite with the same tables,' % (
-        data['rows'], data['rounds'])
-    yield 'index, pragmas (WAL, synchronous FULL) and batches, whose numbers are known beforehand.'
-    yield ''
-    yield from markdown([('rows a commit', 'bare SQLite', 'the store', '')] + [
-        (r['batch'], '%.0f' % r['bare_per_s'], '%.0f' % r['store_per_s'], '%.2f x' % r['ratio'])
-        for r in data['results']])
-    yield ''
-
-
 def swarm_lines(data):
     yield 'Real members (`sealmq swarm`) in one process, over Mosquitto with TLS 1.3 and client certificates, their state in'
     yield 'memory; broker, key server and all members share the cores of this machine. Update mode, nothing taken together,'
@@ -196,7 +185,7 @@ def swarm_lines(data):
 
 ALONE = {'instructions': lambda d: list(instructions_lines(d)) + list(target_lines('instructions', d)),
          'pki': pki_lines, 'keyserver': keyserver_lines,
-         'record': record_lines, 'swarm': swarm_lines}
+         'swarm': swarm_lines}
 
 
 def block(name, lines, note):

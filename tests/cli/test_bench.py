@@ -69,12 +69,23 @@ def session():
             'key exchanges are measured', [err])
 
 
+def record():
+    if not shutil.which('mosquitto', path=SEARCH):
+        return
+    status, out, err = bench('record', '--quick', '--rounds', '1', '--json')
+    part = json.loads(out)['parts']['record'] if status == 0 else {}
+    TAP.row([r['kind'] for r in part.get('queue', [])][:4] == ['unsigned', 'control', 'checkpoint', 'every'] and
+            all(r['rate'] > 0 for r in part['queue']) and part['stores'][0]['store'] == 'SQLite' and
+            part['verify']['ratio']['median'] > 0, 'recording is measured', [err])
+
+
 def main():
     folder = tempfile.mkdtemp(prefix='sealmq-bench-test-')
     try:
         wrong_uses()
         dataset(folder)
         session()
+        record()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return TAP.end()
