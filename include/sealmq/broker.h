@@ -30,6 +30,28 @@ enum {
 
 /* ---- making one ---- */
 
+/* What is behind the port that clients come to. */
+enum smq_broker_profile {
+	SMQ_BROKER_NGINX,      /* NGINX, and one Mosquitto behind it */
+	SMQ_BROKER_SINGLE,     /* one Mosquitto, which listens itself */
+	SMQ_BROKER_MOSQUITTOS, /* NGINX, and three Mosquittos that are linked to each other */
+	SMQ_BROKER_NATS,       /* NGINX, and a cluster of three NATS with JetStream */
+	SMQ_BROKER_RABBITMQ    /* NGINX, and a cluster of three RabbitMQ */
+};
+
+/* How NGINX chooses among several. */
+enum smq_broker_balance {
+	SMQ_BROKER_LEAST, /* the one with the fewest connections */
+	SMQ_BROKER_HASH   /* one and the same for an address, as long as it is there */
+};
+
+/* Connections on the members' port that are not MQTT's, by what their first record says. */
+struct smq_broker_route {
+	const char *name; /* a server name; NULL: those who ask for HTTP (ALPN h2, http/1.1) */
+	const char *to;   /* ADDRESS:PORT */
+};
+enum { SMQ_BROKER_ROUTES_MAX = 16 };
+
 /* Zeroes and NULLs mean the defaults. */
 struct smq_broker_options {
 	const char *ca;         /* the realm's authority, a directory of smq_ca_init; must be given */
@@ -46,7 +68,13 @@ struct smq_broker_options {
 	int port;            /* for clients with certificates; SMQ_BROKER_PORT */
 	int password_port;   /* for clients with passwords; 0: none */
 	int backend_port;    /* Mosquitto's own on loopback, behind NGINX; port + 10000 */
-	bool no_nginx;       /* Mosquitto listens on port itself */
+	bool no_nginx;       /* the same as SMQ_BROKER_SINGLE */
+	enum smq_broker_profile profile;
+	enum smq_broker_balance balance;
+	const struct smq_broker_route *routes;
+	size_t route_count;
+	bool terminate; /* TLS ends at NGINX, which writes the certificate's name into CONNECT (njs) */
+	int wss_port;   /* secure WebSockets for browsers, names and passwords; 0: none */
 	int connections, per_address, message_max, keepalive_max_s;
 	bool log_denials; /* Mosquitto's debug level: what the ACL refused, and every packet */
 };
@@ -69,21 +97,21 @@ SMQ_MUST_USE smq_err smq_broker_init(const char *dir, const struct smq_broker_op
 
 enum smq_broker_event_kind {
 	SMQ_BROKER_STARTED,  /* a program, with its pid */
-	SMQ_BROKER_READY,    /* a TLS handshake was answered on every port; port and password_port are set */
+	SMQ_BROKER_READY,    /* a TLS handshake was answered on every port; the ports are set */
 	SMQ_BROKER_ENDED,    /* a program, by itself; it is started again after again_ms */
 	SMQ_BROKER_UNWELL,   /* a program that runs and does not answer: it is ended and started again */
 	SMQ_BROKER_RELOADED, /* conf/ or certs/ was exchanged, and the programs were told */
-	SMQ_BROKER_REVOKED,  /* there are new revocations: Mosquitto starts anew, so that no connection of before stays
-			      */
+	SMQ_BROKER_REVOKED,  /* there are new revocations: what ends TLS starts anew, so that no connection of before
+				stays */
 	SMQ_BROKER_TROUBLE,  /* something could not be done; text says what. It goes on */
 	SMQ_BROKER_STOPPED   /* a program, because it was asked to */
 };
 
 struct smq_broker_event {
 	enum smq_broker_event_kind kind;
-	const char *program; /* "mosquitto", "nginx"; "" if it is about both */
+	const char *program; /* "mosquitto", "nats-2", "nginx"; "" if it is about all */
 	int pid, status;     /* status: as from waitpid */
-	int port, password_port;
+	int port, password_port, wss_port;
 	int64_t again_ms;
 	const char *text; /* the last thing it said; escaped; "" if nothing */
 };
@@ -100,7 +128,7 @@ struct smq_broker_run_options {
 };
 
 /*
- * Runs Mosquitto, and NGINX where it is part of the deployment, as children until stop_fd is readable: looks after
+ * Runs the broker or brokers, and NGINX where it is part of the deployment, as children until stop_fd is readable: looks after
  * their health, starts them again with a growing pause, reloads what was exchanged, and ends them by pid. They end with
  * us even if we are killed. Their configuration with the ports in force is written to run/.
  * SMQ_ERR_LOCKED: it runs already; _NOT_FOUND: no deployment, or a program is not installed; _UNSUPPORTED: a program

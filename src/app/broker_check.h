@@ -51,8 +51,10 @@ __attribute__((format(printf, 7, 8))) void smq_judge_find(const struct smq_judge
 							  const char *file, const char *write, const char *reason, ...);
 
 void smq_judge_mosquitto(const struct smq_judge *j, const struct smq_conf_lines *conf);
-/* control_prefix: the realm's; NULL: unknown, and its rules are left out. */
-void smq_judge_acl(const struct smq_judge *j, const struct smq_conf_lines *acl, const char *control_prefix);
+/* control_prefix: the realm's; NULL: unknown, and its rules are left out. link_user: whom brokers are to each other, and
+ * who may therefore do everything; NULL: nobody. */
+void smq_judge_acl(const struct smq_judge *j, const struct smq_conf_lines *acl, const char *control_prefix,
+		   const char *link_user);
 /* keepalive_max_s: the longest that the broker behind takes. */
 void smq_judge_nginx(const struct smq_judge *j, const struct smq_conf_lines *conf, int keepalive_max_s);
 /* A Debian package's version. */

@@ -20,9 +20,9 @@ static const char *port_in(const char *line, size_t len, int *ret_port)
 {
 	for (size_t i = 1; i < len; i++) {
 		size_t digits = strspn(line + i, "0123456789");
-		if (digits == 0 || digits > 5 || !strchr(" \t:", line[i - 1]))
+		if (digits == 0 || digits > 5 || !strchr(" \t:=", line[i - 1]))
 			continue;
-		if (i + digits >= len || strchr(" \t;\r", line[i + digits])) {
+		if (i + digits >= len || strchr(" \t;\r\"", line[i + digits])) {
 			*ret_port = atoi(line + i);
 			return line + i;
 		}
@@ -59,10 +59,30 @@ static void note(struct smq_broker_ports *p, int port, const char *line, size_t 
 		if (p->rows[i].was == port)
 			return;
 	}
-	if (p->count == SMQ_BROKER_PORTS_MAX)
+	if (p->count == SMQ_BROKER_PORTS_MAX || port == 0)
 		return;
-	p->rows[p->count] = (struct smq_broker_port){ .was = port, .is = port };
+	bool web = begins_with(line, "listen") && len > 5 && memcmp(line + len - 5, " ssl;", 5) == 0;
+	p->rows[p->count] = (struct smq_broker_port){ .was = port, .is = port, .web = web };
 	host_in(line, len, p->rows[p->count++].host);
+}
+
+static bool has_port(const char *line)
+{
+	static const char *const words[] = {
+		"listener", "listen", "server", "address", "listen:", "port:", "mqtt.listeners.ssl.1"
+	};
+	static const char *const starts[] = { "nats-route://",
+					      "RABBITMQ_DIST_PORT=", "ERL_EPMD_PORT=", "proxy_pass http://" };
+	for (size_t i = 0; i < SMQ_COUNT(words); i++) {
+		if (begins_with(line, words[i]))
+			return true;
+	}
+	line += strspn(line, " \t");
+	for (size_t i = 0; i < SMQ_COUNT(starts); i++) {
+		if (strncmp(line, starts[i], strlen(starts[i])) == 0)
+			return true;
+	}
+	return false;
 }
 
 void smq_broker_ports_find(const char *conf, const char *word, struct smq_broker_ports *ret_ports)
@@ -78,14 +98,15 @@ void smq_broker_ports_find(const char *conf, const char *word, struct smq_broker
 	*ret_ports = found;
 }
 
-static bool has_port(const char *line)
+void smq_broker_ports_add(const char *conf, struct smq_broker_ports *ports)
 {
-	static const char *const words[] = { "listener", "listen", "server" };
-	for (size_t i = 0; i < SMQ_COUNT(words); i++) {
-		if (begins_with(line, words[i]))
-			return true;
+	while (*conf) {
+		size_t len = strcspn(conf, "\n");
+		int port = 0;
+		if (has_port(conf) && port_in(conf, len, &port))
+			note(ports, port, conf, len);
+		conf += len + (conf[len] == '\n');
 	}
-	return false;
 }
 
 static int exchanged(const struct smq_broker_ports *ports, int port)

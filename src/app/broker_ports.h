@@ -7,10 +7,11 @@
 
 #include <sealmq/err.h>
 
-enum { SMQ_BROKER_PORTS_MAX = 8, SMQ_BROKER_HOST_LEN = 48 };
+enum { SMQ_BROKER_PORTS_MAX = 24, SMQ_BROKER_HOST_LEN = 48 };
 
 struct smq_broker_port {
 	int was, is;
+	bool web;                       /* NGINX speaks HTTP there */
 	char host[SMQ_BROKER_HOST_LEN]; /* the address in that line, where it can be reached from here; "127.0.0.1" for
 					   all */
 };
@@ -23,8 +24,10 @@ struct smq_broker_ports {
 /* The ports of lines that begin with the word ("listener", "listen"), each once, in their order. */
 void smq_broker_ports_find(const char *conf, const char *word, struct smq_broker_ports *ret_ports);
 
-/* The text with those ports exchanged in lines that begin with listener, listen and server; `more` is put in front.
- * Allocated. */
+/* The ports of all lines that are known to have one, added to those that are there. */
+void smq_broker_ports_add(const char *conf, struct smq_broker_ports *ports);
+
+/* The text with those ports exchanged in all lines that are known to have one; `more` is put in front. Allocated. */
 SMQ_MUST_USE smq_err smq_broker_ports_exchange(const char *conf, const struct smq_broker_ports *ports, const char *more,
 					       char **ret_conf);
 

@@ -122,7 +122,8 @@ static bool announces_key_server(const struct smq_conf_line *row)
 	return strcmp(row->key, "#") == 0 && strcmp(row->value, "a key server") == 0;
 }
 
-void smq_judge_acl(const struct smq_judge *j, const struct smq_conf_lines *acl, const char *control_prefix)
+void smq_judge_acl(const struct smq_judge *j, const struct smq_conf_lines *acl, const char *control_prefix,
+		   const char *link_user)
 {
 	const char *user = "";
 	bool announced = false;
@@ -145,7 +146,8 @@ void smq_judge_acl(const struct smq_judge *j, const struct smq_conf_lines *acl, 
 					  .key_server = key_server && !pattern,
 					  .may = may,
 					  .filter = value };
-			judge_rule(j, &r, control_prefix);
+			if (!link_user || pattern || strcmp(user, link_user) != 0)
+				judge_rule(j, &r, control_prefix);
 		}
 	}
 }

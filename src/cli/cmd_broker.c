@@ -43,7 +43,16 @@ static const char help_init[] =
     "  --address ADDRESS     listen there only (default: everywhere)\n"
     "  --password-port N     also let clients in that have a password and no certificate (default: no)\n"
     "  --backend-port N      Mosquitto's own port behind NGINX, on loopback (default: port + 10000)\n"
-    "  --no-nginx            Mosquitto alone, without NGINX in front\n"
+    "  --profile PROFILE     what is behind the port: nginx (NGINX and one Mosquitto; the default), single (one\n"
+    "                        Mosquitto), mosquittos (NGINX and three, linked to each other), nats or rabbitmq (NGINX\n"
+    "                        and a cluster of three)\n"
+    "  --no-nginx            the same as --profile single\n"
+    "  --balance HOW         NGINX sends who comes to the broker with the fewest clients (least), or always to the\n"
+    "                        same one for an address (hash); default: least\n"
+    "  --sni NAME=HOST:PORT  connections that ask for that name go there instead; may be repeated\n"
+    "  --alpn-http HOST:PORT connections that ask for HTTP go there: one port for MQTT and a web server\n"
+    "  --end-tls             TLS ends at NGINX, which writes the certificate's name into CONNECT\n"
+    "  --wss-port N          secure WebSockets for browsers, names and passwords: wss://HOST:N/mqtt (default: no)\n"
     "  --connections N       at most so many clients (default: 10000)\n"
     "  --per-address N       at most so many from one address (default: 1024)\n"
     "  --message-max BYTES   largest payload (default: 1048576)\n"
@@ -70,7 +79,13 @@ enum {
 	O_PER_ADDRESS,
 	O_MESSAGE_MAX,
 	O_KEEPALIVE_MAX,
-	O_LOG_DENIALS
+	O_LOG_DENIALS,
+	O_PROFILE,
+	O_BALANCE,
+	O_SNI,
+	O_ALPN_HTTP,
+	O_END_TLS,
+	O_WSS_PORT
 };
 
 static const struct option options_init[] = {
@@ -94,6 +109,12 @@ static const struct option options_init[] = {
 	{ "message-max", required_argument, NULL, O_MESSAGE_MAX },
 	{ "keepalive-max", required_argument, NULL, O_KEEPALIVE_MAX },
 	{ "log-denials", no_argument, NULL, O_LOG_DENIALS },
+	{ "profile", required_argument, NULL, O_PROFILE },
+	{ "balance", required_argument, NULL, O_BALANCE },
+	{ "sni", required_argument, NULL, O_SNI },
+	{ "alpn-http", required_argument, NULL, O_ALPN_HTTP },
+	{ "end-tls", no_argument, NULL, O_END_TLS },
+	{ "wss-port", required_argument, NULL, O_WSS_PORT },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -101,6 +122,8 @@ struct args {
 	const char *dir;
 	const char *dns[SMQ_CA_HOSTS_MAX], *ip[SMQ_CA_HOSTS_MAX];
 	struct smq_broker_options o;
+	struct smq_broker_route routes[SMQ_BROKER_ROUTES_MAX];
+	char route_names[SMQ_BROKER_ROUTES_MAX][256];
 	bool json;
 };
 
@@ -114,6 +137,8 @@ static int *number_of(struct args *a, int option, int *ret_min, int *ret_max)
 		return &a->o.port;
 	case O_PASSWORD_PORT:
 		return &a->o.password_port;
+	case O_WSS_PORT:
+		return &a->o.wss_port;
 	case O_BACKEND_PORT:
 		return &a->o.backend_port;
 	case O_KEEPALIVE_MAX:
@@ -162,6 +187,46 @@ static int add_host(const char **list, size_t *count, const char *host)
 	return 0;
 }
 
+static int take_profile(struct args *a, const char *text)
+{
+	static const char *const names[] = { [SMQ_BROKER_NGINX] = "nginx",
+					     [SMQ_BROKER_SINGLE] = "single",
+					     [SMQ_BROKER_MOSQUITTOS] = "mosquittos",
+					     [SMQ_BROKER_NATS] = "nats",
+					     [SMQ_BROKER_RABBITMQ] = "rabbitmq" };
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (strcmp(names[i], text) == 0) {
+			a->o.profile = (enum smq_broker_profile)i;
+			return 0;
+		}
+	}
+	return broker_misuse("nginx, single, mosquittos, nats or rabbitmq is wanted, not", text);
+}
+
+static int take_balance(struct args *a, const char *text)
+{
+	a->o.balance = strcmp(text, "hash") == 0 ? SMQ_BROKER_HASH : SMQ_BROKER_LEAST;
+	return strcmp(text, "hash") == 0 || strcmp(text, "least") == 0
+		   ? 0
+		   : broker_misuse("least or hash is wanted, not", text);
+}
+
+/* NAME=HOST:PORT, or HOST:PORT for those who ask for HTTP. */
+static int take_route(struct args *a, const char *text, bool named)
+{
+	const char *to = named ? strchr(text, '=') : text;
+	size_t n = a->o.route_count;
+	if (n == SMQ_BROKER_ROUTES_MAX)
+		return broker_misuse("one route too many:", text);
+	if (!to || (named && (to == text || (size_t)(to - text) >= sizeof(a->route_names[n]))))
+		return broker_misuse("NAME=HOST:PORT is wanted, not", text);
+	if (named)
+		memcpy(a->route_names[n], text, (size_t)(to - text));
+	a->routes[n] = (struct smq_broker_route){ .name = named ? a->route_names[n] : NULL, .to = named ? to + 1 : to };
+	a->o.route_count = n + 1;
+	return 0;
+}
+
 /* 0, or the exit status of what was wrong with the option. */
 static int take(struct args *a, int option, const char *text)
 {
@@ -175,6 +240,14 @@ static int take(struct args *a, int option, const char *text)
 		return add_host(a->dns, &a->o.dns_count, text);
 	else if (option == O_IP)
 		return add_host(a->ip, &a->o.ip_count, text);
+	else if (option == O_PROFILE)
+		return take_profile(a, text);
+	else if (option == O_BALANCE)
+		return take_balance(a, text);
+	else if (option == O_SNI || option == O_ALPN_HTTP)
+		return take_route(a, text, option == O_SNI);
+	else if (option == O_END_TLS)
+		a->o.terminate = true;
 	else if (option == O_JSON)
 		a->json = true;
 	else if (option == O_NO_NGINX)
@@ -259,6 +332,7 @@ static int broker_init(int argc, char **argv)
 		a.o.ca = usual;
 	a.o.dns = a.dns;
 	a.o.ip = a.ip;
+	a.o.routes = a.routes;
 	/* It takes a moment; an interrupt waits until it is whole. */
 	sigfillset(&all);
 	sigprocmask(SIG_BLOCK, &all, &before);

@@ -70,6 +70,7 @@ static void say_json(const struct smq_broker_event *e, const char *now)
 	} numbers[] = { { "pid", e->pid },
 			{ "port", e->port },
 			{ "password_port", e->password_port },
+			{ "wss_port", e->wss_port },
 			{ "again_ms", e->again_ms } };
 	smq_json_object(&j);
 	smq_json_key(&j, "time");
@@ -114,6 +115,8 @@ static void say_text(const struct smq_broker_event *e)
 		printf("ready: port %d for members with certificates", e->port);
 		if (e->password_port)
 			printf(", port %d for clients with passwords", e->password_port);
+		if (e->wss_port)
+			printf(", port %d for browsers", e->wss_port);
 		putchar('\n');
 		break;
 	case SMQ_BROKER_ENDED:

@@ -273,7 +273,8 @@ static void judge_acl(struct checking *c)
 	bool realm = smq_path_join(c->base, "conf/realm.yaml", path) == SMQ_OK && access(path, R_OK) == 0 &&
 		     smq_realm_yaml_load(path, &settings, why, sizeof(why)) == SMQ_OK;
 	if (name && resolve(c->base, name, path) == SMQ_OK && add_file(&c->acl, path, smq_conf_add) == SMQ_OK)
-		smq_judge_acl(&c->judge, &c->acl, realm ? settings.control_prefix : NULL);
+		smq_judge_acl(&c->judge, &c->acl, realm ? settings.control_prefix : NULL,
+			      smq_conf_value(&c->mosquitto, "plugin_opt_link_user", NULL));
 }
 
 /* ---- what is installed ---- */

@@ -43,6 +43,8 @@ static bool find_program(const char *name, char ret_path[SMQ_PATH_MAX])
 	char all[SMQ_PATH_MAX];
 	char *save = NULL;
 	const char *path = getenv("PATH");
+	if (name[0] == '/')
+		return snprintf(ret_path, SMQ_PATH_MAX, "%s", name) < SMQ_PATH_MAX && access(ret_path, X_OK) == 0;
 	(void)snprintf(all, sizeof(all), "%s:/usr/sbin:/usr/local/sbin:/sbin", path ? path : "/usr/bin:/bin");
 	for (const char *dir = strtok_r(all, ":", &save); dir; dir = strtok_r(NULL, ":", &save)) {
 		if (dir[0] == '/' && smq_path_join(dir, name, ret_path) == SMQ_OK && access(ret_path, X_OK) == 0)
@@ -51,12 +53,12 @@ static bool find_program(const char *name, char ret_path[SMQ_PATH_MAX])
 	return false;
 }
 
-smq_err smq_child_init(struct smq_child *c, const char *name, const char *dir, const char *said)
+smq_err smq_child_init(struct smq_child *c, const char *name, const char *program, const char *dir, const char *said)
 {
 	*c = (struct smq_child){ .name = name, .dir = dir, .pause_ms = PAUSE_FIRST_MS };
 	if (snprintf(c->said, sizeof(c->said), "%s", said) >= (int)sizeof(c->said))
 		return SMQ_ERR_TOO_LARGE;
-	return find_program(name, c->path) ? SMQ_OK : SMQ_ERR_NOT_FOUND;
+	return find_program(program, c->path) ? SMQ_OK : SMQ_ERR_NOT_FOUND;
 }
 
 /* In the child: only what may be called between fork and exec. */

@@ -13,7 +13,7 @@
 enum { SMQ_CHILD_ARGS_MAX = 12, SMQ_CHILD_SAID_MAX = 320 };
 
 struct smq_child {
-	const char *name;                     /* as in PATH and the sbin directories */
+	const char *name;                     /* what it is called here */
 	const char *args[SMQ_CHILD_ARGS_MAX]; /* what follows its name, up to the first NULL */
 	const char *dir;                      /* where it runs */
 	char path[SMQ_PATH_MAX];              /* the program */
@@ -23,8 +23,9 @@ struct smq_child {
 	int64_t started_ms, due_ms, pause_ms; /* mono */
 };
 
-/* Finds the program. SMQ_ERR_NOT_FOUND. */
-SMQ_MUST_USE smq_err smq_child_init(struct smq_child *c, const char *name, const char *dir, const char *said);
+/* Finds the program in PATH and the sbin directories, or at its absolute path. SMQ_ERR_NOT_FOUND. */
+SMQ_MUST_USE smq_err smq_child_init(struct smq_child *c, const char *name, const char *program, const char *dir,
+				    const char *said);
 SMQ_MUST_USE smq_err smq_child_start(struct smq_child *c, int64_t now_ms);
 /* Whether it has ended since the last look; then when it is due again is set. */
 bool smq_child_ended(struct smq_child *c, int64_t now_ms);

@@ -2,6 +2,7 @@
 #include <sealmq/broker.h>
 
 #include <dirent.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -19,9 +20,10 @@
 #include "app/broker_files.h"
 #include "base/table.h"
 #include "base/text.h"
+#include "base/wipe.h"
 #include "lib/files.h"
 
-enum { MEMBERS_MAX = 100000, LOCAL_FILES_MAX = 256 };
+enum { MEMBERS_MAX = 100000, LOCAL_FILES_MAX = 256, LINK_SECRET_LEN = 24, PLUGIN_MAX = 4194304 };
 
 static _Thread_local char why[SMQ_WHY_MAX];
 
@@ -35,6 +37,9 @@ struct making {
 	int lock;
 	struct smq_realm_settings settings;
 	struct smq_file_bytes root, cert, key, crl;
+	struct smq_file_bytes link_cert, link_key, plugin; /* of a mesh */
+	char link_name[80];
+	char link_secret[2 * LINK_SECRET_LEN + 1];
 	struct smq_broker_member *members; /* names are ours */
 	size_t member_count;
 	char *acl_local;
@@ -59,6 +64,18 @@ static bool there(const char *dir, const char *name)
 	char path[SMQ_PATH_MAX];
 	struct stat st;
 	return smq_path_join(dir, name, path) == SMQ_OK && lstat(path, &st) == 0;
+}
+
+/* What only we have made. */
+static bool has_engine(const char *dir)
+{
+	static const char *const names[] = { "conf/mosquitto.conf", "conf/mosquitto-1.conf", "conf/nats-1.conf",
+					     "conf/rabbitmq-1.conf" };
+	for (size_t i = 0; i < SMQ_COUNT(names); i++) {
+		if (there(dir, names[i]))
+			return true;
+	}
+	return false;
 }
 
 static bool is_empty(const char *path)
@@ -102,7 +119,7 @@ static smq_err find_target(struct making *m, const char *dir)
 	memcpy(m->path, real, strlen(real) + 1);
 	if (is_empty(m->path))
 		return SMQ_OK;
-	if (!there(m->path, "conf/realm.yaml") || !there(m->path, "conf/mosquitto.conf"))
+	if (!there(m->path, "conf/realm.yaml") || !has_engine(m->path))
 		return smq_because(SMQ_ERR_EXISTS, why, sizeof(why),
 				   "%s: exists already, and `sealmq broker init` has not made it", m->path);
 	return lock_existing(m);
@@ -151,6 +168,8 @@ static void collect(void *self, const struct smq_ca_issued *issued)
 	struct collecting *c = self;
 	struct making *m = c->m;
 	struct smq_broker_member *before = known(m, issued->name);
+	if (strcmp(issued->name, m->link_name) == 0)
+		return; /* no member of its own: it stands for all of them */
 	if (c->err != SMQ_OK || issued->roles == SMQ_ROLE_BROKER || issued->roles == 0 ||
 	    issued->status == SMQ_CA_REVOKED || issued->not_after_ms <= c->now_ms)
 		return;
@@ -193,26 +212,45 @@ static smq_err read_realm(struct making *m)
 	return err == SMQ_OK ? c.err : err;
 }
 
+static enum smq_broker_profile profile_of(const struct making *m)
+{
+	return m->o->no_nginx ? SMQ_BROKER_SINGLE : m->o->profile;
+}
+
+static bool is_mesh(const struct making *m) { return profile_of(m) == SMQ_BROKER_MOSQUITTOS; }
+
+static smq_err issue_one(struct making *m, const struct smq_ca_issue_options *io)
+{
+	struct smq_ca_issued issued;
+	const char *said = NULL;
+	smq_err err = smq_ca_issue(m->o->ca, io, &issued, &said);
+	if (err != SMQ_OK)
+		return smq_because(err, why, sizeof(why), "%s", said);
+	m->made.issued = true;
+	return SMQ_OK;
+}
+
 static smq_err issue_identity(struct making *m, const char *name)
 {
 	static const char *const usual_dns[] = { "localhost" };
 	static const char *const usual_ip[] = { "127.0.0.1", "::1" };
+	const char *ip[SMQ_CA_HOSTS_MAX + 1];
+	size_t ip_count = 0;
 	bool usual = m->o->dns_count + m->o->ip_count == 0;
-	struct smq_ca_issued issued;
-	const char *said = NULL;
+	for (size_t i = 0; i < m->o->ip_count && i < SMQ_CA_HOSTS_MAX; i++)
+		ip[ip_count++] = m->o->ip[i];
+	/* The brokers of a mesh find each other there. */
+	if (is_mesh(m) && ip_count < SMQ_CA_HOSTS_MAX)
+		ip[ip_count++] = "127.0.0.1";
 	struct smq_ca_issue_options io = {
 		.name = name,
 		.roles = SMQ_ROLE_BROKER,
 		.dns = usual ? usual_dns : m->o->dns,
 		.dns_count = usual ? SMQ_COUNT(usual_dns) : m->o->dns_count,
-		.ip = usual ? usual_ip : m->o->ip,
-		.ip_count = usual ? SMQ_COUNT(usual_ip) : m->o->ip_count,
+		.ip = usual ? usual_ip : ip,
+		.ip_count = usual ? SMQ_COUNT(usual_ip) : ip_count,
 	};
-	smq_err err = smq_ca_issue(m->o->ca, &io, &issued, &said);
-	if (err != SMQ_OK)
-		return smq_because(err, why, sizeof(why), "%s", said);
-	m->made.issued = true;
-	return SMQ_OK;
+	return issue_one(m, &io);
 }
 
 static smq_err find_identity(struct making *m)
@@ -243,6 +281,71 @@ static smq_err read_crl(struct making *m)
 	char path[SMQ_PATH_MAX];
 	smq_err err = smq_path_join(m->o->ca, "crl.pem", path);
 	return err == SMQ_OK ? smq_file_read_most(path, false, SMQ_CRL_FILE_MAX, &m->crl, why, sizeof(why)) : err;
+}
+
+/* A mesh: a certificate by which its brokers are clients to each other, and the plugin that keeps messages from going
+ * round in circles. It is installed beside the library, or where the library was built. */
+static smq_err read_plugin(struct making *m)
+{
+	static const char *const places[] = { "sealmq/mesh.so", "../../deploy/mosquitto/mesh.so" };
+	Dl_info info;
+	char dir[SMQ_PATH_MAX];
+	char path[SMQ_PATH_MAX + 64];
+	if (dladdr((const void *)(uintptr_t)smq_broker_init, &info) == 0 ||
+	    snprintf(dir, sizeof(dir), "%s", info.dli_fname) >= (int)sizeof(dir) || !strrchr(dir, '/'))
+		return SMQ_ERR_NOT_FOUND;
+	*strrchr(dir, '/') = 0;
+	for (size_t i = 0; i < SMQ_COUNT(places); i++) {
+		(void)snprintf(path, sizeof(path), "%s/%s", dir, places[i]);
+		if (access(path, R_OK) == 0)
+			return smq_file_read_most(path, false, PLUGIN_MAX, &m->plugin, why, sizeof(why));
+	}
+	return smq_because(SMQ_ERR_NOT_FOUND, why, sizeof(why),
+			   "the plugin for several Mosquittos is not installed: %s/sealmq/mesh.so (it is built where "
+			   "mosquitto-dev is)",
+			   dir);
+}
+
+static smq_err read_link(struct making *m)
+{
+	char below[96];
+	char dir[SMQ_PATH_MAX];
+	struct smq_ca_issue_options io = { .name = m->link_name, .roles = SMQ_ROLE_MEMBER };
+	if (!is_mesh(m))
+		return SMQ_OK;
+	(void)snprintf(below, sizeof(below), "members/%s", m->link_name);
+	smq_err err = read_plugin(m);
+	if (err == SMQ_OK && !there(m->o->ca, below))
+		err = issue_one(m, &io);
+	if (err == SMQ_OK)
+		err = smq_path_join(m->o->ca, below, dir);
+	if (err == SMQ_OK)
+		err = read_one(dir, "member.crt", false, &m->link_cert);
+	return err == SMQ_OK ? read_one(dir, "member.key", true, &m->link_key) : err;
+}
+
+/* What the nodes of a cluster know each other by: once made, it stays. */
+static smq_err read_secret(struct making *m)
+{
+	const struct smq_random *random = smq_random_system();
+	uint8_t bytes[LINK_SECRET_LEN];
+	struct smq_file_bytes old = { NULL, 0 };
+	enum smq_broker_profile profile = profile_of(m);
+	if (profile != SMQ_BROKER_NATS && profile != SMQ_BROKER_RABBITMQ)
+		return SMQ_OK;
+	if (m->replacing && there(m->path, "data/link.secret")) {
+		smq_err err = read_one(m->path, "data/link.secret", true, &old);
+		bool whole = err == SMQ_OK && old.len == 2 * LINK_SECRET_LEN;
+		if (whole)
+			memcpy(m->link_secret, old.p, old.len);
+		smq_file_bytes_free(&old);
+		return err != SMQ_OK || whole
+			   ? err
+			   : smq_because(SMQ_ERR_MALFORMED, why, sizeof(why), "%s/data/link.secret: not ours", m->path);
+	}
+	smq_err err = random->fill(random->self, smq_mspan_of(bytes, sizeof(bytes)));
+	return err == SMQ_OK ? smq_hex_encode(smq_span_of(bytes, sizeof(bytes)), m->link_secret, sizeof(m->link_secret))
+			     : err;
 }
 
 static smq_err read_identity(struct making *m)
@@ -344,13 +447,15 @@ static smq_err fill_conf(struct making *m, const char *conf)
 
 	for (size_t n = 0; err == SMQ_OK && (file = smq_broker_file(n)); n++) {
 		char *text = NULL;
-		if (file->nginx && !m->plan.nginx)
+		if (!smq_broker_file_wanted(n, &m->plan))
 			continue;
 		err = smq_broker_file_text(n, &m->plan, &text);
 		if (err == SMQ_OK)
 			err = put_file(conf, strchr(file->path, '/') + 1, smq_span_str(text), file->mode);
 		free(text);
 	}
+	if (err == SMQ_OK && m->plugin.p)
+		err = put_bytes(conf, "mesh.so", &m->plugin, 0644);
 	if (err == SMQ_OK)
 		err = smq_path_join(conf, "realm.yaml", path);
 	if (err == SMQ_OK)
@@ -369,6 +474,10 @@ static smq_err fill_certs(struct making *m, const char *certs)
 		err = put_bytes(certs, "server.crt", &m->cert, 0644);
 	if (err == SMQ_OK)
 		err = put_bytes(certs, "server.key", &m->key, 0600);
+	if (err == SMQ_OK && m->link_cert.p)
+		err = put_bytes(certs, "link.crt", &m->link_cert, 0644);
+	if (err == SMQ_OK && m->link_key.p)
+		err = put_bytes(certs, "link.key", &m->link_key, 0600);
 	if (err == SMQ_OK && m->crl.p)
 		err = put_bytes(certs, "crl.pem", &m->crl, 0644);
 	return err == SMQ_OK ? smq_dir_sync(certs) : err;
@@ -391,8 +500,19 @@ static smq_err make_kept(struct making *m, const char *dir)
 		if (!there(dir, rows[i].name))
 			err = make_dir(dir, rows[i].name, rows[i].mode);
 	}
+	for (unsigned node = 1; err == SMQ_OK && is_mesh(m) && node <= SMQ_BROKER_NODES; node++) {
+		char name[16];
+		(void)snprintf(name, sizeof(name), "data/%u", node);
+		if (!there(dir, name))
+			err = make_dir(dir, name, 0700);
+	}
+	if (err == SMQ_OK && m->link_secret[0] && !there(dir, "data/link.secret"))
+		err = put_file(dir, "data/link.secret", smq_span_str(m->link_secret), 0600);
+	/* Erlang reads it in the home directory of who runs it, and wants it closed. */
+	if (err == SMQ_OK && m->plan.profile == SMQ_BROKER_RABBITMQ && !there(dir, "data/.erlang.cookie"))
+		err = put_file(dir, "data/.erlang.cookie", smq_span_str(m->link_secret), 0400);
 	/* Mosquitto does not start without the file it is told of. */
-	if (err == SMQ_OK && m->plan.password_port && !there(dir, "passwords"))
+	if (err == SMQ_OK && (m->plan.password_port || m->plan.wss_port) && !there(dir, "passwords"))
 		err = put_file(dir, "passwords", smq_span_of(NULL, 0), 0600);
 	return err;
 }
@@ -551,7 +671,15 @@ static smq_err make_plan(struct making *m)
 		.port = port,
 		.password_port = o->password_port,
 		.backend_port = or_default(o->backend_port, port <= 55534 ? port + 10000 : port - 10000),
-		.nginx = !o->no_nginx,
+		.profile = profile_of(m),
+		.balance = o->balance,
+		.routes = o->routes,
+		.route_count = o->route_count,
+		.terminate = o->terminate,
+		.wss_port = o->wss_port,
+		.link_name = is_mesh(m) ? m->link_name : NULL,
+		.link_secret = m->link_secret,
+		.nginx = profile_of(m) != SMQ_BROKER_SINGLE,
 		.ipv6 = access("/proc/net/if_inet6", F_OK) == 0,
 		.crl = m->crl.p != NULL,
 		.log_denials = o->log_denials,
@@ -570,6 +698,8 @@ static smq_err make_plan(struct making *m)
 /* Everything that can be wrong is found before a certificate is issued for it, as far as it can be. */
 static smq_err make(struct making *m, const char *dir)
 {
+	if (snprintf(m->link_name, sizeof(m->link_name), "%s-link", m->o->name ? m->o->name : "broker") >= 64)
+		return usage("the broker's name is too long");
 	smq_err err = find_target(m, dir);
 	if (err == SMQ_OK)
 		err = find_place(m);
@@ -581,6 +711,10 @@ static smq_err make(struct making *m, const char *dir)
 		err = make_plan(m);
 	if (err == SMQ_OK)
 		err = read_identity(m);
+	if (err == SMQ_OK)
+		err = read_link(m);
+	if (err == SMQ_OK)
+		err = read_secret(m);
 	if (err == SMQ_OK)
 		err = make_plan(m);
 	if (err != SMQ_OK)
@@ -598,6 +732,10 @@ static void release(struct making *m)
 	smq_file_bytes_free(&m->cert);
 	smq_file_bytes_free(&m->key);
 	smq_file_bytes_free(&m->crl);
+	smq_file_bytes_free(&m->link_cert);
+	smq_file_bytes_free(&m->link_key);
+	smq_file_bytes_free(&m->plugin);
+	smq_wipe(m->link_secret, sizeof(m->link_secret));
 	if (m->lock >= 0)
 		close(m->lock);
 	free(m);

@@ -1,4 +1,4 @@
-/* Running a broker's deployment: Mosquitto and NGINX as children, watched, reloaded, and ended with us. */
+/* Running a broker's deployment: its brokers and NGINX as children, watched, reloaded, and ended with us. */
 #include <sealmq/broker.h>
 
 #include <errno.h>
@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <pwd.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,11 +31,13 @@ enum {
 	LOOK_EVERY_MS = 1000, /* for exchanged directories and revocation lists */
 	PROBE_MS = 2000,
 	FIRST_MS = 20000, /* from the start to the first answer */
+	FIRST_SLOW_MS = 240000,
 	HEALTH_EVERY_S = 30,
 	UNWELL_MOST = 3, /* unanswered probes in a row */
 	PATIENCE_MS = 8000,
 	HUNG_PATIENCE_MS = 1000, /* what does not answer will hardly hear */
-	PORT_TRIES = 3
+	PORT_TRIES = 3,
+	ENGINES_MAX = 4 /* three brokers, and Erlang's port mapper */
 };
 
 static _Thread_local char why[SMQ_WHY_MAX];
@@ -47,20 +50,48 @@ struct mark {
 	off_t size;
 };
 
+/* The engines that there are, by what is in conf/. */
+static const struct kind {
+	const char *name, *program;
+	unsigned nodes;   /* 0: one, whose files have no number */
+	const char *word; /* what the lines begin with that have the port for clients */
+	bool erlang;
+} kinds[] = {
+	{ "mosquitto", "mosquitto", 0, "listener", false },
+	{ "mosquitto", "mosquitto", 3, "listener", false },
+	{ "nats", "nats-server", 3, "listen:", false },
+	{ "rabbitmq", "/usr/lib/rabbitmq/bin/rabbitmq-server", 3, "mqtt.listeners.ssl.1", true },
+};
+
+struct engine {
+	struct smq_child child;
+	char name[24]; /* "mosquitto", "nats-2" */
+	char conf[64]; /* below the deployment, as it is and as it runs; "": none */
+	char run[64];
+	char env[64]; /* RabbitMQ's environment; "" for the others */
+	char run_env[64];
+	char command[192];
+	struct smq_broker_ports ports; /* where clients or NGINX come to it */
+	uint64_t starts;
+};
+
 struct running {
 	const struct smq_broker_run_options *o;
 	char dir[SMQ_PATH_MAX];
 	int lock;
-	bool nginx;
-	struct smq_child mosquitto, proxy;
-	struct smq_broker_ports front, back; /* front: where clients come; back: Mosquitto's, behind NGINX */
+	bool nginx, ends_tls;
+	const struct kind *kind;
+	struct engine engines[ENGINES_MAX];
+	size_t engine_count;
+	struct smq_child proxy;
+	struct smq_broker_ports front, others; /* front: where clients come; others: between the engines */
 	struct mark conf, certs, crl, ca_crl;
 	size_t revoked;
 	int unwell;
-	bool answered;                            /* the last probe was */
-	uint64_t starts[2], revocations, reloads; /* starts: Mosquitto's, NGINX's */
-	int64_t cert_until_s, crl_until_s;        /* 0: unknown, none */
-	struct smq_http *http;                    /* NULL: none */
+	bool answered; /* the last probe was */
+	uint64_t proxy_starts, revocations, reloads;
+	int64_t cert_until_s, crl_until_s; /* 0: unknown, none */
+	struct smq_http *http;             /* NULL: none */
 	int64_t look_ms, health_ms;
 };
 
@@ -100,7 +131,9 @@ static void last_words(const struct running *r, const struct smq_child *c, char 
 {
 	char path[SMQ_PATH_MAX];
 	smq_child_last_line(c->said, ret_line);
-	if (!ret_line[0] && in_dir(r, c == &r->proxy ? "log/nginx-error.log" : "log/mosquitto.log", path) == SMQ_OK)
+	char name[64];
+	(void)snprintf(name, sizeof(name), c == &r->proxy ? "log/nginx-error.log" : "log/%s.log", c->name);
+	if (!ret_line[0] && in_dir(r, name, path) == SMQ_OK)
 		smq_child_last_line(path, ret_line);
 }
 
@@ -119,15 +152,40 @@ static int free_port(void)
 	return bound ? ntohs(a.sin_port) : 0;
 }
 
+static void choose(const struct running *r, struct smq_broker_ports *ports)
+{
+	for (size_t i = 0; i < ports->count; i++)
+		ports->rows[i].is = r->o->free_ports ? free_port() : ports->rows[i].was;
+}
+
+static const struct smq_broker_port *front_port(const struct running *r, bool web, size_t n)
+{
+	for (size_t i = 0; i < r->front.count; i++) {
+		if (r->front.rows[i].web == web && n-- == 0)
+			return &r->front.rows[i];
+	}
+	return NULL;
+}
+
+static int front_port_is(const struct running *r, bool web, size_t n)
+{
+	const struct smq_broker_port *port = front_port(r, web, n);
+	return port ? port->is : 0;
+}
+
 static void choose_ports(struct running *r)
 {
 	int wanted[2] = { r->o->port, r->o->password_port };
+	choose(r, &r->front);
+	choose(r, &r->others);
+	for (size_t i = 0; i < r->engine_count; i++)
+		choose(r, &r->engines[i].ports);
 	for (size_t i = 0; i < r->front.count; i++) {
-		struct smq_broker_port *p = &r->front.rows[i];
-		p->is = i < 2 && wanted[i] ? wanted[i] : r->o->free_ports ? free_port() : p->was;
+		for (size_t n = 0; n < 2; n++) {
+			if (wanted[n] && front_port(r, false, n) == &r->front.rows[i])
+				r->front.rows[i].is = wanted[n];
+		}
 	}
-	for (size_t i = 0; i < r->back.count; i++)
-		r->back.rows[i].is = r->o->free_ports ? free_port() : r->back.rows[i].was;
 }
 
 /* ---- configuration ---- */
@@ -183,37 +241,106 @@ static smq_err write_one(const struct running *r, const char *from, const char *
 	return err;
 }
 
+static void gather(struct smq_broker_ports *all, const struct smq_broker_ports *more)
+{
+	for (size_t i = 0; i < more->count && all->count < SMQ_BROKER_PORTS_MAX; i++)
+		all->rows[all->count++] = more->rows[i];
+}
+
+static smq_err write_engine(const struct running *r, const struct engine *e, const char *user,
+			    const struct smq_broker_ports *all)
+{
+	smq_err err = SMQ_OK;
+	if (e->conf[0])
+		err = write_one(r, e->conf, e->run, strcmp(r->kind->name, "mosquitto") == 0 ? user : "", all);
+	if (err == SMQ_OK && e->env[0])
+		err = write_one(r, e->env, e->run_env, "", all);
+	return err;
+}
+
 static smq_err write_configs(const struct running *r)
 {
 	struct smq_broker_ports all = r->front;
 	char user[128];
-	for (size_t i = 0; i < r->back.count && all.count < SMQ_BROKER_PORTS_MAX; i++)
-		all.rows[all.count++] = r->back.rows[i];
+	smq_err err = SMQ_OK;
+	for (size_t i = 0; r->nginx && i < r->engine_count; i++)
+		gather(&all, &r->engines[i].ports);
+	gather(&all, &r->others);
 	user_line(r, user);
-	smq_err err = write_one(r, "conf/mosquitto.conf", "run/mosquitto.conf", user, &all);
-	if (err == SMQ_OK && r->nginx)
-		err = write_one(r, "conf/nginx.conf", "run/nginx.conf", "", &all);
+	for (size_t i = 0; err == SMQ_OK && i < r->engine_count; i++)
+		err = write_engine(r, &r->engines[i], user, &all);
+	if (err != SMQ_OK || !r->nginx)
+		return err;
+	/* Where it comes to a socket, or reads the key, it must be who the broker is. */
+	if (user[0])
+		user[strlen(user) - 1] = ';';
+	return write_one(r, "conf/nginx.conf", "run/nginx.conf", user[0] && r->ends_tls ? strcat(user, "\n") : "",
+			 &all);
+}
+
+static bool known_port(const struct running *r, int port)
+{
+	const struct smq_broker_ports *lists[ENGINES_MAX + 1] = { &r->front };
+	size_t count = 1;
+	for (size_t i = 0; i < r->engine_count; i++)
+		lists[count++] = &r->engines[i].ports;
+	for (size_t k = 0; k < count; k++) {
+		for (size_t i = 0; i < lists[k]->count; i++) {
+			if (lists[k]->rows[i].was == port)
+				return true;
+		}
+	}
+	return false;
+}
+
+static smq_err find_in(const struct running *r, const char *name, const char *word, struct smq_broker_ports *ret_ports)
+{
+	char *text = NULL;
+	smq_err err = read_text(r, name, &text);
+	if (err != SMQ_OK)
+		return err;
+	if (word)
+		smq_broker_ports_find(text, word, ret_ports);
+	else
+		smq_broker_ports_add(text, ret_ports);
+	free(text);
+	return SMQ_OK;
+}
+
+/* Ports that the engines have among themselves. */
+static smq_err find_others(struct running *r)
+{
+	struct smq_broker_ports found = { .count = 0 };
+	smq_err err = SMQ_OK;
+	for (size_t i = 0; err == SMQ_OK && i < r->engine_count; i++) {
+		if (r->engines[i].conf[0])
+			err = find_in(r, r->engines[i].conf, NULL, &found);
+		if (err == SMQ_OK && r->engines[i].env[0])
+			err = find_in(r, r->engines[i].env, NULL, &found);
+	}
+	for (size_t i = 0; i < found.count; i++) {
+		if (!known_port(r, found.rows[i].was))
+			r->others.rows[r->others.count++] = found.rows[i];
+	}
 	return err;
 }
 
 static smq_err find_ports(struct running *r)
 {
-	char *text = NULL;
-	smq_err err = read_text(r, "conf/mosquitto.conf", &text);
-	if (err != SMQ_OK)
-		return err;
-	smq_broker_ports_find(text, "listener", r->nginx ? &r->back : &r->front);
-	free(text);
-	if (r->nginx) {
-		err = read_text(r, "conf/nginx.conf", &text);
-		if (err != SMQ_OK)
-			return err;
-		smq_broker_ports_find(text, "listen", &r->front);
-		free(text);
+	smq_err err = SMQ_OK;
+	for (size_t i = 0; err == SMQ_OK && i < r->engine_count; i++) {
+		if (r->engines[i].conf[0])
+			err = find_in(r, r->engines[i].conf, r->kind->word, &r->engines[i].ports);
 	}
-	if (r->front.count == 0)
-		return because(SMQ_ERR_NOT_FOUND, r->dir, "no port to listen on in its configuration");
-	return SMQ_OK;
+	if (err == SMQ_OK && r->nginx)
+		err = find_in(r, "conf/nginx.conf", "listen", &r->front);
+	else if (err == SMQ_OK)
+		r->front = r->engines[0].ports;
+	if (err == SMQ_OK)
+		err = find_others(r);
+	if (err == SMQ_OK && r->front.count == 0)
+		err = because(SMQ_ERR_NOT_FOUND, r->dir, "no port to listen on in its configuration");
+	return err;
 }
 
 /* ---- what was exchanged ---- */
@@ -305,13 +432,31 @@ static void fetch_crl(const struct running *r)
 	smq_file_bytes_free(&bytes);
 }
 
-/* Mosquitto judges certificates when clients come. Those that are there already are judged by coming again. */
+static void signal_engines(const struct running *r, int number)
+{
+	for (size_t i = 0; i < r->engine_count; i++) {
+		if (!r->kind->erlang)
+			smq_child_signal(&r->engines[i].child, number);
+	}
+}
+
+/* Certificates are judged when clients come. Those that are there already are judged by coming again. NATS and RabbitMQ
+ * read no revocation lists: there a member ends when it is no user any more. */
 static void start_anew(struct running *r)
 {
+	bool lists = strcmp(r->kind->name, "mosquitto") == 0;
+	if (!lists)
+		return;
 	r->revocations++;
-	tell_of(r, SMQ_BROKER_REVOKED, &r->mosquitto);
-	smq_child_stop(&r->mosquitto, PATIENCE_MS);
-	r->mosquitto.due_ms = 0;
+	tell_of(r, SMQ_BROKER_REVOKED, r->ends_tls ? &r->proxy : &r->engines[0].child);
+	for (size_t i = 0; i < r->engine_count && !r->ends_tls; i++) {
+		smq_child_stop(&r->engines[i].child, PATIENCE_MS);
+		r->engines[i].child.due_ms = 0;
+	}
+	if (r->ends_tls) {
+		smq_child_stop(&r->proxy, PATIENCE_MS);
+		r->proxy.due_ms = 0;
+	}
 }
 
 static void look_for_changes(struct running *r)
@@ -329,9 +474,11 @@ static void look_for_changes(struct running *r)
 	if (revoked > r->revoked)
 		start_anew(r);
 	else
-		smq_child_signal(&r->mosquitto, SIGHUP);
-	if (conf)
+		signal_engines(r, SIGHUP);
+	if (conf || (r->ends_tls && (certs || crl)))
 		smq_child_signal(&r->proxy, SIGHUP);
+	if (conf && r->kind->erlang)
+		tell_trouble(r, "RabbitMQ reads who its members are when it starts: `rabbitmqctl import_definitions`");
 	r->revoked = revoked;
 	r->reloads++;
 	read_ends(r);
@@ -360,18 +507,38 @@ static void end_unwell(struct running *r, struct smq_child *c, int64_t now)
 	c->due_ms = now;
 }
 
+static bool all_run(const struct running *r)
+{
+	for (size_t i = 0; i < r->engine_count; i++) {
+		if (r->engines[i].child.pid == 0)
+			return false;
+	}
+	return !r->nginx || r->proxy.pid != 0;
+}
+
+/* The engine that does not answer; none: it is NGINX, or nobody. */
+static struct smq_child *unwell_engine(struct running *r)
+{
+	for (size_t i = 0; i < r->engine_count; i++) {
+		if (!answers(&r->engines[i].ports))
+			return &r->engines[i].child;
+	}
+	return NULL;
+}
+
 static void check_health(struct running *r, int64_t now)
 {
 	int every = r->o->health_every_s ? r->o->health_every_s : HEALTH_EVERY_S;
-	if (now < r->health_ms || r->mosquitto.pid == 0 || (r->nginx && r->proxy.pid == 0))
+	if (now < r->health_ms || !all_run(r))
 		return;
 	r->health_ms = now + (int64_t)every * 1000;
 	r->answered = answers(&r->front);
-	if (r->answered) {
+	/* Behind NGINX one of three may be silent and nobody would notice. */
+	struct smq_child *engine = r->engine_count > 1 || !r->answered ? unwell_engine(r) : NULL;
+	if (r->answered && !engine) {
 		r->unwell = 0;
 	} else if (++r->unwell >= UNWELL_MOST) {
-		bool behind = !r->nginx || !answers(&r->back);
-		end_unwell(r, behind ? &r->mosquitto : &r->proxy, now);
+		end_unwell(r, engine || !r->nginx ? engine ? engine : &r->engines[0].child : &r->proxy, now);
 		r->unwell = 0;
 	} else {
 		r->health_ms = now + 1000;
@@ -380,46 +547,74 @@ static void check_health(struct running *r, int64_t now)
 
 /* ---- telling how it is ---- */
 
+struct page {
+	smq_mspan room;
+	size_t len;
+	bool full;
+};
+
+__attribute__((format(printf, 2, 3))) static void say(struct page *p, const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	int n = vsnprintf((char *)p->room.p + p->len, p->room.len - p->len, format, args);
+	va_end(args);
+	if (n < 0 || (size_t)n >= p->room.len - p->len)
+		p->full = true;
+	else
+		p->len += (size_t)n;
+}
+
+static void say_programs(struct page *p, const struct running *r)
+{
+	say(p, "# HELP sealmq_broker_up Whether the program runs.\n# TYPE sealmq_broker_up gauge\n");
+	for (size_t i = 0; i < r->engine_count; i++)
+		say(p, "sealmq_broker_up{program=\"%s\"} %d\n", r->engines[i].name, r->engines[i].child.pid != 0);
+	say(p, "sealmq_broker_up{program=\"nginx\"} %d\n", r->proxy.pid != 0);
+	say(p, "# HELP sealmq_broker_starts_total Starts of the program.\n# TYPE sealmq_broker_starts_total counter\n");
+	for (size_t i = 0; i < r->engine_count; i++)
+		say(p, "sealmq_broker_starts_total{program=\"%s\"} %" PRIu64 "\n", r->engines[i].name,
+		    r->engines[i].starts);
+	say(p, "sealmq_broker_starts_total{program=\"nginx\"} %" PRIu64 "\n", r->proxy_starts);
+}
+
 static smq_err status_metrics(void *self, smq_mspan room, size_t *ret_len)
 {
 	const struct running *r = self;
-	int len =
-	    snprintf((char *)room.p, room.len,
-		     "# HELP sealmq_broker_up Whether the program runs.\n# TYPE sealmq_broker_up gauge\n"
-		     "sealmq_broker_up{program=\"mosquitto\"} %d\nsealmq_broker_up{program=\"nginx\"} %d\n"
-		     "# HELP sealmq_broker_answers Whether the last TLS handshake was answered.\n"
-		     "# TYPE sealmq_broker_answers gauge\nsealmq_broker_answers %d\n"
-		     "# HELP sealmq_broker_starts_total Starts of the program.\n"
-		     "# TYPE sealmq_broker_starts_total counter\n"
-		     "sealmq_broker_starts_total{program=\"mosquitto\"} %" PRIu64 "\n"
-		     "sealmq_broker_starts_total{program=\"nginx\"} %" PRIu64 "\n"
-		     "# HELP sealmq_broker_reloads_total Exchanges of conf/, certs/ or the revocation list.\n"
-		     "# TYPE sealmq_broker_reloads_total counter\nsealmq_broker_reloads_total %" PRIu64 "\n"
-		     "# HELP sealmq_broker_revocations_total Starts because of new revocations.\n"
-		     "# TYPE sealmq_broker_revocations_total counter\nsealmq_broker_revocations_total %" PRIu64 "\n"
-		     "# HELP sealmq_broker_certificate_end_seconds When the certificate ends, Unix time.\n"
-		     "# TYPE sealmq_broker_certificate_end_seconds gauge\n"
-		     "sealmq_broker_certificate_end_seconds %" PRId64 "\n"
-		     "# HELP sealmq_broker_crl_end_seconds When the revocation list ends, Unix time; 0: none.\n"
-		     "# TYPE sealmq_broker_crl_end_seconds gauge\nsealmq_broker_crl_end_seconds %" PRId64 "\n",
-		     r->mosquitto.pid != 0, r->proxy.pid != 0, r->answered, r->starts[0], r->starts[1], r->reloads,
-		     r->revocations, r->cert_until_s, r->crl_until_s);
-	if (len < 0 || (size_t)len >= room.len)
+	struct page p = { room, 0, false };
+	say_programs(&p, r);
+	say(&p,
+	    "# HELP sealmq_broker_answers Whether the last TLS handshake was answered.\n"
+	    "# TYPE sealmq_broker_answers gauge\nsealmq_broker_answers %d\n"
+	    "# HELP sealmq_broker_reloads_total Exchanges of conf/, certs/ or the revocation list.\n"
+	    "# TYPE sealmq_broker_reloads_total counter\nsealmq_broker_reloads_total %" PRIu64 "\n"
+	    "# HELP sealmq_broker_revocations_total Starts because of new revocations.\n"
+	    "# TYPE sealmq_broker_revocations_total counter\nsealmq_broker_revocations_total %" PRIu64 "\n"
+	    "# HELP sealmq_broker_certificate_end_seconds When the certificate ends, Unix time.\n"
+	    "# TYPE sealmq_broker_certificate_end_seconds gauge\n"
+	    "sealmq_broker_certificate_end_seconds %" PRId64 "\n"
+	    "# HELP sealmq_broker_crl_end_seconds When the revocation list ends, Unix time; 0: none.\n"
+	    "# TYPE sealmq_broker_crl_end_seconds gauge\nsealmq_broker_crl_end_seconds %" PRId64 "\n",
+	    r->answered, r->reloads, r->revocations, r->cert_until_s, r->crl_until_s);
+	if (p.full)
 		return SMQ_ERR_NO_ROOM;
-	*ret_len = (size_t)len;
+	*ret_len = p.len;
 	return SMQ_OK;
 }
 
 static bool status_healthy(void *self, char *ret_why, size_t room)
 {
 	const struct running *r = self;
-	const char *why_not = r->mosquitto.pid == 0           ? "mosquitto does not run"
-			      : r->nginx && r->proxy.pid == 0 ? "nginx does not run"
-			      : !r->answered                  ? "it runs and does not answer"
-							      : NULL;
-	if (why_not)
-		(void)snprintf(ret_why, room, "%s", why_not);
-	return !why_not;
+	const char *still = NULL;
+	for (size_t i = 0; i < r->engine_count && !still; i++)
+		still = r->engines[i].child.pid == 0 ? r->engines[i].name : NULL;
+	if (!still && r->nginx && r->proxy.pid == 0)
+		still = "nginx";
+	if (still)
+		(void)snprintf(ret_why, room, "%s does not run", still);
+	else if (!r->answered)
+		(void)snprintf(ret_why, room, "it runs and does not answer");
+	return !still && r->answered;
 }
 
 static smq_err serve(struct running *r)
@@ -446,11 +641,13 @@ static bool stop_asked(const struct running *r, int timeout_ms)
 static smq_err start(struct running *r, struct smq_child *c, int64_t now)
 {
 	smq_err err = smq_child_start(c, now);
-	if (err == SMQ_OK) {
-		r->starts[c == &r->proxy]++;
-		tell_of(r, SMQ_BROKER_STARTED, c);
-	}
-	return err;
+	if (err != SMQ_OK)
+		return err;
+	for (size_t i = 0; i < r->engine_count; i++)
+		r->engines[i].starts += c == &r->engines[i].child;
+	r->proxy_starts += c == &r->proxy;
+	tell_of(r, SMQ_BROKER_STARTED, c);
+	return SMQ_OK;
 }
 
 static void keep(struct running *r, struct smq_child *c, int64_t now)
@@ -468,15 +665,21 @@ static void keep(struct running *r, struct smq_child *c, int64_t now)
 		c->due_ms = now + LOOK_EVERY_MS;
 }
 
+static void stop_one(struct running *r, struct smq_child *c)
+{
+	bool was = c->pid != 0;
+	smq_child_stop(c, PATIENCE_MS);
+	if (was)
+		tell_of(r, SMQ_BROKER_STOPPED, c);
+}
+
+/* All are asked at once, so that the brokers of a cluster do not wait for each other. */
 static void stop_all(struct running *r)
 {
-	struct smq_child *const all[] = { &r->proxy, &r->mosquitto };
-	for (size_t i = 0; i < SMQ_COUNT(all); i++) {
-		bool was = all[i]->pid != 0;
-		smq_child_stop(all[i], PATIENCE_MS);
-		if (was)
-			tell_of(r, SMQ_BROKER_STOPPED, all[i]);
-	}
+	stop_one(r, &r->proxy);
+	signal_engines(r, SIGTERM);
+	for (size_t i = r->engine_count; i-- > 0;)
+		stop_one(r, &r->engines[i].child);
 }
 
 static smq_err did_not_start(struct running *r, const struct smq_child *c)
@@ -492,23 +695,25 @@ static smq_err did_not_start(struct running *r, const struct smq_child *c)
 static smq_err come_up(struct running *r, bool *ret_stopped)
 {
 	int64_t now = smq_child_mono_ms();
-	int64_t until = now + FIRST_MS;
+	int64_t until = now + (r->kind->erlang ? FIRST_SLOW_MS : FIRST_MS);
 	choose_ports(r);
 	smq_err err = write_configs(r);
-	if (err == SMQ_OK)
-		err = start(r, &r->mosquitto, now);
+	for (size_t i = 0; err == SMQ_OK && i < r->engine_count; i++)
+		err = start(r, &r->engines[i].child, now);
 	if (err == SMQ_OK && r->nginx)
 		err = start(r, &r->proxy, now);
 	while (err == SMQ_OK && !(*ret_stopped = stop_asked(r, TICK_MS))) {
 		now = smq_child_mono_ms();
-		if (smq_child_ended(&r->mosquitto, now))
-			return did_not_start(r, &r->mosquitto);
+		for (size_t i = 0; i < r->engine_count; i++) {
+			if (smq_child_ended(&r->engines[i].child, now))
+				return did_not_start(r, &r->engines[i].child);
+		}
 		if (smq_child_ended(&r->proxy, now))
 			return did_not_start(r, &r->proxy);
-		if (answers(&r->front))
+		if (!unwell_engine(r) && answers(&r->front))
 			break;
 		if (now > until)
-			err = because(SMQ_ERR_TIMEOUT, r->dir, "both programs run, and no port answers");
+			err = because(SMQ_ERR_TIMEOUT, r->dir, "all programs run, and a port does not answer");
 	}
 	return err;
 }
@@ -532,14 +737,16 @@ static smq_err run(struct running *r)
 		int64_t now = smq_child_mono_ms();
 		tell(r, &(struct smq_broker_event){ .kind = SMQ_BROKER_READY,
 						    .program = "",
-						    .port = r->front.rows[0].is,
-						    .password_port = r->front.count > 1 ? r->front.rows[1].is : 0,
+						    .port = front_port_is(r, false, 0),
+						    .password_port = front_port_is(r, false, 1),
+						    .wss_port = front_port_is(r, true, 0),
 						    .text = "" });
 		r->health_ms = now + (int64_t)(r->o->health_every_s ? r->o->health_every_s : HEALTH_EVERY_S) * 1000;
 	}
 	while (err == SMQ_OK && !stopped && !stop_asked(r, TICK_MS)) {
 		int64_t now = smq_child_mono_ms();
-		keep(r, &r->mosquitto, now);
+		for (size_t i = 0; i < r->engine_count; i++)
+			keep(r, &r->engines[i].child, now);
 		if (r->nginx)
 			keep(r, &r->proxy, now);
 		if (now >= r->look_ms) {
@@ -568,33 +775,100 @@ static smq_err lock_dir(struct running *r)
 	return SMQ_OK;
 }
 
-static smq_err find_program(const struct running *r, struct smq_child *c, const char *name, const char *said)
+static smq_err find_program(const struct running *r, struct smq_child *c, const char *name, const char *program)
 {
 	char path[SMQ_PATH_MAX];
+	char said[64];
+	(void)snprintf(said, sizeof(said), "run/%s.out", name);
 	smq_err err = in_dir(r, said, path);
 	if (err == SMQ_OK)
-		err = smq_child_init(c, name, r->dir, path);
-	return err == SMQ_ERR_NOT_FOUND ? because(err, name, "not installed") : err;
+		err = smq_child_init(c, name, program, r->dir, path);
+	return err == SMQ_ERR_NOT_FOUND ? because(err, program, "not installed") : err;
+}
+
+static bool has_file(const struct running *r, const char *name)
+{
+	char path[SMQ_PATH_MAX];
+	return in_dir(r, name, path) == SMQ_OK && access(path, F_OK) == 0;
+}
+
+/* RabbitMQ takes half of what it must know from its environment, by way of a shell. */
+static smq_err prepare_erlang(const struct running *r, struct engine *e, const char *last)
+{
+	const char *args[] = { "-c", e->command, NULL };
+	smq_err err = find_program(r, &e->child, e->name, "sh");
+	char env[sizeof(e->run_env)];
+	memcpy(env, e->run_env, sizeof(env));
+	(void)snprintf(e->command, sizeof(e->command), "set -a; . ./%s; %s", env, last);
+	memcpy(e->child.args, args, sizeof(args));
+	return err;
+}
+
+static smq_err prepare_node(struct running *r, unsigned node)
+{
+	struct engine *e = &r->engines[r->engine_count++];
+	char last[128];
+	const char *args[] = { "-c", e->run, NULL };
+	char name[sizeof(e->name)];
+	(void)snprintf(name, sizeof(name), node ? "%s-%u" : "%s", r->kind->name, node);
+	memcpy(e->name, name, sizeof(name));
+	(void)snprintf(e->conf, sizeof(e->conf), "conf/%s.conf", name);
+	(void)snprintf(e->run, sizeof(e->run), "run/%s.conf", name);
+	if (!r->kind->erlang) {
+		smq_err err = find_program(r, &e->child, e->name, r->kind->program);
+		memcpy(e->child.args, args, sizeof(args));
+		return err;
+	}
+	(void)snprintf(e->env, sizeof(e->env), "conf/%s.env", name);
+	(void)snprintf(e->run_env, sizeof(e->run_env), "run/%s.env", name);
+	(void)snprintf(last, sizeof(last), "RABBITMQ_CONFIG_FILE=run/%s.conf; exec %s", name, r->kind->program);
+	return prepare_erlang(r, e, last);
+}
+
+/* Erlang's nodes find each other by way of it, and would start one that outlives us. */
+static smq_err prepare_names(struct running *r)
+{
+	struct engine *e = &r->engines[r->engine_count++];
+	(void)snprintf(e->name, sizeof(e->name), "epmd");
+	(void)snprintf(e->env, sizeof(e->env), "conf/rabbitmq-1.env");
+	(void)snprintf(e->run_env, sizeof(e->run_env), "run/epmd.env");
+	return prepare_erlang(r, e, "exec epmd -port $ERL_EPMD_PORT -address 127.0.0.1");
+}
+
+static smq_err prepare_engines(struct running *r)
+{
+	char first[64];
+	smq_err err = SMQ_OK;
+	for (size_t i = 0; i < SMQ_COUNT(kinds) && !r->kind; i++) {
+		(void)snprintf(first, sizeof(first), kinds[i].nodes ? "conf/%s-1.conf" : "conf/%s.conf", kinds[i].name);
+		if (has_file(r, first))
+			r->kind = &kinds[i];
+	}
+	if (!r->kind)
+		return because(SMQ_ERR_NOT_FOUND, r->dir, "not a deployment (`sealmq broker init` makes one)");
+	if (access(r->kind->program, X_OK) != 0 && r->kind->program[0] == '/')
+		return because(SMQ_ERR_NOT_FOUND, r->kind->program, "not installed");
+	if (r->kind->erlang)
+		err = prepare_names(r);
+	for (unsigned node = 1; err == SMQ_OK && node <= r->kind->nodes; node++)
+		err = prepare_node(r, node);
+	return err == SMQ_OK && r->kind->nodes == 0 ? prepare_node(r, 0) : err;
 }
 
 static smq_err prepare(struct running *r, const char *dir)
 {
-	char path[SMQ_PATH_MAX];
 	char real[4096];
 	if (!realpath(dir, real) || snprintf(r->dir, sizeof(r->dir), "%s", real) >= (int)sizeof(r->dir))
 		return because(SMQ_ERR_NOT_FOUND, dir, strerror(errno));
-	if (in_dir(r, "conf/mosquitto.conf", path) != SMQ_OK || access(path, F_OK) != 0)
-		return because(SMQ_ERR_NOT_FOUND, dir, "not a deployment (`sealmq broker init` makes one)");
-	r->nginx = in_dir(r, "conf/nginx.conf", path) == SMQ_OK && access(path, F_OK) == 0;
-	smq_err err = lock_dir(r);
+	r->nginx = has_file(r, "conf/nginx.conf");
+	r->ends_tls = has_file(r, "conf/identity.js");
+	smq_err err = prepare_engines(r);
 	if (err == SMQ_OK)
-		err = find_program(r, &r->mosquitto, "mosquitto", "run/mosquitto.out");
+		err = lock_dir(r);
 	if (err == SMQ_OK && r->nginx)
-		err = find_program(r, &r->proxy, "nginx", "run/nginx.out");
+		err = find_program(r, &r->proxy, "nginx", "nginx");
 	if (err == SMQ_OK)
 		err = find_ports(r);
-	static const char *const mosquitto[] = { "-c", "run/mosquitto.conf", NULL };
-	memcpy(r->mosquitto.args, mosquitto, sizeof(mosquitto));
 	const char *proxy[] = { "-p", r->dir,        "-e", "log/nginx-error.log", "-c", "run/nginx.conf",
 				"-g", "daemon off;", NULL };
 	memcpy(r->proxy.args, proxy, sizeof(proxy));
