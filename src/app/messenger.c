@@ -16,7 +16,9 @@ enum {
 	HELD_BYTES = 1 << 20,
 	HELD_MS = 5000,
 	RESEAL_MOST = 256, /* topics whose retained message is sealed anew when an epoch comes */
-	RESEAL_BYTES = 1 << 20
+	RESEAL_BYTES = 1 << 20,
+	AGAIN_FIRST_MS = 1000, /* before refused subscriptions are asked for again; then twice as long each time */
+	AGAIN_MOST_MS = 60000
 };
 
 /* Tickets of messages that never were in the outbox; those that were carry their outbox number. */
@@ -80,7 +82,9 @@ struct smq_messenger {
 	bool retry_held;
 	struct retained *retained;
 	size_t retained_count, retained_bytes;
-	bool group_denied; /* told once */
+	bool group_denied;          /* told once */
+	bool granted;               /* the broker has let us subscribe */
+	int64_t again_ms, pause_ms; /* when refused subscriptions are asked for anew (mono); 0: none is */
 };
 
 /* ---- memory ---- */
@@ -906,27 +910,64 @@ static void subscribe_control(struct smq_messenger *g)
 	}
 }
 
+static void subscribe_all(struct smq_messenger *g)
+{
+	int id;
+	for (struct subscription *s = g->subscriptions; s; s = s->next)
+		(void)g->transport->ops->subscribe(g->transport, s->filter, s->options, s->properties,
+						   s->property_count, &id);
+	subscribe_control(g);
+	g->proof_subs = 0;
+	if (g->config.proofs)
+		smq_proofs_online(g->config.proofs, g->config.clock.now());
+	if (g->config.groups && g->config.groups->online)
+		g->config.groups->online(g->config.groups->self, g->config.clock.now());
+	work_groups(g);
+	g->flush_due = true;
+}
+
+static void go_offline(struct smq_messenger *g)
+{
+	g->again_ms = 0;
+	if (g->config.member)
+		smq_member_offline(g->config.member);
+	if (g->config.proofs)
+		smq_proofs_offline(g->config.proofs);
+	if (g->config.groups && g->config.groups->offline)
+		g->config.groups->offline(g->config.groups->self);
+}
+
+/* A cluster that has just lost a node refuses what it granted before, until it has found itself again: once refused is
+ * not for ever, for who was let in once. */
+static void on_refused(struct smq_messenger *g)
+{
+	if (!g->granted || g->counts.reconnects == 0 || g->again_ms)
+		return;
+	g->pause_ms = g->pause_ms ? g->pause_ms * 2 : AGAIN_FIRST_MS;
+	g->pause_ms = g->pause_ms < AGAIN_MOST_MS ? g->pause_ms : AGAIN_MOST_MS;
+	g->again_ms = g->config.clock.now().mono_ms + g->pause_ms;
+}
+
+static void ask_again(struct smq_messenger *g)
+{
+	if (!g->again_ms || g->again_ms > g->config.clock.now().mono_ms)
+		return;
+	go_offline(g);
+	if (g->transport->ops->connected(g->transport))
+		subscribe_all(g);
+}
+
 static void on_connected(void *self, int reason, bool session_present)
 {
 	struct smq_messenger *g = self;
-	int id;
 	bool renewed = g->renewing && reason == 0;
 	g->renewing = false;
 	g->is_connected = reason == 0;
 	if (reason == 0) {
 		g->counts.reconnects += g->was_connected && !renewed;
 		g->was_connected = true;
-		for (struct subscription *s = g->subscriptions; s; s = s->next)
-			(void)g->transport->ops->subscribe(g->transport, s->filter, s->options, s->properties,
-							   s->property_count, &id);
-		subscribe_control(g);
-		g->proof_subs = 0;
-		if (g->config.proofs)
-			smq_proofs_online(g->config.proofs, g->config.clock.now());
-		if (g->config.groups && g->config.groups->online)
-			g->config.groups->online(g->config.groups->self, g->config.clock.now());
-		work_groups(g);
-		g->flush_due = true;
+		g->again_ms = g->pause_ms = 0;
+		subscribe_all(g);
 	}
 	if (reason == 0 && g->config.heed.connected)
 		g->config.heed.connected(g->config.heed.self);
@@ -939,12 +980,7 @@ static void on_connected(void *self, int reason, bool session_present)
 static void on_disconnected(void *self, smq_err err, int reason)
 {
 	struct smq_messenger *g = self;
-	if (g->config.member)
-		smq_member_offline(g->config.member);
-	if (g->config.proofs)
-		smq_proofs_offline(g->config.proofs);
-	if (g->config.groups && g->config.groups->offline)
-		g->config.groups->offline(g->config.groups->self);
+	go_offline(g);
 	if (g->is_connected && g->config.heed.lost && !g->renewing)
 		g->config.heed.lost(g->config.heed.self);
 	g->is_connected = false;
@@ -1005,6 +1041,10 @@ static bool is_control(struct smq_messenger *g, int id, const int *reasons, size
 static void on_subscribed(void *self, int id, const int *reasons, size_t count)
 {
 	struct smq_messenger *g = self;
+	if (count > 0 && reasons[0] >= 128)
+		on_refused(g);
+	else
+		g->granted = true;
 	for (size_t i = 0; i < g->proof_subs; i++) {
 		if (g->proof_ids[i] == id)
 			return;
@@ -1214,6 +1254,7 @@ void smq_messenger_tick(struct smq_messenger *g)
 	/* timers of groups decide, too, when what waits may go */
 	if (g->unsent > 0 && g->config.groups && g->config.groups->next)
 		g->flush_due = true;
+	ask_again(g);
 	work(g);
 	if (g->config.proofs)
 		smq_proofs_tick(g->config.proofs, g->config.clock.now());
@@ -1230,6 +1271,7 @@ int64_t smq_messenger_wake_at(const struct smq_messenger *g)
 	int64_t proof = g->config.proofs ? smq_proofs_wake_at(g->config.proofs) : INT64_MAX;
 	due = groups < due ? groups : due;
 	due = proof < due ? proof : due;
+	due = g->again_ms && g->again_ms < due ? g->again_ms : due;
 	return g->held && g->held->until_ms < due ? g->held->until_ms : due;
 }
 

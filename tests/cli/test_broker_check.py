@@ -140,7 +140,7 @@ BAD = [
     ('a CRL that ends tomorrow', [crl(20)], 'crl', 'medium'),
     ('a CRL that is none', [crl(99), put('certs/crl.pem', 'x\n')], 'crl', 'high'),
     ('a CRL that nobody reads', [crl(99), swap(MOSQ, '^crlfile .*\n', '')], 'crl', 'high'),
-    ('lesson: the proxy shows its own certificate', [swap(NGINX, '^\tssl_preread on;', '\tproxy_ssl_certificate x;')],
+    ('lesson: the proxy shows its own certificate', [swap(NGINX, '^\t\tssl_preread on;', '\t\tproxy_ssl_certificate x;')],
      'identity-ends', 'critical'),
     ('TLS ends at the proxy', [swap(NGINX, r'so_keepalive=on;', 'ssl;')], 'identity-ends', 'high'),
     ('lesson: a limit keyed on the certificate', [swap(NGINX, r'\$binary_remote_addr', '$ssl_client_fingerprint')],

@@ -261,7 +261,7 @@ def killed():
             names = sorted(n for n in os.listdir(top) if '.new-' not in n)
             conf, nginx = read(top + '/conf/mosquitto.conf'), read(top + '/conf/nginx.conf')
             port = int(re.search(r'^listener (\d+)', conf, re.M).group(1)) - 10000
-            whole = whole and 'certs' in names and len(os.listdir(top + '/conf')) == 11 and 'listen %d ' % port in nginx
+            whole = whole and 'certs' in names and len(os.listdir(top + '/conf')) == 14 and 'listen %d ' % port in nginx
     ok(whole, 'killed at any moment: the old one or the new one, never half of each')
     done = sealmq('broker', 'init', 'k0', '--realm', 'plant')
     ok(done.returncode == 0 and not [n for n in os.listdir('k0') if '.new-' in n], 'the next run sweeps up', done.stderr)

@@ -1,0 +1,203 @@
+#!/usr/bin/env python3
+"""Three brokers behind NGINX: any one of them is killed and held down, and the members, their messages and their groups'
+keys go on. The table "Three behind NGINX" of doc/BROKERS.md, measured.
+
+usage: test_broker_cluster.py SEALMQ ROOT
+"""
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import sys
+import threading
+import time
+
+from sealed_rig import LONG, ROOT, SEALMQ, TAP, Process, find, ok, run, wait
+from broker_rig import Deployment
+
+GROUP = 'telemetry'
+BACK_S = 10  # within so long members are back
+
+
+class Cluster(Deployment):
+    """A deployment of three with a key server, an admin, a reader and two senders of one group."""
+    program, five, slow = '', False, 60
+
+    def __init__(self, profile):
+        self.profile = profile
+        super().__init__(members=('desk', 'fridge-07', 'ward-3'), options=['--profile', profile])
+        for words in (['keys', '--role', 'keyserver'], ['ops', '--role', 'admin']):
+            self.must(SEALMQ, 'ca', 'issue', *words, '--ca', self.ca)
+        self.init()
+        self.passphrase = os.path.join(self.room, 'pass')
+        with open(self.passphrase, 'w', encoding='ascii', opener=lambda p, f: os.open(p, f, 0o600)) as file:
+            file.write('a passphrase of several words\n')
+        self.sent = {'fridge-07': [], 'ward-3': []}
+
+    def words(self, command, name, *more):
+        return [SEALMQ, *command, '--realm', self.member(name), *self.tls(name), '-V', '5' if self.profile == 'mosquittos' else '311', *more]
+
+    def port_at(self, node):
+        """A broker's own port, without NGINX."""
+        text = self.read('run/%s-%d.conf' % (self.program, node))
+        return int(re.search({'mosquitto': r'^listener (\d+)', 'nats': r'^\s*listen: "127.0.0.1:(\d+)"',
+                              'rabbitmq': r'^mqtt.listeners.ssl.1 = 127.0.0.1:(\d+)'}[self.program], text, re.M).group(1))
+
+    def whole_at(self, node):
+        """Whether that broker takes a session of QoS 1 and gives back what it is told, within two seconds."""
+        tls = ['-h', '127.0.0.1', '-p', str(self.port_at(node)), *self.tls('ward-3')[4:], '-V', '311', '-q', '1']
+        topic = 'plant/ward-3/probe'
+        sub = Process([find('mosquitto_sub'), *tls, '-i', 'probe%d' % node, '-t', topic, '-C', '1', '-W', '4', '-d'])
+        good = wait(lambda: any('SUBACK' in line for line in sub.lines), 4) and run(
+            'mosquitto_pub', *tls, '-i', 'prober%d' % node, '-t', topic, '-m', 'x', seconds=20)[0] == 0 and sub.end(2) == 0
+        sub.stop()
+        return good
+
+    def settle(self):
+        return wait(lambda: all(self.whole_at(n) for n in (1, 2, 3)), self.slow * 2)
+
+    def join(self):
+        keys = ('--db', os.path.join(self.room, 'keys.db'), '--passphrase-file', self.passphrase)
+        self.must(SEALMQ, 'keyserver', 'init', '--realm', self.member('keys'), *keys)
+        self.keyserver = Process(self.words(['keyserver', 'run'], 'keys', *keys))
+        wait(lambda: any('connected' in line for line in self.keyserver.lines), 60)
+        made = wait(self.made, 60)
+        self.reader = Process(self.words(['sub'], 'desk', '-c', '-i', 'desk-reads', '-q', '1', '--group', GROUP, '-t', 'plant/#',
+                                         '-F', '%s %p', '-v', '-x', '600'))
+        self.senders = {name: Process(self.words(['pub'], name, '-i', name, '-q', '1', '--group', GROUP, '-t',
+                                                 'plant/%s/t' % name, '-l')) for name in self.sent}
+        for _ in range(120):
+            if len({line.split()[0] for line in list(self.reader.lines)}) == len(self.sent):
+                break
+            for name in self.sent:
+                self.send(name, warm=True)
+            time.sleep(0.5)
+        return made and {line.split()[0] for line in self.reader.lines} == set(self.sent)
+
+    def made(self):
+        status, _, err = self.admin('create', GROUP, '--mode', 'update', '--filter', 'plant/#', '--publish', '*', '--subscribe', '*')
+        return status == 0 or 'group policy' in err
+
+    def admin(self, *words):
+        """What the admin asks of the key server; each time by a new connection."""
+        return run(*self.words(['group', *words], 'ops', '--wait', '5'), seconds=60)
+
+    def send(self, name, warm=False):
+        word = '%s%d' % ('w' if warm else 'm', len(self.sent[name]))
+        if not warm:
+            self.sent[name].append(word)
+        self.senders[name].write(word)
+        return word
+
+    def heard(self, name, word):
+        return '%s %s' % (name, word) in self.reader.lines
+
+
+class Held:
+    """A broker that is killed, and killed again as often as it is started, until it is let go."""
+
+    def __init__(self, d, node):
+        self.d, self.name, self.on = d, '%s-%d' % (d.program, node), True
+        self.killed = set()
+        self.strike()
+        self.thread = threading.Thread(target=self.watch, daemon=True)
+        self.thread.start()
+
+    def strike(self):
+        pid = self.d.pid(self.name)
+        if pid not in self.killed:
+            self.killed.add(pid)
+            try:
+                os.killpg(pid, signal.SIGKILL)  # a group of its own, made by `broker run`
+            except ProcessLookupError:
+                pass
+
+    def watch(self):
+        while self.on:
+            self.strike()
+            time.sleep(0.02)
+
+    def let_go(self):
+        self.on = False
+        self.thread.join()
+
+
+def killed(d, node):
+    """Seconds until messages of both senders arrive again, and until the admin moves the epoch."""
+    held = Held(d, node)
+    started = time.monotonic()
+    first = {name: len(d.sent[name]) for name in d.sent}
+    back = {}
+    while time.monotonic() - started < 60 and (len(back) < len(d.sent) or time.monotonic() - started < 3):
+        for name in d.sent:
+            d.send(name)
+        time.sleep(0.05)
+        heard = set(d.reader.lines)
+        for name in d.sent:
+            if name not in back and any('%s %s' % (name, word) in heard for word in d.sent[name][first[name]:]):
+                back[name] = time.monotonic() - started
+    began = time.monotonic()
+    rotated = wait(lambda: d.admin('rotate', GROUP)[0] == 0, 60) and time.monotonic() - began
+    held.let_go()
+    again = d.settle()
+    return max(back.values()) if len(back) == len(d.sent) else None, rotated, again
+
+
+def one(profile, kind):
+    d = kind(profile)
+    try:
+        began = time.monotonic()
+        d.start(seconds=d.slow * 4)
+        ok(d.settle(), profile + ': all three answer behind NGINX', d.runner.lines)
+        print('# %s: up after %.1f s' % (profile, time.monotonic() - began))
+        ok(d.join(), profile + ': a key server, a reader and two senders of a group', '%s %s %s' % (
+            d.keyserver.lines, d.reader.said, [s.said for s in d.senders.values()]))
+        worst, turned = 0, 0
+        for node in (1, 2, 3):
+            back, rotated, again = killed(d, node)
+            ok(back is not None and back < BACK_S, '%s: without broker %d messages go on within %d s' % (profile, node, BACK_S),
+               '%s %s %s' % (back, d.reader.said[-5:], [s.said[-5:] for s in d.senders.values()]))
+            ok(rotated, '%s: without broker %d the group moves to a new epoch' % (profile, node), d.keyserver.lines[-5:])
+            ok(again, '%s: broker %d is back' % (profile, node), d.runner.lines[-5:])
+            worst, turned = max(worst, back or 99), max(turned, rotated or 99)
+            print('# %s: broker %d: messages after %.1f s, a new epoch after %.1f s' % (profile, node, back or -1, rotated or -1))
+        whole = wait(lambda: all(d.heard(n, w) for n in d.sent for w in d.sent[n]), 60)
+        lines = [line for line in d.reader.lines if line.split()[1].startswith('m')]
+        lost = [(n, w) for n in d.sent for w in d.sent[n] if not d.heard(n, w)]
+        ok(whole, '%s: each of %d messages of QoS 1 arrived' % (profile, sum(map(len, d.sent.values()))), '%s\n%s' % (lost, d.reader.said[-10:]))
+        ok(len(lines) == len(set(lines)), profile + ': and each once', '')
+    finally:
+        Process.stop_all()
+        os.environ.get("KEEP") and shutil.copytree(d.path("log"), os.environ["KEEP"], dirs_exist_ok=True)
+        d.strike()
+
+
+class Mosquittos(Cluster):
+    program = 'mosquitto'
+
+
+class Nats(Cluster):
+    program = 'nats'
+
+
+class RabbitMq(Cluster):
+    program, slow = 'rabbitmq', 150
+
+
+def main():
+    for profile, kind, program in (('mosquittos', Mosquittos, 'mosquitto'), ('nats', Nats, 'nats-server'),
+                                   ('rabbitmq', RabbitMq, 'rabbitmq-server')):
+        if os.environ.get('SEALMQ_ONLY', profile) != profile:
+            continue
+        if not find(program) or not find('nginx'):
+            TAP.skip(profile, program + ' or nginx is not installed')
+        elif profile == 'rabbitmq' and not LONG:
+            TAP.skip(profile, 'it takes minutes; SEALMQ_LONG=1')
+        else:
+            one(profile, kind)
+    return TAP.end()
+
+
+sys.exit(main())
