@@ -46,14 +46,22 @@ class Cluster(Deployment):
                               'rabbitmq': r'^mqtt.listeners.ssl.1 = 127.0.0.1:(\d+)'}[self.program], text, re.M).group(1))
 
     def whole_at(self, node):
-        """Whether that broker takes a session of QoS 1 and gives back what it is told, within two seconds."""
-        tls = ['-h', '127.0.0.1', '-p', str(self.port_at(node)), *self.tls('ward-3')[4:], '-V', '311', '-q', '1']
-        topic = 'plant/ward-3/probe'
-        sub = Process([find('mosquitto_sub'), *tls, '-i', 'probe%d' % node, '-t', topic, '-C', '1', '-W', '4', '-d'])
-        good = wait(lambda: any('SUBACK' in line for line in sub.lines), 4) and run(
-            'mosquitto_pub', *tls, '-i', 'prober%d' % node, '-t', topic, '-m', 'x', seconds=20)[0] == 0 and sub.end(2) == 0
-        sub.stop()
-        return good
+        """Whether that broker takes a session of QoS 1, and gives back what it is told there, within two seconds."""
+        text, until = lambda t: len(t).to_bytes(2, 'big') + t, time.monotonic() + 2
+        topic = text(b'sealmq/plant/keyex/ward-3')
+        try:
+            with socket.create_connection(('127.0.0.1', self.port_at(node)), 2) as plain:
+                with self.context('ward-3').wrap_socket(plain, server_hostname='localhost') as link:
+                    link.settimeout(2)
+                    for kind, body in ((0x10, b'\0\x04MQTT\x04\x02\0\x3c' + text(b'probe%d' % node)),
+                                       (0x82, b'\0\x01' + topic + b'\x01'), (0x32, topic + b'\0\x02probe')):
+                        link.sendall(bytes([kind, len(body)]) + body)
+                        got = link.recv(256)
+                        while kind == 0x32 and b'probe' not in got.replace(topic, b''):
+                            got += link.recv(256)
+                    return time.monotonic() < until
+        except OSError:
+            return False
 
     def settle(self):
         return wait(lambda: all(self.whole_at(n) for n in (1, 2, 3)), self.slow * 2)
@@ -155,10 +163,10 @@ def one(profile, kind):
         ok(d.join(), profile + ': a key server, a reader and two senders of a group', '%s %s %s' % (
             d.keyserver.lines, d.reader.said, [s.said for s in d.senders.values()]))
         worst, turned = 0, 0
-        for node in (1, 2, 3):
+        for node in map(int, os.environ.get("SEALMQ_NODES", "123")):
             back, rotated, again = killed(d, node)
             ok(back is not None and back < BACK_S, '%s: without broker %d messages go on within %d s' % (profile, node, BACK_S),
-               '%s %s %s' % (back, d.reader.said[-5:], [s.said[-5:] for s in d.senders.values()]))
+               '%s %s %s' % (back, d.reader.said[-12:], [s.said[-12:] for s in d.senders.values()]))
             ok(rotated, '%s: without broker %d the group moves to a new epoch' % (profile, node), d.keyserver.lines[-5:])
             ok(again, '%s: broker %d is back' % (profile, node), d.runner.lines[-5:])
             worst, turned = max(worst, back or 99), max(turned, rotated or 99)
@@ -166,7 +174,7 @@ def one(profile, kind):
         whole = wait(lambda: all(d.heard(n, w) for n in d.sent for w in d.sent[n]), 60)
         lines = [line for line in d.reader.lines if line.split()[1].startswith('m')]
         lost = [(n, w) for n in d.sent for w in d.sent[n] if not d.heard(n, w)]
-        ok(whole, '%s: each of %d messages of QoS 1 arrived' % (profile, sum(map(len, d.sent.values()))), '%s\n%s' % (lost, d.reader.said[-10:]))
+        ok(whole, '%s: each of %d messages of QoS 1 arrived' % (profile, sum(map(len, d.sent.values()))), '%s\n%s\n%s' % (lost[:5], d.reader.said[-10:], [s.said[-12:] for s in d.senders.values()]))
         ok(len(lines) == len(set(lines)), profile + ': and each once', '')
     finally:
         Process.stop_all()
