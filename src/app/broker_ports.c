@@ -61,8 +61,10 @@ static void note(struct smq_broker_ports *p, int port, const char *line, size_t 
 	}
 	if (p->count == SMQ_BROKER_PORTS_MAX || port == 0)
 		return;
+	bool plain = line[len] && begins_with(line + len + 1, "protocol") && strstr(line + len, "websockets") &&
+		     strstr(line + len, "websockets") < line + len + 32;
 	bool web = begins_with(line, "listen") && len > 5 && memcmp(line + len - 5, " ssl;", 5) == 0;
-	p->rows[p->count] = (struct smq_broker_port){ .was = port, .is = port, .web = web };
+	p->rows[p->count] = (struct smq_broker_port){ .was = port, .is = port, .web = web, .plain = plain };
 	host_in(line, len, p->rows[p->count++].host);
 }
 

@@ -494,7 +494,7 @@ static bool answers(const struct smq_broker_ports *ports)
 		struct smq_probe_ask ask = {
 			.host = ports->rows[i].host, .port = ports->rows[i].is, .timeout_ms = PROBE_MS, .tls = true
 		};
-		if (smq_probe(&ask, &answer) != SMQ_OK || answer.tls_version == 0)
+		if (!ports->rows[i].plain && (smq_probe(&ask, &answer) != SMQ_OK || answer.tls_version == 0))
 			return false;
 	}
 	return true;
