@@ -12,6 +12,7 @@ enum { SMQ_BROKER_PORTS_MAX = 24, SMQ_BROKER_HOST_LEN = 48 };
 struct smq_broker_port {
 	int was, is;
 	bool web;                       /* NGINX speaks HTTP there */
+	bool plain;                      /* Mosquitto's WebSockets, on loopback and without TLS */
 	char host[SMQ_BROKER_HOST_LEN]; /* the address in that line, where it can be reached from here; "127.0.0.1" for
 					   all */
 };
