@@ -16,7 +16,8 @@ struct listener {
 	size_t from, to;
 	const struct smq_conf_line *at;
 	bool loopback;
-	bool each; /* per_listener_settings true */
+	bool socket; /* a Unix socket: who may come is a question of files */
+	bool each;   /* per_listener_settings true */
 };
 
 static bool yes(const char *value) { return strcasecmp(value, "true") == 0 || strcmp(value, "1") == 0; }
@@ -42,7 +43,7 @@ static bool is_loopback(const char *value)
 	const char *address = value + strcspn(value, " \t");
 	address += strspn(address, " \t");
 	return strncmp(address, "127.", 4) == 0 || strcmp(address, "::1") == 0 || strcmp(address, "localhost") == 0 ||
-	       address[0] == '/';
+	       address[0] == '/' || strncmp(value, "0 ", 2) == 0;
 }
 
 /* ---- one listener ---- */
@@ -52,7 +53,7 @@ static void judge_anonymous(const struct smq_judge *j, const struct listener *l)
 	static const char *const write = "allow_anonymous false";
 	bool named = yes(own(l, "require_certificate", "false")) && (yes(own(l, "use_identity_as_username", "false")) ||
 								     yes(own(l, "use_subject_as_username", "false")));
-	if (!yes(security(l, "allow_anonymous", "false")))
+	if (l->socket || !yes(security(l, "allow_anonymous", "false")))
 		return;
 	enum smq_severity severity = named         ? SMQ_SEVERITY_LOW
 				     : l->loopback ? SMQ_SEVERITY_MEDIUM
@@ -138,6 +139,7 @@ static void judge_listeners(const struct smq_judge *j, const struct smq_conf_lin
 				      .to = starts[i + 1],
 				      .at = &conf->rows[starts[i]],
 				      .loopback = is_loopback(conf->rows[starts[i]].value),
+				      .socket = strncmp(conf->rows[starts[i]].value, "0 ", 2) == 0,
 				      .each = each };
 		judge_listener(j, &l);
 	}

@@ -51,8 +51,14 @@ static bool has_word(const char *value, const char *word)
 
 /* What was met on the way. */
 struct met {
-	bool stream, proxies, module, limit, js;
+	bool stream, proxies, module, limit, js, js_module;
 	const struct smq_conf_line *terminates, *own_certificate, *timeout;
+	/* WebSockets by way of HTTP */
+	const struct smq_conf_line *upgrade, *web_timeout;
+	bool web_limit;
+	/* a choice by the name that was dialled */
+	const struct smq_conf_line *by_name;
+	bool by_name_default;
 };
 
 static void judge_limit_zone(const struct smq_judge *j, const struct smq_conf_line *row)
@@ -84,6 +90,18 @@ static void judge_protocols(const struct smq_judge *j, const struct smq_conf_lin
 			       "ssl_protocols TLSv1.3;", "versions of TLS before 1.3 are taken");
 }
 
+static void look_at_web(const struct smq_judge *j, struct met *m, const struct smq_conf_line *row)
+{
+	if (strcmp(row->key, "limit_conn_zone") == 0)
+		judge_limit_zone(j, row);
+	else if (strcmp(row->key, "limit_conn") == 0)
+		m->web_limit = true;
+	else if (strcmp(row->key, "proxy_read_timeout") == 0)
+		m->web_timeout = row;
+	else if (strcmp(row->key, "proxy_set_header") == 0 && strncmp(row->value, "Upgrade", 7) == 0)
+		m->upgrade = row;
+}
+
 static void look_at(const struct smq_judge *j, struct met *m, const struct place *p, const struct smq_conf_line *row)
 {
 	const char *key = row->key;
@@ -92,10 +110,18 @@ static void look_at(const struct smq_judge *j, struct met *m, const struct place
 		m->module = true;
 	if (strcmp(key, "include") == 0 && strstr(row->value, "modules-enabled"))
 		m->module = true;
+	if (strcmp(key, "load_module") == 0 && strstr(row->value, "ngx_stream_js_module"))
+		m->js_module = true;
 	if (strcmp(key, "ssl_protocols") == 0)
 		judge_protocols(j, row);
+	if (inside(p, "http"))
+		look_at_web(j, m, row);
 	if (!stream)
 		return;
+	if (strcmp(key, "map") == 0)
+		m->by_name = strstr(row->value, "$ssl_preread_server_name") ? row : NULL;
+	if (inside(p, "map") && m->by_name && strcmp(key, "default") == 0)
+		m->by_name_default = true;
 	if (strcmp(key, "limit_conn_zone") == 0)
 		judge_limit_zone(j, row);
 	else if (strcmp(key, "limit_conn") == 0)
@@ -108,7 +134,7 @@ static void look_at(const struct smq_judge *j, struct met *m, const struct place
 		m->own_certificate = row;
 	m->limit = m->limit || strcmp(key, "limit_conn") == 0;
 	m->proxies = m->proxies || strcmp(key, "proxy_pass") == 0;
-	m->js = m->js || strncmp(key, "js_", 3) == 0;
+	m->js = m->js || strcmp(key, "js_filter") == 0;
 }
 
 static void judge_identities(const struct smq_judge *j, const struct met *m)
@@ -117,6 +143,10 @@ static void judge_identities(const struct smq_judge *j, const struct met *m)
 	if (m->own_certificate)
 		smq_judge_find(j, SMQ_SEVERITY_CRITICAL, "identity-ends", m->own_certificate, NULL, write,
 			       "the proxy shows the broker a certificate of its own: every client is that one to it");
+	else if (m->terminates && m->js && !m->js_module)
+		smq_judge_find(j, SMQ_SEVERITY_MEDIUM, "stream-module", m->terminates, NULL,
+			       "load_module /usr/lib/nginx/modules/ngx_stream_js_module.so;",
+			       "on Debian it does not start: njs is a module that must be loaded");
 	else if (m->terminates && !m->js)
 		smq_judge_find(j, SMQ_SEVERITY_HIGH, "identity-ends", m->terminates, NULL, write,
 			       "TLS ends at the proxy: the broker does not see who its clients are");
@@ -135,6 +165,36 @@ static void judge_timeout(const struct smq_judge *j, const struct met *m, const 
 			       timeout, least);
 }
 
+enum { WEB_TIMEOUT_PRESET_S = 60 };
+
+/* HTTP's timeout is a minute where nothing is said, and a client may be silent for longer. */
+static void judge_web(const struct smq_judge *j, const struct met *m, int keepalive_max_s)
+{
+	long timeout = m->web_timeout ? seconds_of(m->web_timeout->value) : WEB_TIMEOUT_PRESET_S;
+	long least = (long)keepalive_max_s * 3 / 2;
+	char write[64];
+	if (!m->upgrade)
+		return;
+	(void)snprintf(write, sizeof(write), "proxy_read_timeout %lds;", least + 60);
+	if (timeout <= least)
+		smq_judge_find(
+		    j, SMQ_SEVERITY_MEDIUM, "proxy-timeout", m->web_timeout ? m->web_timeout : m->upgrade, NULL, write,
+		    "proxy_read_timeout of %ld s is not longer than one and a half keepalives (%ld s): quiet "
+		    "browsers are cut off",
+		    timeout, least);
+	if (!m->web_limit)
+		smq_judge_find(j, SMQ_SEVERITY_MEDIUM, "no-limit", m->upgrade, NULL, "limit_conn web_per_address 1024;",
+			       "one address may take all connections of the WebSockets");
+}
+
+static void judge_names(const struct smq_judge *j, const struct smq_conf_line *map, bool has_default)
+{
+	if (map && !has_default)
+		smq_judge_find(j, SMQ_SEVERITY_MEDIUM, "sni", map, NULL, "default members;",
+			       "clients that dial an address send it as the name, or send none: without a default they "
+			       "get nowhere");
+}
+
 void smq_judge_nginx(const struct smq_judge *j, const struct smq_conf_lines *conf, int keepalive_max_s)
 {
 	const char *file = conf->count ? conf->rows[0].file : "nginx.conf";
@@ -148,11 +208,17 @@ void smq_judge_nginx(const struct smq_judge *j, const struct smq_conf_lines *con
 			place.depth++;
 		} else if (strcmp(row->key, "}") == 0) {
 			place.depth -= place.depth > 0;
+			if (met.by_name && place.depth == 1) {
+				judge_names(j, met.by_name, met.by_name_default);
+				met.by_name = NULL;
+				met.by_name_default = false;
+			}
 		} else {
 			met.stream = met.stream || strcmp(row->key, "stream") == 0;
 			look_at(j, &met, &place, row);
 		}
 	}
+	judge_web(j, &met, keepalive_max_s);
 	if (!met.stream || !met.proxies)
 		return;
 	if (!met.module)

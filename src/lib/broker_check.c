@@ -39,6 +39,7 @@ struct checking {
 	struct smq_judge judge;
 	char base[SMQ_PATH_MAX]; /* where paths in the configuration start */
 	struct smq_conf_lines mosquitto, acl, nginx;
+	bool other_engine;
 	int64_t now_ms;
 };
 
@@ -235,6 +236,21 @@ static void judge_passwords(struct checking *c, const char *path)
 	free(text);
 }
 
+/* Whoever may open a socket behind a proxy that tells who somebody is may be anybody. */
+static void judge_socket(struct checking *c, const char *name)
+{
+	char path[SMQ_PATH_MAX];
+	char write[SMQ_PATH_MAX + 32];
+	struct stat st;
+	if (resolve(c->base, name, path) != SMQ_OK || !strrchr(path, '/'))
+		return;
+	*strrchr(path, '/') = 0;
+	(void)snprintf(write, sizeof(write), "chmod o= %s", path);
+	if (stat(path, &st) == 0 && (st.st_mode & 0001))
+		smq_judge_find(&c->judge, SMQ_SEVERITY_CRITICAL, "file-open", NULL, path, write,
+			       "everybody on this machine may come to the broker's socket, under any name");
+}
+
 static void judge_files(struct checking *c)
 {
 	char path[SMQ_PATH_MAX];
@@ -242,7 +258,9 @@ static void judge_files(struct checking *c)
 		const struct smq_conf_line *row = &c->mosquitto.rows[i];
 		if (!*row->value || resolve(c->base, row->value, path) != SMQ_OK)
 			continue;
-		if (strcmp(row->key, "keyfile") == 0)
+		if (strcmp(row->key, "listener") == 0 && strncmp(row->value, "0 ", 2) == 0)
+			judge_socket(c, row->value + 2);
+		else if (strcmp(row->key, "keyfile") == 0)
 			judge_mode(c, path, true);
 		else if (strcmp(row->key, "certfile") == 0)
 			judge_cert(c, path);
@@ -329,15 +347,55 @@ static smq_err find_conf(struct checking *c, const char *target, char ret_conf[S
 			(void)snprintf(c->base, sizeof(c->base), "%s", slash ? "/" : ".");
 		return SMQ_OK;
 	}
-	if (is_file(target, "conf/mosquitto.conf", ret_conf) || is_file(target, "mosquitto.conf", ret_conf))
+	if (is_file(target, "conf/mosquitto.conf", ret_conf) || is_file(target, "conf/mosquitto-1.conf", ret_conf) ||
+	    is_file(target, "mosquitto.conf", ret_conf))
 		return SMQ_OK;
+	/* NATS and RabbitMQ have configurations of their own; what is in front of them is looked at. */
+	if (is_file(target, "conf/nats-1.conf", ret_conf) || is_file(target, "conf/rabbitmq-1.conf", ret_conf)) {
+		c->other_engine = true;
+		return SMQ_OK;
+	}
 	return smq_because(SMQ_ERR_NOT_FOUND, why, sizeof(why), "%s: no mosquitto.conf there", target);
+}
+
+static smq_err check_proxy(struct checking *c)
+{
+	char path[SMQ_PATH_MAX];
+	if (!is_file(c->base, "conf/nginx.conf", path) && !is_file(c->base, "nginx.conf", path))
+		return SMQ_OK;
+	int preset = c->other_engine ? SMQ_BROKER_KEEPALIVE_MAX : KEEPALIVE_PRESET_S;
+	int keepalive = atoi(smq_conf_value(&c->mosquitto, "max_keepalive", "0"));
+	judge_mode(c, path, false);
+	smq_err err = add_nginx(c, path);
+	if (err == SMQ_OK)
+		smq_judge_nginx(&c->judge, &c->nginx, keepalive > 0 ? keepalive : preset);
+	return err;
+}
+
+/* What lies open in a deployment of another engine: its certificates, its secrets, and what is in front of it. */
+static smq_err check_other(struct checking *c, const char *conf)
+{
+	static const char *const secret[] = { "certs/server.key", "data/link.secret", "conf/nats-users.conf",
+					      "conf/rabbitmq-users.json" };
+	char path[SMQ_PATH_MAX];
+	judge_mode(c, conf, false);
+	for (size_t i = 0; i < SMQ_COUNT(secret); i++) {
+		if (is_file(c->base, secret[i], path))
+			judge_mode(c, path, true);
+	}
+	if (is_file(c->base, "certs/server.crt", path))
+		judge_cert(c, path);
+	smq_err err = check_proxy(c);
+	judge_installed(c);
+	return err;
 }
 
 static smq_err check_dir(struct checking *c, const char *target)
 {
 	char path[SMQ_PATH_MAX];
 	smq_err err = find_conf(c, target, path);
+	if (err == SMQ_OK && c->other_engine)
+		return check_other(c, path);
 	if (err == SMQ_OK)
 		err = add_file(&c->mosquitto, path, smq_conf_add);
 	if (err != SMQ_OK)
@@ -350,13 +408,7 @@ static smq_err check_dir(struct checking *c, const char *target)
 	judge_acl(c);
 	judge_files(c);
 	judge_crl_used(c);
-	if (is_file(c->base, "conf/nginx.conf", path) || is_file(c->base, "nginx.conf", path)) {
-		int keepalive = atoi(smq_conf_value(&c->mosquitto, "max_keepalive", "0"));
-		judge_mode(c, path, false);
-		err = add_nginx(c, path);
-		if (err == SMQ_OK)
-			smq_judge_nginx(&c->judge, &c->nginx, keepalive > 0 ? keepalive : KEEPALIVE_PRESET_S);
-	}
+	err = check_proxy(c);
 	judge_installed(c);
 	return err;
 }

@@ -29,7 +29,7 @@ static void judge(int which, const char *text)
 	if (which == 0)
 		smq_judge_mosquitto(&j, &lines);
 	if (which == 1)
-		smq_judge_acl(&j, &lines, "sealmq/plant");
+		smq_judge_acl(&j, &lines, "sealmq/plant", "broker-link");
 	if (which == 2)
 		smq_judge_nginx(&j, &lines, 120);
 	smq_conf_free(&lines);
