@@ -11,8 +11,10 @@
  *     checkpoint  SealMQ, its digest taken and, every 32 messages, a checkpoint signed (seal only)
  *
  * usage: bench_seal [ROUNDS [BATCH [LARGEST]]]      prints JSON; "distribution" are single messages of 64 bytes
+ *        bench_seal memory                           what a reader keeps for each known sender
  *        bench_seal rows ROUNDS < LINES              each line a message, through the lane that is taken by default
  */
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -492,13 +494,39 @@ static int rows(struct bench *b, size_t rounds)
 	return 0;
 }
 
+/* What the library allocates for the key of a sender. */
+static double heap_each(struct bench *b, const struct smq_crypto *crypto)
+{
+	size_t before = mallinfo2().uordblks;
+	init_lane(b, &b->lanes[0], crypto);
+	double each = (double)(mallinfo2().uordblks - before) / (SENDERS + 1);
+	smq_group_done(&b->lanes[0].sender);
+	smq_group_done(&b->lanes[0].receiver);
+	return each;
+}
+
+static int memory(struct bench *b)
+{
+	b->file.alg = smq_aead_alg_by_id(SMQ_A128GCM);
+	b->size = 64;
+	printf("{\"bench\": \"memory\", \"senders\": %d, \"table_bytes\": %zu, \"evp_bytes\": %.0f, "
+	       "\"direct_bytes\": %.0f",
+	       SENDERS, sizeof(struct smq_group_life), heap_each(b, smq_crypto_openssl_evp()),
+	       heap_each(b, smq_crypto_openssl()));
+	if (smq_crypto_multibuffer())
+		printf(", \"multi_bytes\": %.0f", heap_each(b, smq_crypto_multibuffer()));
+	printf("}\n");
+	return 0;
+}
+
 static int sizes_and_algorithms(struct bench *b, size_t rounds, size_t batch, size_t largest);
 
 int main(int argc, char **argv)
 {
 	static struct bench b;
+	bool kept = argc == 2 && strcmp(argv[1], "memory") == 0;
 	bool lines = argc == 3 && strcmp(argv[1], "rows") == 0;
-	size_t rounds = lines ? strtoul(argv[2], NULL, 10) : argc > 1 ? strtoul(argv[1], NULL, 10) : 101;
+	size_t rounds = lines ? strtoul(argv[2], NULL, 10) : argc > 1 && !kept ? strtoul(argv[1], NULL, 10) : 101;
 	size_t batch = argc > 2 && !lines ? strtoul(argv[2], NULL, 10) : 200;
 	size_t largest = argc > 3 ? strtoul(argv[3], NULL, 10) : LARGEST;
 	if (rounds < 1 || rounds > ROUNDS_MAX || batch < 1 || batch > BATCH_MAX) {
@@ -510,7 +538,7 @@ int main(int argc, char **argv)
 	b.messages = calloc(BATCH_MAX + WARM, MESSAGE_MAX);
 	must(b.messages != NULL, "memory");
 	init_identities(&b);
-	int status = lines ? rows(&b, rounds) : sizes_and_algorithms(&b, rounds, batch, largest);
+	int status = kept ? memory(&b) : lines ? rows(&b, rounds) : sizes_and_algorithms(&b, rounds, batch, largest);
 	smq_openssl_signer_free(&b.own.signer);
 	free(b.messages);
 	return status;

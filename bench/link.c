@@ -4,9 +4,11 @@
  *
  * Several subscribers are members of their own: REALM_SUB, REALM_SUB-1, REALM_SUB-2 and so on.
  *
- * usage: link flood PORT BROKER_PID REALM_PUB REALM_SUB sealed|plain tcp|tls QOS SIZE COUNT SUBSCRIBERS
- *        link pace  PORT BROKER_PID REALM_PUB REALM_SUB sealed|plain tcp|tls QOS SIZE RATE SECONDS
+ * usage: link flood PORT BROKER_PID REALM_PUB REALM_SUB HOW tcp|tls QOS SIZE COUNT SUBSCRIBERS
+ *        link pace  PORT BROKER_PID REALM_PUB REALM_SUB HOW tcp|tls QOS SIZE RATE SECONDS
  *        link session PORT REALM_A REALM_B METHOD SUITE COUNT
+ *
+ * HOW is plain, sealed, or sealed and signed: checkpoint or every.
  *
  * flood keeps a bounded number of messages on their way, counted at the subscribers, so that no broker drops any; pace
  * sends on a fixed grid in time, and what a late message waited for counts. Prints JSON.
@@ -33,6 +35,7 @@ struct ask {
 	int broker;
 	const char *realm_pub, *realm_sub;
 	bool sealed, tls;
+	enum smq_sign sign;
 	int qos;
 	size_t size, count, subscribers;
 	size_t warm; /* messages before those that count */
@@ -101,6 +104,7 @@ static smq_client *client_of(const struct ask *a, const char *dir, struct smq_cl
 	o->groups = groups;
 	o->group_count = a->sealed && a->realm_pub ? 1 : 0;
 	o->inflight_max = WINDOW;
+	o->sign = a->realm_pub ? a->sign : SMQ_SIGN_NONE;
 	if (smq_client_new(o, &client, &why) != SMQ_OK)
 		die("client", why);
 	return client;
@@ -412,7 +416,10 @@ int main(int argc, char **argv)
 			 .broker = atoi(argv[3]),
 			 .realm_pub = argv[4],
 			 .realm_sub = argv[5],
-			 .sealed = strcmp(argv[6], "sealed") == 0,
+			 .sealed = strcmp(argv[6], "plain") != 0,
+			 .sign = strcmp(argv[6], "checkpoint") == 0 ? SMQ_SIGN_CHECKPOINT
+				 : strcmp(argv[6], "every") == 0    ? SMQ_SIGN_EVERY
+								    : SMQ_SIGN_NONE,
 			 .tls = strcmp(argv[7], "tls") == 0,
 			 .qos = atoi(argv[8]),
 			 .size = strtoul(argv[9], NULL, 10) };

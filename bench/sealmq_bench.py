@@ -7,9 +7,12 @@ usage: sealmq bench [PART...] [options]
   session          key exchanges of two members over a broker: time, processor, bytes
   group            rekeying from 100 to 100,000 members (sealmq simulate)
   link             over a real broker: sealed against plain in turns, TCP and TLS, QoS 0 to 2, latency,
-                   one to many, and against mosquitto_pub | mosquitto_sub
+                   one to many, signed, and against mosquitto_pub | mosquitto_sub
   record           rows a second into each store, beside bare SQLite and PostgreSQL; recording from a full queue,
                    unsigned and signed; signatures verified on all cores
+  start            from starting sealmq to the first opened message; memory of processes and of each known
+                   sender
+  python           against a Python program of the same job, with paho and `cryptography`
   dataset FILE     rows of a CSV file as telemetry: time and bytes of each
   all              everything but dataset (default)
 
@@ -19,10 +22,11 @@ usage: sealmq bench [PART...] [options]
   --plot DIR       plots as PNG and SVG, the JSON, and report.html, which holds all of it in one file
   --help           this text
 
-A private Mosquitto is started on free loopback ports for session, link and record, a private PostgreSQL where that is
-installed, and both are ended again. Every comparison is made
+A private Mosquitto is started on free loopback ports where a part needs one, for record a private PostgreSQL where that
+is installed, and both are ended again. Every comparison is made
 in turns within one run, and given as the median of the rounds' ratios with their quartiles; plain against plain is the
-control that shows what the machine itself adds. Needs python3; link needs mosquitto, plots need gnuplot.
+control that shows what the machine itself adds. Needs python3; link and start need mosquitto, plots gnuplot, python
+python3-paho-mqtt and python3-cryptography.
 """
 import csv
 import datetime
@@ -42,9 +46,12 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
+import bench_processes  # noqa: E402 pylint: disable=wrong-import-position
 import sealmq_bench_record as record_part  # noqa: E402 pylint: disable=wrong-import-position
+
 SEARCH = os.environ.get('PATH', os.defpath) + ':/usr/sbin:/usr/local/sbin'
-PARTS = ('seal', 'session', 'group', 'link', 'record')
+PARTS = ('seal', 'session', 'group', 'link', 'record', 'start', 'python')
+OVER_A_BROKER = ('session', 'link', 'record', 'start', 'python')
 
 
 class Trouble(Exception):
@@ -161,9 +168,9 @@ class World:
             self.broker.wait()
         shutil.rmtree(self.dir, ignore_errors=True)
 
-    def link(self, how, sealed, tls, qos, size, *numbers):
+    def link(self, how, kind, tls, qos, size, *numbers):
         return json.loads(run(os.path.join(HERE, 'link'), how, self.tls if tls else self.tcp, self.broker.pid,
-                              self.member('fridge-07'), self.member('desk'), 'sealed' if sealed else 'plain',
+                              self.member('fridge-07'), self.member('desk'), kind,
                               'tls' if tls else 'tcp', qos, size, *numbers))
 
 
@@ -196,20 +203,22 @@ def measure_group(options):
     return {'runs': json.loads(run(options['sealmq'], 'simulate', '--members', sizes, '--json'))}
 
 
-def compare(measure, rounds, keys):
-    """Plain, sealed and plain again, in an order that changes: the ratios to the first plain of each round."""
-    kinds = ('plain', 'sealed', 'control')
-    seen = {kind: [] for kind in kinds}
+def compare(measure, rounds, keys, kinds=('plain', 'sealed')):
+    """Each kind, and the first one again as its control, in an order that changes: the ratios to the first of each
+    round."""
+    base, all_kinds = kinds[0], kinds + ('control',)
+    seen = {kind: [] for kind in all_kinds}
     for i in range(rounds):
-        for kind in kinds[i % 3:] + kinds[:i % 3]:
-            seen[kind].append(measure(kind == 'sealed'))
+        turn = i % len(all_kinds)
+        for kind in all_kinds[turn:] + all_kinds[:turn]:
+            seen[kind].append(measure(base if kind == 'control' else kind))
     out = {}
     for key in keys:
-        out[key] = {kind: statistics.median(row[key] for row in seen[kind]) for kind in kinds}
-        for kind in kinds[1:]:
-            out[key][kind + '_ratio'] = quartiles([b[key] / a[key] for a, b in zip(seen['plain'], seen[kind])
+        out[key] = {kind: statistics.median(row[key] for row in seen[kind]) for kind in all_kinds}
+        for kind in all_kinds[1:]:
+            out[key][kind + '_ratio'] = quartiles([b[key] / a[key] for a, b in zip(seen[base], seen[kind])
                                                    if a[key]] or [0])
-    out['refused'] = sum(row['refused'] for row in seen['sealed'])
+    out['refused'] = sum(row['refused'] for kind in all_kinds if kind != 'plain' for row in seen[kind])
     return out
 
 
@@ -221,28 +230,40 @@ def link_floods(options, world, rounds):
             continue
         say('link: QoS %d, %s, %d bytes' % (qos, 'TLS' if tls else 'TCP', size))
         count = (12000, 6000, 2500)[qos] // (4 if options['quick'] else 1)
-        row = compare(lambda sealed: world.link('flood', sealed, tls, qos, size, count, 1), rounds, ('rate', 'cpu_us'))
+        row = compare(lambda kind: world.link('flood', kind, tls, qos, size, count, 1), rounds, ('rate', 'cpu_us'))
         rows.append(dict(row, qos=qos, tls=tls, size=size, rounds=rounds))
     return rows
 
 
 def link_paces(options, world, rounds):
     rows = []
-    for qos, tls in itertools.product((0, 1), (False, True)):
-        say('link: latency, QoS %d, %s' % (qos, 'TLS' if tls else 'TCP'))
+    for qos, tls, size in itertools.product((0, 1), (False, True), (64,) if options['quick'] else (64, 1024)):
+        say('link: latency, QoS %d, %s, %d bytes' % (qos, 'TLS' if tls else 'TCP', size))
         seconds = 0.5 if options['quick'] else 2
-        row = compare(lambda sealed: world.link('pace', sealed, tls, qos, 64, 1000, seconds), max(3, rounds // 4),
+        row = compare(lambda kind: world.link('pace', kind, tls, qos, size, 1000, seconds), rounds,
                       ('p50_ms', 'p99_ms', 'p999_ms'))
-        rows.append(dict(row, qos=qos, tls=tls, size=64, rate=1000))
+        rows.append(dict(row, qos=qos, tls=tls, size=size, rate=1000, rounds=rounds))
     return rows
 
 
 def link_many(options, world, rounds):
     say('link: one to many')
     count = 100 if options['quick'] else 300
-    row = compare(lambda sealed: world.link('flood', sealed, False, 0, 64, count, world.many), max(3, rounds // 5),
-                  ('rate', 'cpu_us'))
-    return dict(row, qos=0, tls=False, size=64, subscribers=world.many)
+    many = max(3, rounds // 2)
+    row = compare(lambda kind: world.link('flood', kind, False, 0, 64, count, world.many), many, ('rate', 'cpu_us'))
+    return dict(row, qos=0, tls=False, size=64, subscribers=world.many, rounds=many)
+
+
+def link_signed(options, world, rounds):
+    """What the proof of the sender costs, end to end: signed against sealed alone."""
+    rows = []
+    for qos, size in ((0, 64), (1, 64)):
+        say('link: signed, QoS %d' % qos)
+        count = (8000, 5000)[qos] // (4 if options['quick'] else 1)
+        row = compare(lambda kind: world.link('flood', kind, False, qos, size, count, 1), max(3, rounds // 2),
+                      ('rate', 'cpu_us'), ('sealed', 'checkpoint', 'every'))
+        rows.append(dict(row, qos=qos, size=size))
+    return rows
 
 
 def piped(publisher, subscriber, lines, count):
@@ -290,7 +311,7 @@ def link_tools(options, world, rounds):
 def measure_link(options, world):
     rounds = options['rounds'] or (3 if options['quick'] else 25)
     result = {'rounds': rounds, 'flood': link_floods(options, world, rounds), 'pace': link_paces(options, world, rounds),
-              'many': link_many(options, world, rounds)}
+              'many': link_many(options, world, rounds), 'signed': link_signed(options, world, rounds)}
     if find('mosquitto_pub') and find('mosquitto_sub'):
         result['tools'] = link_tools(options, world, rounds)
     return result
@@ -298,6 +319,14 @@ def measure_link(options, world):
 
 def measure_record(options, world):
     return record_part.measure(sys.modules[__name__], options, world)
+
+
+def measure_start(options, world):
+    return bench_processes.measure_start(options, world, sys.modules[__name__])
+
+
+def measure_python(options, world):
+    return bench_processes.measure_python(options, world, sys.modules[__name__])
 
 
 def rows_of(path):
@@ -384,6 +413,46 @@ def tools_rows(part):
         yield (r['qos'], '%.0f' % r['theirs'], '%.0f' % r['ours'], ratio_text(r['ratio']))
 
 
+def link_signed_rows(part):
+    yield ('QoS', 'bytes', 'sealed a second', 'checkpoint', 'every', 'checkpoint / sealed', 'every / sealed', 'sealed / sealed',
+           'sealed us', 'checkpoint us', 'every us')
+    for r in part.get('signed', []):
+        rate, cpu = r['rate'], r['cpu_us']
+        yield (r['qos'], r['size'], *('%.0f' % rate[k] for k in ('sealed', 'checkpoint', 'every')),
+               *(ratio_text(rate[k + '_ratio']) for k in ('checkpoint', 'every', 'control')),
+               *('%.1f' % cpu[k] for k in ('sealed', 'checkpoint', 'every')))
+
+
+def start_rows(part):
+    yield ('what', 'over', 'ms', 'quartiles')
+    for r in part['rows']:
+        yield (r['what'], 'TLS' if r['tls'] else 'TCP', '%.1f' % r['ms']['median'],
+               '%.1f to %.1f' % (r['ms']['low'], r['ms']['high']))
+
+
+def memory_rows(part):
+    yield ('what', 'resident MiB', 'of it its own', 'at most')
+    for r in part['memory']:
+        yield (r['what'], *('%.1f' % (r[k] / 1024) for k in ('rss_kib', 'own_kib', 'most_kib')))
+
+
+def sender_rows(part):
+    yield ('lane', 'in our table', 'by the library, for its key', 'bytes in all')
+    for lane, key in (('EVP', 'evp'), ('provider', 'direct'), ('multi-buffer', 'multi')):
+        heap = part['sender'].get(key + '_bytes')
+        if heap:
+            yield (lane, part['sender']['table_bytes'], heap, part['sender']['table_bytes'] + heap)
+
+
+def python_rows(part):
+    yield ('what', 'Python', 'SealMQ', 'times as fast')
+    for r in part['rates']:
+        yield ('messages a second, QoS %d' % r['qos'], '%.0f' % r['theirs'], '%.0f' % r['ours'], ratio_text(r['ratio']))
+    for what in ('seal', 'open'):
+        r = part['seal'][what]
+        yield (what + ' 64 bytes, ns', '%.0f' % r['theirs_ns'], '%.0f' % r['ours_ns'], ratio_text(r['ratio']))
+
+
 def dataset_rows(part):
     yield ('rows', 'bytes a row', 'over the plaintext', 'seal ns', 'p99', 'open ns', 'p99', 'rows a second', 'MB/s')
     seal, opened = part['seal_ns'], part['open_ns']
@@ -400,8 +469,13 @@ TABLES = {
     'link': (('Through a broker: messages a second, and processor time of publisher, broker and subscribers a message',
               flood_rows),
              ('Latency at 1,000 messages a second', pace_rows),
+             ('Signed against sealed alone, TCP', link_signed_rows),
              ('Tool against tool, messages a second', tools_rows)),
     'record': record_part.TABLES,
+    'start': (('From starting sealmq to the first opened message, in a warm realm', start_rows),
+              ('Memory of whole processes', memory_rows),
+              ('Memory for each known sender of a group, bytes', sender_rows)),
+    'python': (('Against a Python program of the same job (paho, cryptography)', python_rows),),
     'dataset': (('Rows of a file', dataset_rows),),
 }
 
@@ -615,6 +689,11 @@ class Usage(Exception):
     pass
 
 
+def all_parts():
+    """What can be measured here: the comparison with Python needs libraries that nothing else needs."""
+    return [part for part in PARTS if part != 'python' or bench_processes.python_with_libraries()]
+
+
 def parse(words):
     options = {'parts': [], 'quick': False, 'json': False, 'plot': None, 'rounds': 0, 'file': None}
     words = list(words)
@@ -632,14 +711,14 @@ def parse(words):
         elif word != 'all':
             raise Usage('dataset takes a file' if word == 'dataset' else 'not understood: %s' % ascii(word)[1:-1])
         else:
-            options['parts'] += PARTS
+            options['parts'] += all_parts()
     try:
         options['rounds'] = int(options['rounds'])
     except ValueError as e:
         raise Usage('--rounds takes a number') from e
     if not 0 <= options['rounds'] <= 1000:
         raise Usage('--rounds takes a number up to 1000')
-    options['parts'] = list(dict.fromkeys(options['parts'] or PARTS))
+    options['parts'] = list(dict.fromkeys(options['parts'] or all_parts()))
     return options
 
 
@@ -648,7 +727,7 @@ def measure(options):
               'date': datetime.datetime.now(datetime.timezone.utc).strftime('%Y-%m-%d %H:%M UTC'),
               'command': options['command'], 'parts': {}}
     for part in options['parts']:
-        if part in ('session', 'link', 'record'):
+        if part in OVER_A_BROKER:
             many = 1 if part != 'link' else 5 if options['quick'] else 100
             with World(options['sealmq'], many) as world:
                 result['parts'][part] = globals()['measure_' + part](options, world)

@@ -32,6 +32,7 @@ struct smq_simulation_row {
 	const char *operation; /* "join", "leave", "batch of leaves", "rotation", "sleeper" */
 	uint64_t rounds;
 	double messages, bytes; /* published, an operation */
+	double wraps;           /* keys in them, each wrapped under another */
 	double server_us;       /* of the key server's processor, an operation */
 	double member_messages, member_bytes;
 	uint64_t member_messages_max, member_bytes_max;

@@ -257,8 +257,11 @@ static void count_round(const struct simulation *s, struct smq_simulation_row *r
 	row->server_us += (double)server_ns / 1000;
 	row->messages += 1 + (double)s->fresh_count;
 	row->bytes += (double)s->manifest_len;
-	for (size_t i = 0; i < s->fresh_count; i++)
+	for (size_t i = 0; i < s->fresh_count; i++) {
 		row->bytes += s->fresh[i]->bytes;
+		for (size_t c = 0; c < SMQ_TREE_ARITY; c++)
+			row->wraps += s->fresh[i]->message.wraps[c].there;
+	}
 }
 
 static void count_delivery(struct smq_simulation_row *row, const struct delivery *d, double share)
@@ -290,6 +293,7 @@ static void close_row(struct smq_simulation_row *row)
 	double n = row->rounds ? (double)row->rounds : 1;
 	row->messages /= n;
 	row->bytes /= n;
+	row->wraps /= n;
 	row->server_us /= n;
 	row->member_messages /= n;
 	row->member_bytes /= n;

@@ -76,12 +76,12 @@ static void print_table(const struct smq_simulation *s)
 {
 	printf("%llu members, tree of height %u; %.0f bytes of the key server's memory for each\n",
 	       (unsigned long long)s->members, s->height, (double)s->server_memory / (double)s->members);
-	printf("  %-16s %9s %11s %10s   %21s %17s %10s\n", "operation", "messages", "bytes", "server us",
+	printf("  %-16s %9s %7s %11s %10s   %21s %17s %10s\n", "operation", "messages", "wraps", "bytes", "server us",
 	       "messages a member", "bytes a member", "its us");
 	for (size_t i = 0; i < s->row_count; i++) {
 		const struct smq_simulation_row *r = &s->rows[i];
-		printf("  %-16s %9.1f %11.0f %10.1f   %8.2f (most %4llu) %7.0f (%7llu) %10.1f\n", r->operation,
-		       r->messages, r->bytes, r->server_us, r->member_messages,
+		printf("  %-16s %9.1f %7.1f %11.0f %10.1f   %8.2f (most %4llu) %7.0f (%7llu) %10.1f\n", r->operation,
+		       r->messages, r->wraps, r->bytes, r->server_us, r->member_messages,
 		       (unsigned long long)r->member_messages_max, r->member_bytes,
 		       (unsigned long long)r->member_bytes_max, r->member_us);
 	}
@@ -108,6 +108,7 @@ static void put_row(struct smq_json *j, const struct smq_simulation_row *r)
 	put_number(j, "rounds", (double)r->rounds);
 	put_number(j, "messages", r->messages);
 	put_number(j, "bytes", r->bytes);
+	put_number(j, "wraps", r->wraps);
 	put_number(j, "server_us", r->server_us);
 	put_number(j, "member_messages", r->member_messages);
 	put_number(j, "member_messages_max", (double)r->member_messages_max);
