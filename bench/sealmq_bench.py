@@ -33,6 +33,7 @@ import datetime
 import html
 import itertools
 import json
+import math
 import os
 import re
 import shutil
@@ -480,6 +481,52 @@ TABLES = {
 }
 
 
+def logarithmic_fit(runs):
+    """Least squares of the bytes of a leave against a + b ln n."""
+    points = [(math.log(r['members']), next(o for o in r['operations'] if o['operation'] == 'leave')['bytes']) for r in runs]
+    mean_x, mean_y = (statistics.mean(p[i] for p in points) for i in (0, 1))
+    b = sum((x - mean_x) * (y - mean_y) for x, y in points) / (sum((x - mean_x) ** 2 for x, _ in points) or 1)
+    a = mean_y - b * mean_x
+    total = sum((y - mean_y) ** 2 for _, y in points)
+    return {'a': a, 'b': b, 'r_squared': 1 - sum((y - a - b * x) ** 2 for x, y in points) / total if total else 1}
+
+
+def figures(parts):
+    """What stands beside the predecessors' figures, as far as it was measured."""
+    out = {}
+    for r in parts['link']['flood'] if 'link' in parts else ():
+        if not r['tls'] and r['size'] == 64:
+            out['rate_qos%d' % r['qos']] = r['rate']['sealed']
+    if 'link' in parts:
+        out['p50_ms'] = parts['link']['pace'][0]['p50_ms']['sealed']
+    if 'seal' in parts:
+        r = next(r for r in parts['seal']['rows'] if r['algorithm'] == 'A128GCM' and r['size'] == 64)
+        lane = 'multi' if 'multi_seal_ns' in r else 'direct'
+        out['seal_open_us'] = (r[lane + '_seal_ns'] + r[lane + '_open_ns']) / 1e3
+        out['sign_us'] = (r['every_seal_ns'] - r['direct_seal_ns']) / 1e3
+        out['verify_us'] = (r['every_open_ns'] - r['direct_open_ns']) / 1e3
+    if 'session' in parts:
+        out['edhoc_ms'] = parts['session']['rows'][0]['cpu_ms']
+    for r in parts['group']['runs'] if 'group' in parts else ():
+        if r['members'] == 10000:
+            out['keyserver_mb'] = r['server_memory'] / 1e6
+    return out
+
+
+def predecessor_rows(ours):
+    with open(os.path.join(HERE, 'predecessors.json'), encoding='utf-8') as file:
+        data = json.load(file)
+    yield ('', 'predecessors', 'SealMQ')
+    for row in data['rows']:
+        value = ours.get(row['ours'])
+        yield row['what'], row['theirs'], '-' if value is None else '%.2f' % value if value < 100 else '{:,.0f}'.format(value)
+
+
+def predecessors_source():
+    with open(os.path.join(HERE, 'predecessors.json'), encoding='utf-8') as file:
+        return json.load(file)['source']
+
+
 def print_tables(result):
     for part, data in result['parts'].items():
         for title, rows in TABLES[part]:
@@ -550,7 +597,7 @@ plot $d u 2:xtic(1) ls 2 t "seal, EVP", $d u 3 ls 1 t "seal, provider", $d u 4 l
     yield 'seal-distribution', table_block('d', data) + '''set title "Single messages of 64 bytes, A128GCM: share done within a time"
 set xlabel "ns"
 set ylabel "percent of messages"
-set xrange [100:%d]
+set xrange [0:%d]
 set key right bottom
 plot %s
 ''' % (top, lines)
@@ -630,7 +677,7 @@ def dataset_plots(part):
     yield 'dataset', table_block('d', data) + '''set title "Rows as telemetry: share sealed and opened within a time"
 set xlabel "ns"
 set ylabel "percent of rows"
-set xrange [100:%d]
+set xrange [0:%d]
 set key right bottom
 plot $d u 2:1 w l ls 1 t "seal", $d u 3:1 w l ls 3 t "open"
 ''' % top
@@ -679,6 +726,11 @@ def report(result, folder, drawn):
                 tag = 'td' if i else 'th'
                 out.append('<tr>%s</tr>' % ''.join('<%s>%s</%s>' % (tag, html.escape(str(c)), tag) for c in row))
             out.append('</table>')
+    out.append('<h2>predecessors</h2><p>%s</p><table>' % html.escape(predecessors_source()))
+    for i, row in enumerate(predecessor_rows(figures(result['parts']))):
+        tag = 'td' if i else 'th'
+        out.append('<tr>%s</tr>' % ''.join('<%s>%s</%s>' % (tag, html.escape(str(c)), tag) for c in row))
+    out.append('</table>')
     with open(os.path.join(folder, 'report.html'), 'w', encoding='utf-8') as file:
         file.write('\n'.join(out) + '\n</html>\n')
 

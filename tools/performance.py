@@ -20,15 +20,7 @@ SPEC = importlib.util.spec_from_file_location('sealmq_bench', os.path.join(HERE,
 SUITE = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(SUITE)
 
-# What five earlier systems reached on a machine of the same kind, as they were measured: see "Predecessors".
-PREDECESSORS = (
-    ('sealed messages a second end to end, QoS 0', '2,250 to 18,900'),
-    ('sealed messages a second end to end, QoS 2', '326'),
-    ('latency p50 at 20 a second, ms', '0.65 to 1.2'),
-    ('encrypt and decrypt a record, us', '18 to 137'),
-    ('key exchange (ECDH alone), ms', '0.9 to 1.35'),
-    ('update rekey for 9 members, ms', '44 to 54'),
-)
+FIGURES = os.path.join(HERE, '..', 'bench', 'figures.json')  # ours, of the latest run of each part
 
 
 def markdown(rows):
@@ -66,16 +58,21 @@ def seal_targets(data):
 
 
 def link_targets(data):
-    for r in data['flood']:
-        where = 'QoS %d, %s, %d bytes' % (r['qos'], 'TLS' if r['tls'] else 'TCP', r['size'])
+    for r in data['flood'] + [dict(data['many'], many=True)]:
+        over = 'TLS' if r['tls'] else 'TCP, 1 to %d' % r['subscribers'] if 'many' in r else 'TCP'
+        where = 'QoS %d, %s, %d bytes' % (r['qos'], over, r['size'])
         if r['qos'] < 2:
             yield 'processor time, sealed against plain: ' + where, 1.05, r['cpu_us']['sealed_ratio']['median'], False
-            yield 'rate, sealed against plain: ' + where, r['rate']['control_ratio']['low'], \
-                r['rate']['sealed_ratio']['median'], True
+            yield 'rate, sealed against plain (the control\'s lower quartile): ' + where, \
+                r['rate']['control_ratio']['low'], r['rate']['sealed_ratio']['median'], True
     for r in data['pace']:
-        where = 'QoS %d, %s' % (r['qos'], 'TLS' if r['tls'] else 'TCP')
+        where = 'QoS %d, %s, %d bytes' % (r['qos'], 'TLS' if r['tls'] else 'TCP', r['size'])
         yield 'p50, sealed against plain: ' + where, 1.05, r['p50_ms']['sealed_ratio']['median'], False
+        yield 'p99, sealed against plain: ' + where, 1.05, r['p99_ms']['sealed_ratio']['median'], False
         yield 'p99.9 at 1,000 a second, sealed, ms: ' + where, 5, r['p999_ms']['sealed'], False
+    for r in data.get('signed', []):
+        yield 'rate, checkpoint-signed against unsigned, end to end: QoS %d' % r['qos'], 0.9, \
+            r['rate']['checkpoint_ratio']['median'], True
     for r in data.get('tools', []):
         yield 'sealmq, sealed, against mosquitto tools, plain: QoS %d' % r['qos'], 1.0, r['ratio']['median'], True
 
@@ -85,15 +82,53 @@ def group_targets(data):
     leave = row_where(last['operations'], operation='leave')
     yield 'one leave among %d, key server, us' % last['members'], 1000, leave['server_us'], False
     yield 'one leave among %d, a member, us' % last['members'], 150, leave['member_us'], False
+    ten = row_where(data['runs'], members=10000)
+    batch = ten and row_where(ten['operations'], operation='batch of leaves')
+    if batch and 'wraps' in batch:
+        yield '100 leaves of 10,000 in one batch, wrapped keys', 1200, batch['wraps'], False
+    fit = SUITE.logarithmic_fit(data['runs'])
+    yield 'published bytes of a leave against a + b ln n, R squared, %d to %d members' % (
+        data['runs'][0]['members'], last['members']), 0.95, fit['r_squared'], True
+
+
+def start_targets(data):
+    for r in data['rows']:
+        if not r['tls']:
+            yield 'start to first opened message, ms: ' + r['what'], 15 if 'session' in r['what'] else 10, \
+                r['ms']['median'], False
+    for r in data['memory']:
+        yield 'resident memory, MiB: ' + r['what'], 10, r['rss_kib'] / 1024, False
+    s = data['sender']
+    yield 'memory for each known sender, bytes', 1200, s['table_bytes'] + s.get('multi_bytes', s['direct_bytes']), False
+
+
+def python_targets(data):
+    for r in data['rates']:
+        yield 'rate against a Python program: QoS %d' % r['qos'], 3, r['ratio']['median'], True
+    for what in ('seal', 'open'):
+        yield '%s against a Python program' % what, 20, data['seal'][what]['ratio']['median'], True
+
+
+def message_path_is_clean():
+    """Whether the test of the message's way found neither allocation nor lock nor system call; None: not built."""
+    test = os.path.join(HERE, '..', 'build', 'tests', 'unit', 'test_message_path')
+    if not os.path.exists(test):
+        return None
+    return subprocess.run([test], capture_output=True, check=False).returncode == 0
 
 
 def instructions_targets(data):
     c = data['counts']
     yield 'instructions for a seal and an open, EVP', 7500, c['seal_evp'] + c['open_evp'], False
     yield 'instructions for a seal and an open, provider functions', 5000, c['seal'] + c['open'], False
+    clean = message_path_is_clean()
+    if clean is not None:
+        yield 'allocations, locks and system calls on the way of a message (tests/unit/test_message_path.c fails on one)', \
+            0, 0 if clean else 1, False
 
 
-TARGETS = {'record': SUITE.record_part.targets, 'seal': seal_targets, 'link': link_targets, 'group': group_targets, 'instructions': instructions_targets}
+TARGETS = {'seal': seal_targets, 'link': link_targets, 'group': group_targets, 'instructions': instructions_targets,
+           'start': start_targets, 'python': python_targets, 'record': SUITE.record_part.targets}
 
 
 def target_lines(part, data):
@@ -116,25 +151,24 @@ def instructions_lines(data):
     yield ''
 
 
-def ours(parts):
-    """Our figures for the rows of PREDECESSORS; '-' where they were not measured."""
-    link, seal, session, group = (parts.get(k) for k in ('link', 'seal', 'session', 'group'))
-    tls = {qos: row_where(link['flood'], qos=qos, tls=False, size=64) for qos in (0, 2)} if link else {}
-    row = seal and row_where(seal['rows'], algorithm='A128GCM', size=64)
-    leave = group and row_where(group['runs'][0]['operations'], operation='leave')
-    return ('%.0f' % tls[0]['rate']['sealed'] if tls.get(0) else '-',
-            '%.0f' % tls[2]['rate']['sealed'] if tls.get(2) else '-',
-            '%.2f (at 1,000 a second)' % link['pace'][0]['p50_ms']['sealed'] if link else '-',
-            '%.2f' % ((row['direct_seal_ns'] + row['direct_open_ns']) / 1000) if row else '-',
-            '%.2f (whole EDHOC, both members)' % session['rows'][0]['cpu_ms'] if session else '-',
-            '%.2f (of the key server, a leave among %d)' % (leave['server_us'] / 1000, group['runs'][0]['members'])
-            if leave else '-')
-
-
-def predecessor_lines(parts):
-    yield from markdown([('', 'predecessors', 'SealMQ')] + [(what, theirs, mine) for (what, theirs), mine
-                                                              in zip(PREDECESSORS, ours(parts))])
+def predecessor_lines(figures):
+    yield from markdown(list(SUITE.predecessor_rows(figures)))
     yield ''
+
+
+def read_figures():
+    try:
+        with open(FIGURES, encoding='utf-8') as file:
+            return json.load(file)
+    except FileNotFoundError:
+        return {}
+
+
+def figures_alone(data):
+    """Of the benches beside the suite."""
+    if data['bench'] == 'swarm' and data['runs'] and 'join_ms' in data['runs'][0]:
+        return {'join_ms': data['runs'][0]['join_ms']['p50'], 'rekey_ms': data['runs'][0]['rekey_ms']['p50']}
+    return {}
 
 
 def pki_lines(data):
@@ -200,6 +234,23 @@ def replace(text, name, new):
     return text.rstrip('\n') + '\n\n' + new + '\n'
 
 
+AIM = re.compile(r'^\| (.*) \| (at (?:most|least) \S+) \| (\S+) \| (met|\*\*missed\*\*) \|$', re.M)
+
+
+def summary_lines(text):
+    """Every aim of the document, by section, with the command that measures it."""
+    rows, met = [('aimed at', 'bound', 'measured', '', 'by')], 0
+    for name, content in re.findall(r'<!-- bench (\w+) -->\n(.*?)<!-- end -->', text, re.S):
+        command = re.search(r'^`(\./run bench [^`]*)`, commit (\w+)', content, re.M)
+        for what, bound, value, verdict in AIM.findall(content) if name != 'summary' else ():
+            met += verdict == 'met'
+            rows.append((what, bound, value, verdict, '`%s`' % command.group(1).replace(' --write', '') if command else ''))
+    yield '%d of %d aims met.' % (met, len(rows) - 1)
+    yield ''
+    yield from markdown(rows)
+    yield ''
+
+
 def blocks(data, note):
     name = data.get('bench')
     if name in ALONE:
@@ -207,17 +258,20 @@ def blocks(data, note):
         return
     for part, measured in data['parts'].items():
         yield part, block(part, list(part_lines(part, measured)) + list(target_lines(part, measured)), note)
-    if len(data['parts']) > 2:
-        yield 'predecessors', block('predecessors', predecessor_lines(data['parts']), note)
 
 
 def self_test():
-    ops = [{'operation': 'leave', 'messages': 5, 'bytes': 900, 'server_us': 70, 'member_messages': 2,
+    ops = [{'operation': 'leave', 'messages': 5, 'wraps': 9, 'bytes': 900, 'server_us': 70, 'member_messages': 2,
             'member_bytes': 500, 'member_us': 160}]
-    data = {'bench': 'all', 'parts': {'group': {'runs': [{'members': 100, 'operations': ops}]}}}
+    more = [dict(ops[0], bytes=1400), dict(ops[0], operation='batch of leaves', wraps=1201)]
+    data = {'bench': 'all', 'parts': {'group': {'runs': [{'members': 100, 'operations': ops},
+                                                          {'members': 10000, 'operations': more}]}}}
     (name, new), = blocks(data, 'n')
     good = name == 'group' and '| 100 | leave | 5.0 | 900 | 70 | 2.00 | 500 | 160 |' in new
     good = good and '| at most 150 | 160 | **missed** |' in new and '| at most 1000 | 70.00 | met |' in new
+    good = good and '| at most 1200 | 1201 | **missed** |' in new and '| at least 0.95 | 1.00 | met |' in new
+    summary = '\n'.join(summary_lines(new))
+    good = good and summary.startswith('2 of 4 aims met.') and summary.count('missed') == 2
     once = replace('# T\n', 'group', new)
     good = good and replace(once, 'group', new) == once and once.startswith('# T\n\n<!--') and once.count('<!-- end') == 1
     counts = {'seal': 1, 'open': 2, 'seal_evp': 3, 'open_evp': 7498}
@@ -244,6 +298,13 @@ def main():
         text = file.read()
     for name, new in blocks(data, note):
         text = replace(text, name, new)
+    figures = dict(read_figures(), **(SUITE.figures(data['parts']) if 'parts' in data else figures_alone(data)))
+    text = replace(text, 'predecessors', block('predecessors', predecessor_lines(figures),
+                                               'Ours are from the tables of this page, each with its command.'))
+    text = replace(text, 'summary', block('summary', summary_lines(text), 'Written from the tables below.'))
+    with open(FIGURES, 'w', encoding='utf-8') as file:
+        json.dump(figures, file, indent=1, sort_keys=True)
+        file.write('\n')
     with open(path, 'w', encoding='utf-8') as file:
         file.write(text)
     return 0

@@ -14,6 +14,8 @@ import xml.etree.ElementTree
 SEALMQ, ROOT = (os.path.abspath(path) for path in sys.argv[1:3])
 sys.path.insert(0, os.path.join(ROOT, 'tools'))
 from tap import Tap  # noqa: E402
+sys.path.insert(0, os.path.join(ROOT, 'bench'))
+import bench_processes  # noqa: E402
 
 TAP = Tap()
 SEARCH = os.environ.get('PATH', os.defpath) + ':/usr/sbin:/usr/local/sbin'
@@ -79,6 +81,27 @@ def record():
             part['verify']['ratio']['median'] > 0, 'recording is measured', [err])
 
 
+def starting():
+    if not shutil.which('mosquitto', path=SEARCH):
+        return
+    status, out, err = bench('start', '--quick', '--json')
+    part = json.loads(out)['parts']['start'] if status == 0 else {'rows': [], 'memory': []}
+    TAP.row(len(part['rows']) == 6 and all(0 < r['ms']['low'] <= r['ms']['median'] for r in part['rows']),
+            'starts are measured', [err])
+    TAP.row(len(part['memory']) == 2 and all(500 < r['own_kib'] < r['rss_kib'] < 100000 for r in part['memory']) and
+            part['sender']['table_bytes'] > 100, 'and memory', [str(part)])
+
+
+def python_peer():
+    peer = os.path.join(ROOT, 'bench', 'python_peer.py')
+    if not bench_processes.python_with_libraries():
+        TAP.row(True, 'a Python program of the same job # SKIP no paho or cryptography')
+        return
+    done = subprocess.run([bench_processes.python_with_libraries(), '-B', peer, 'seal', '100', '64'],
+                          capture_output=True, text=True, check=False)
+    TAP.row(done.returncode == 0 and json.loads(done.stdout)['open_ns'] > 0, 'a Python program of the same job')
+
+
 def main():
     folder = tempfile.mkdtemp(prefix='sealmq-bench-test-')
     try:
@@ -86,6 +109,8 @@ def main():
         dataset(folder)
         session()
         record()
+        starting()
+        python_peer()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return TAP.end()
