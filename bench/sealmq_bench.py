@@ -507,6 +507,8 @@ def figures(parts):
         out['verify_us'] = (r['every_open_ns'] - r['direct_open_ns']) / 1e3
     if 'session' in parts:
         out['edhoc_ms'] = parts['session']['rows'][0]['cpu_ms']
+    if 'record' in parts:
+        out['stored_rows'] = max(r['store_per_s'] for r in parts['record']['stores'][0]['results'])
     for r in parts['group']['runs'] if 'group' in parts else ():
         if r['members'] == 10000:
             out['keyserver_mb'] = r['server_memory'] / 1e6
