@@ -1,4 +1,5 @@
 /* The key server and the members that are really there (core/group_member), over one broker. */
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -479,6 +480,47 @@ static void newcomers_read_what_the_policy_grants(void **state)
 	}
 }
 
+/*
+ * A month, with an epoch every hour and somebody who leaves and comes back every day: all are still there at its end,
+ * and neither memory nor the database is larger than after the first days.
+ */
+static void a_month_of_rotations(void **state)
+{
+	enum { DAYS = 30, SETTLED = 4, HOUR_MS = 3600000 };
+	struct smq_policy p = rig_policy("g", SMQ_MODE_UPDATE);
+	size_t memory = 0, items = 0, retained = 0;
+	(void)state;
+	p.rotate_s = 3600;
+	assert_int_equal(rig_set_policy(r, &p), SMQ_OK);
+	for (int i = A; i <= C; i++)
+		up(i);
+	rig_pass(r, 4000, 50);
+	uint64_t epoch = rig_epoch(r, "g");
+	for (int day = 0; day < DAYS; day++) {
+		r->fact_count = 0; /* the rig's own memory of what was published */
+		down(C);
+		assert_int_equal(rig_leave(r, C, "g"), SMQ_OK);
+		rig_pass(r, (int64_t)HOUR_MS, 20000);
+		members[C].disk_len = 0;
+		up(C);
+		rig_pass(r, (int64_t)23 * HOUR_MS, 20000);
+		hear_each_other(A, C);
+		if (day < SETTLED) {
+			memory = mallinfo2().uordblks;
+			items = r->stores[0].durable.count;
+			retained = r->retained_count;
+		}
+	}
+	uint64_t epochs = rig_epoch(r, "g") - epoch;
+	print_message("# %llu epochs in %d days; %zu to %zu bytes, %zu to %zu items, %zu to %zu retained messages\n",
+		      (unsigned long long)epochs, DAYS, memory, (size_t)mallinfo2().uordblks, items,
+		      r->stores[0].durable.count, retained, r->retained_count);
+	assert_true(epochs >= DAYS * 24);
+	assert_true(mallinfo2().uordblks <= memory + 16384);
+	assert_true(r->stores[0].durable.count <= items + 4);
+	assert_true(r->retained_count <= retained + 4);
+}
+
 #define row(test) cmocka_unit_test_setup_teardown(test, start, stop)
 
 int main(void)
@@ -494,6 +536,7 @@ int main(void)
 		row(the_policy_changes),
 		row(slots_go_on),
 		row(newcomers_read_what_the_policy_grants),
+		row(a_month_of_rotations),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
