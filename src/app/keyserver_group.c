@@ -463,11 +463,14 @@ void ks_group_timers(struct ks_group *g, struct smq_now now)
 
 void ks_group_jump(struct ks_group *g, uint64_t epoch, const uint8_t hash[SMQ_HASH_LEN], struct smq_now now)
 {
-	g->chain.epoch = g->jump_epoch = epoch;
+	g->jump_epoch = epoch;
 	memmove(g->jump_hash, hash, sizeof(g->jump_hash));
-	memcpy(g->chain.hash, g->jump_hash, sizeof(g->chain.hash));
 	if (epoch + KS_JUMP > g->epoch_floor)
 		g->epoch_floor = epoch + KS_JUMP;
+	/* What was granted and never published, nobody shows us: members who follow that have a manifest above this one.
+	 * So the predecessor that we name is of an epoch that nobody has: for each of them one that it has missed. */
+	g->chain.epoch = g->epoch_floor;
+	memcpy(g->chain.hash, g->jump_hash, sizeof(g->chain.hash));
 	/* One backup put back twice would give out the same ids twice: the epochs that were published since tell. */
 	uint64_t ids = smq_keygroup_next_sender_id(g->group) + KS_JUMP;
 	smq_keygroup_skip_sender_ids(g->group, ids > g->epoch_floor ? ids : g->epoch_floor);

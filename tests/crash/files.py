@@ -5,6 +5,7 @@ The model of the disk is POSIX's word and nothing more: what a file holds is the
 directory lists, after fsync of the directory. Changes to directories are kept in their order; contents that were not
 synced are the old ones, the new ones, or a part of the new ones.
 """
+import filecmp
 import os
 import random
 import re
@@ -194,6 +195,13 @@ class Disk:
 def copy(source, to):
     shutil.rmtree(to, ignore_errors=True)
     shutil.copytree(source, to, symlinks=True)
+
+
+def differs(place, other):
+    """Whether anything below the two is not alike."""
+    found = filecmp.dircmp(place, other)
+    return bool(found.left_only or found.right_only or found.diff_files or
+                any(differs(os.path.join(place, name), os.path.join(other, name)) for name in found.common_dirs))
 
 
 class Deed:
