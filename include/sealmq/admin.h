@@ -45,6 +45,8 @@ struct smq_group_policy {
 	size_t publisher_count;
 	const char *const *subscribers;
 	size_t subscriber_count;
+	const char *const *commanders; /* "WHO=WHOM": patterns of names, WHO as above; nobody commands without */
+	size_t commander_count;
 	uint64_t batch_ms;      /* 100 */
 	uint64_t activation_ms; /* 200 */
 	uint64_t grace_ms;      /* 10,000 */

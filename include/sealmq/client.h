@@ -81,6 +81,7 @@ struct smq_message {
 	int64_t age_ms;       /* since the sender sealed it, by both clocks; SMQ_NO_AGE if it carries no time stamp */
 	uint64_t open_ns;     /* time taken to open it */
 	uint64_t missing;     /* messages of this sender that should have come between the last one and this */
+	unsigned signer_roles; /* enum smq_role bits of the certificate whose signature this very message carries; else 0 */
 	bool repeated;        /* delivered before in this process's life (only with options.repeats) */
 	/* Of a message that is signed or covered, with options.evidence; on_proof: of one that was signed, the
 	 * signature and whose it is. Else NULL. */
@@ -226,6 +227,8 @@ struct smq_client_options {
 	enum smq_sign sign;          /* with the key of our certificate; wills and retained ones each on its own */
 	size_t checkpoint_messages;  /* one signature for so many, 1 to 256; 0: 32 */
 	uint32_t checkpoint_every_ms; /* ... and at the latest after so long, 10 to 60,000; 0: 2,000 */
+	bool sign_commands;          /* commands and their acknowledgements (sealmq/command.h) are signed each on its
+				      * own, whatever `sign` is */
 	enum smq_check check;        /* of the signatures of others */
 	uint32_t proof_wait_ms;      /* how long a message waits for its checkpoint; 0: 15,000 */
 	size_t verify_threads;       /* with before_ack: signatures of messages are verified by so many threads

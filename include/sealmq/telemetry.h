@@ -94,6 +94,8 @@ SMQ_MUST_USE smq_err smq_source_open(const char *spec, const struct smq_source_o
 /* SMQ_ERR_NOT_FOUND: no more records. SMQ_ERR_DATA: a broken row, with `fatal`. SMQ_ERR_IO: reading failed. */
 SMQ_MUST_USE smq_err smq_source_next(smq_source *source, int64_t now_ms, struct smq_record *ret_record);
 void smq_source_close(smq_source *source);
+/* Another pace from the next record on, and when that one is due now at the latest. As smq_pace_of. */
+int64_t smq_source_set_pace(smq_source *source, int64_t interval_ms, double rate, int64_t now_ms);
 /* The seed in use, to repeat a run. */
 uint64_t smq_source_seed(const smq_source *source);
 /* Rows that could not be read so far. */

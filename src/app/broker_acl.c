@@ -54,6 +54,10 @@ static const struct {
 	{ 0, SMQ_ACL_WRITE, "proof/to/+/%u" },
 	{ 0, SMQ_ACL_READ, "cert/+" },
 	{ 0, SMQ_ACL_WRITE, "cert/%u" },
+	{ 0, SMQ_ACL_READ, "command/+/to/%u" }, /* whoever may not command is refused by the addressed */
+	{ 0, SMQ_ACL_READ, "command/+/all" },
+	{ 0, SMQ_ACL_READ, "command/+/ack/%u" },
+	{ 0, SMQ_ACL_WRITE, "command/#" },
 	{ 0, SMQ_ACL_READ, "crl" },      /* revocation lists (7.9) */
 	{ 0, SMQ_ACL_WRITE, "enrol/q" }, /* certificates asked for, and given */
 	{ 0, SMQ_ACL_READ, "enrol/a/+" },

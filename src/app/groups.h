@@ -48,6 +48,9 @@ struct smq_groups {
 
 	/* Something is subscribed to; NULL: it does not matter. */
 	void (*reads)(void *self, const char *filter, struct smq_now now);
+	/* Whether a group's policy lets this name with these certificate roles command whom. SMQ_ERR_NOT_AUTHORIZED;
+	 * SMQ_ERR_NOT_FOUND: the group has no policy. */
+	smq_err (*may_command)(void *self, const char *group, const char *name, unsigned roles, const char *whom);
 
 	/* The control plane: as core/group_member.h has it, for all groups together. */
 	void (*online)(void *self, struct smq_now now);

@@ -437,7 +437,8 @@ static smq_err send_now(struct smq_messenger *g, const struct smq_publish *messa
 	struct smq_seal_proof proof;
 	int id = 0;
 	smq_err err = wants_choice(g, p) ? choose(g, &copy) : SMQ_OK;
-	bool proves = g->config.proofs && wants_sealing(p) && smq_proofs_prepare(g->config.proofs, p->retain, &proof);
+	bool proves = g->config.proofs && wants_sealing(p) &&
+		      smq_proofs_prepare(g->config.proofs, p->group, p->topic, p->retain, &proof);
 	/* checkpoints first: who floods the connection must not leave them for the end */
 	bool behind = proves && smq_proofs_behind(g->config.proofs);
 	if (err == SMQ_OK)
@@ -709,7 +710,7 @@ static bool reseal_one(struct smq_messenger *g, const struct retained *r)
 				 .retain = true,
 				 .group = r->group };
 	struct smq_seal_proof proof;
-	bool proves = g->config.proofs && smq_proofs_prepare(g->config.proofs, true, &proof);
+	bool proves = g->config.proofs && smq_proofs_prepare(g->config.proofs, r->group, r->topic, true, &proof);
 	smq_span payload;
 	int id = 0;
 	smq_err err = may_send(g, &p);

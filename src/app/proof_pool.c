@@ -166,6 +166,7 @@ void smq_proof_pool_join(struct smq_proof_pool *p, smq_proof_pool_fn tell, void 
 		i->message.proof = i->err == SMQ_OK ? SMQ_PROOF_PROVEN : SMQ_PROOF_MEMBER;
 		if (i->err == SMQ_OK)
 			i->evidence.certificate = i->verifier.keys[i->which].id;
+		i->message.signer_roles = i->err == SMQ_OK ? i->verifier.keys[i->which].roles : 0;
 		tell(self, &i->message, i->err);
 		free_item(i);
 	}

@@ -8,6 +8,7 @@
 #include "base/wipe.h"
 #include "core/proof_checker.h"
 #include "core/proof_signer.h"
+#include "wire/command.h"
 
 enum {
 	WAITING_MAX = 8192,       /* digests of messages, and of checkpoints, that wait for each other */
@@ -68,8 +69,10 @@ struct smq_proofs {
 
 bool smq_proofs_wanted(const struct smq_client_options *o)
 {
-	return o->sign != SMQ_SIGN_NONE || o->check != SMQ_CHECK_NONE;
+	return o->sign != SMQ_SIGN_NONE || o->check != SMQ_CHECK_NONE || o->sign_commands;
 }
+
+static bool signs(const struct smq_client_options *o) { return o->sign != SMQ_SIGN_NONE || o->sign_commands; }
 
 static smq_err make_checker(struct smq_proofs *p)
 {
@@ -103,7 +106,7 @@ smq_err smq_proofs_new(const struct smq_proofs_config *config, struct smq_proofs
 	struct smq_proof_signer *probe = malloc(sizeof(*probe));
 	smq_err err = p && probe ? SMQ_OK : SMQ_ERR_NO_MEMORY;
 	/* the first checkpoint is too late to hear of a wrong option */
-	if (err == SMQ_OK && o->sign != SMQ_SIGN_NONE)
+	if (err == SMQ_OK && signs(o))
 		err = smq_proof_signer_init(probe, config->own, o->checkpoint_messages, o->checkpoint_every_ms);
 	if (err == SMQ_OK) {
 		p->config = *config;
@@ -225,15 +228,24 @@ static void send_certificate(struct smq_proofs *p, int64_t mono_ms)
 	p->certificate_ms = mono_ms + CERTIFICATE_EVERY_MS;
 }
 
-bool smq_proofs_prepare(const struct smq_proofs *p, bool retain, struct smq_seal_proof *ret_proof)
+static bool is_command(const struct smq_proofs *p, const char *group, const char *topic)
 {
-	enum smq_sign sign = p->config.options->sign;
+	return p->config.options->sign_commands && group &&
+	       smq_command_topic_is_of(p->prefix, smq_span_str(group), smq_span_str(topic));
+}
+
+bool smq_proofs_prepare(const struct smq_proofs *p, const char *group, const char *topic, bool retain,
+			struct smq_seal_proof *ret_proof)
+{
+	const struct smq_client_options *o = p->config.options;
 	/* a retained message outlives the checkpoint that would cover it */
-	bool each = sign == SMQ_SIGN_EVERY || (sign == SMQ_SIGN_CHECKPOINT && retain);
+	bool each =
+	    o->sign == SMQ_SIGN_EVERY || (o->sign == SMQ_SIGN_CHECKPOINT && retain) || is_command(p, group, topic);
+	bool covered = o->sign == SMQ_SIGN_CHECKPOINT && !each;
 	*ret_proof = (struct smq_seal_proof){ .signer = each ? &p->config.own->signer : NULL,
-					      .covered = sign == SMQ_SIGN_CHECKPOINT && !retain,
-					      .wants_digest = sign == SMQ_SIGN_CHECKPOINT && !retain };
-	return sign != SMQ_SIGN_NONE;
+					      .covered = covered,
+					      .wants_digest = covered };
+	return each || covered;
 }
 
 static struct stream *stream_for(struct smq_proofs *p, const char *to, bool is_group)
@@ -340,6 +352,8 @@ static void settle(struct smq_proofs *p, struct kept *k, enum smq_proof_verdict 
 	smq_err reason = verdict == SMQ_VERDICT_FORGED ? SMQ_ERR_SIGNATURE : SMQ_ERR_NOT_PROVEN;
 	const struct smq_evidence evidence = { .signature = k->signature, .certificate = p->checker.signer };
 	k->message.proof = proven ? SMQ_PROOF_PROVEN : SMQ_PROOF_PROVISIONAL;
+	if (proven && k->is_signed)
+		k->message.signer_roles = p->checker.signer_roles;
 	if (o->evidence && proven && k->is_signed)
 		k->message.evidence = &evidence;
 	if (k->whole && proven)
@@ -415,6 +429,7 @@ static enum smq_proofs_answer check_signed(struct smq_proofs *p, struct smq_mess
 	if (err == SMQ_ERR_CREDENTIAL)
 		return wait_for_certificate(p, m, opened, now, ret_reason);
 	m->proof = err == SMQ_OK ? SMQ_PROOF_PROVEN : SMQ_PROOF_MEMBER;
+	m->signer_roles = err == SMQ_OK ? p->checker.signer_roles : 0;
 	*ret_reason = err;
 	return err == SMQ_OK ? SMQ_PROOFS_DELIVER : SMQ_PROOFS_REFUSE;
 }
@@ -604,7 +619,7 @@ void smq_proofs_online(struct smq_proofs *p, struct smq_now now)
 	p->online = true;
 	if (p->checks)
 		subscribe_all(p);
-	if (p->config.options->sign != SMQ_SIGN_NONE)
+	if (signs(p->config.options))
 		send_certificate(p, now.mono_ms);
 	send_unsent(p);
 }
@@ -624,7 +639,7 @@ void smq_proofs_tick(struct smq_proofs *p, struct smq_now now)
 		if (smq_proof_signer_due(&s->signer) <= now.mono_ms)
 			send_checkpoint(p, s);
 	}
-	if (p->online && p->config.options->sign != SMQ_SIGN_NONE && now.mono_ms >= p->certificate_ms)
+	if (p->online && signs(p->config.options) && now.mono_ms >= p->certificate_ms)
 		send_certificate(p, now.mono_ms);
 	send_unsent(p);
 	if (p->checks)
@@ -636,7 +651,7 @@ int64_t smq_proofs_wake_at(const struct smq_proofs *p)
 {
 	if (p->pool && !smq_proof_pool_is_empty(p->pool))
 		return INT64_MIN;
-	int64_t at = p->online && p->config.options->sign != SMQ_SIGN_NONE ? p->certificate_ms : INT64_MAX;
+	int64_t at = p->online && signs(p->config.options) ? p->certificate_ms : INT64_MAX;
 	for (const struct stream *s = p->streams; s; s = s->next) {
 		int64_t due = smq_proof_signer_due(&s->signer);
 		at = due < at ? due : at;

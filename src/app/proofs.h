@@ -47,8 +47,9 @@ void smq_proofs_free(struct smq_proofs *p);
 
 /* ---- sending ---- */
 
-/* What sealing this message is to do; false: nothing. */
-bool smq_proofs_prepare(const struct smq_proofs *p, bool retain, struct smq_seal_proof *ret_proof);
+/* What sealing this message, for a group or (NULL) not, is to do; false: nothing. */
+bool smq_proofs_prepare(const struct smq_proofs *p, const char *group, const char *topic, bool retain,
+			struct smq_seal_proof *ret_proof);
 /* It was sealed, for a member (to) or a group. */
 void smq_proofs_sealed(struct smq_proofs *p, const char *to, const char *group, const struct smq_seal_proof *proof,
 		       struct smq_now now);

@@ -312,3 +312,11 @@ smq_err smq_source_next(smq_source *source, int64_t now_ms, struct smq_record *r
 					   smq_pace_next(&source->pace, now_ms) };
 	return SMQ_OK;
 }
+
+int64_t smq_source_set_pace(smq_source *source, int64_t interval_ms, double rate, int64_t now_ms)
+{
+	source->pace = smq_pace_of(interval_ms, rate);
+	/* the record that was read ahead is the first of the new grid */
+	(void)smq_pace_next(&source->pace, now_ms + (int64_t)source->pace.step_ms);
+	return now_ms + (int64_t)source->pace.step_ms;
+}

@@ -35,6 +35,8 @@ static const char usage[] =
     "  --publish PATTERN     names that may publish, with * and ?; repeatable; ROLE:PATTERN for another role than\n"
     "                        member (keyserver, admin, any). Without one nobody may\n"
     "  --subscribe PATTERN   names that may subscribe, likewise\n"
+    "  --command WHO=WHOM    who may command and alert whom (`sealmq command`): patterns of names, repeatable;\n"
+    "                        WHO also with a role, as in admin:*=fridge-*. Without one nobody may\n"
     "  --rotate SECONDS      a new key this often (default: by hand)\n"
     "  --slot-ms MS          length of a slot (10000); --slot-levels N: 2^N slots make a tree (16)\n"
     "  --algorithm NAME      A128GCM (default), A256GCM, ChaCha20-Poly1305\n"
@@ -73,7 +75,7 @@ struct group {
 	struct tool tool;
 	smq_admin *admin;
 	struct smq_group_policy p;
-	struct list filters, publishers, subscribers;
+	struct list filters, publishers, subscribers, commanders;
 	uint64_t levels, wait_s;
 	const char *keyserver;
 	bool everywhere, json, help;
@@ -140,6 +142,7 @@ static void json_policy(struct smq_json *j, const struct smq_group_policy *p)
 	json_text(j, "proof", p->proof);
 	json_list(j, "publishers", p->publishers, p->publisher_count);
 	json_list(j, "subscribers", p->subscribers, p->subscriber_count);
+	json_list(j, "commanders", p->commanders, p->commander_count);
 	json_number(j, "batch_ms", p->batch_ms);
 	json_number(j, "activation_ms", p->activation_ms);
 	json_number(j, "grace_ms", p->grace_ms);
@@ -206,6 +209,7 @@ static void print_policy(const struct smq_group_policy *p)
 	print_list("topics", p->filters, p->filter_count);
 	print_list("publish", p->publishers, p->publisher_count);
 	print_list("subscribe", p->subscribers, p->subscriber_count);
+	print_list("command", p->commanders, p->commander_count);
 	printf("%-12s", "rotation");
 	if (p->rotate_s)
 		printf("every %" PRIu64 " s", p->rotate_s);
@@ -285,6 +289,8 @@ static int set_policy(struct group *g)
 	g->p.publisher_count = g->publishers.count;
 	g->p.subscribers = g->subscribers.items;
 	g->p.subscriber_count = g->subscribers.count;
+	g->p.commanders = g->commanders.items;
+	g->p.commander_count = g->commanders.count;
 	smq_err err = smq_admin_set_policy(g->admin, &g->p, &number, &why);
 	if (err != SMQ_OK)
 		return failed(g, err, why);
@@ -445,6 +451,7 @@ static bool take_options(struct group *g, int *argc, char **argv)
 		{ "--filter", OWN_LIST, &g->filters, 0 },
 		{ "--publish", OWN_LIST, &g->publishers, 0 },
 		{ "--subscribe", OWN_LIST, &g->subscribers, 0 },
+		{ "--command", OWN_LIST, &g->commanders, 0 },
 		{ "--mode", OWN_TEXT, &p->mode, 0 },
 		{ "--rotate", OWN_NUMBER, &p->rotate_s, 0 },
 		{ "--slot-ms", OWN_NUMBER, &p->slot_ms, 0 },
@@ -501,6 +508,7 @@ static int start(struct group *g, size_t which, int argc, char **argv)
 	free(g->filters.items);
 	free(g->publishers.items);
 	free(g->subscribers.items);
+	free(g->commanders.items);
 	return status;
 }
 

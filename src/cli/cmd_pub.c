@@ -4,11 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <sealmq/command.h>
+
 #include "cli/mem.h"
 #include "cli/producer.h"
 #include "cli/tool.h"
 
-enum { UNDER_WAY_MAX = 4096, BATCH = 64 };
+enum { UNDER_WAY_MAX = 4096, BATCH = 64, REFUSED_LINES_PER_S = 20, TICK_MS = 1000 };
 
 struct pub {
 	struct tool tool; /* first: the client's `self` is a struct tool */
@@ -25,6 +27,10 @@ struct pub {
 	smq_err exchange_err; /* of the last failed key exchange */
 	bool complained;
 	bool published; /* anything at all */
+	smq_commands *commands;
+	bool listening;
+	int64_t lines_since_ms, tick_ms;
+	unsigned lines;
 };
 
 /* ---- publishing ---- */
@@ -190,9 +196,22 @@ static const char *closed_group(const struct pub *p)
 	return is_choosing(&p->tool.s) && !p->published && p->under_way > 0 ? "" : NULL;
 }
 
+static void listen_once(struct pub *p)
+{
+	if (!p->commands || p->listening)
+		return;
+	p->listening = true;
+	smq_err err = smq_commands_listen(p->commands, p->tool.client);
+	if (err) {
+		report_line(&p->tool.report, "commands: %s", smq_err_text(err));
+		tool_end(&p->tool, smq_err_exit(err));
+	}
+}
+
 static void when_ready(struct tool *t)
 {
 	struct pub *p = (struct pub *)t;
+	listen_once(p);
 	if (p->session_deadline_ms == INT64_MAX && !t->s.plain)
 		p->session_deadline_ms = tool_now_ms() + (int64_t)(t->s.wait_s * 1000);
 }
@@ -218,6 +237,110 @@ static void check_sessions(struct pub *p)
 	tool_end(t, smq_err_exit(p->exchange_err ? p->exchange_err : SMQ_ERR_NO_SESSION));
 }
 
+/* ---- commands ---- */
+
+static bool may_complain(struct pub *p)
+{
+	int64_t now_ms = tool_now_ms();
+	if (now_ms - p->lines_since_ms >= 1000) {
+		p->lines_since_ms = now_ms;
+		p->lines = 0;
+	}
+	return p->lines++ < REFUSED_LINES_PER_S;
+}
+
+static void set_parameter(struct pub *p, const struct smq_setting *s, const struct smq_command_event *e)
+{
+	if (e->at_start)
+		report_line(&p->tool.report, "still commanded: %s=%s", s->name, report_shown(s->value));
+	else
+		report_line(&p->tool.report, "command from %s: %s=%s", report_shown(e->from), s->name, s->value);
+	if (strcmp(s->name, "SAMPLE_RATE") == 0)
+		producer_set_rate(&p->producer, strtod(s->value, NULL), tool_now_ms());
+}
+
+static void when_commanded(void *self, const struct smq_command_event *e)
+{
+	struct pub *p = self;
+	if (e->result != SMQ_COMMAND_APPLIED) {
+		if (may_complain(p))
+			report_line(&p->tool.report, "refused a command from %s: %s%s%s", report_shown(e->from),
+				    smq_command_result_name(e->result), *e->detail ? ": " : "", e->detail);
+		return;
+	}
+	if (e->text)
+		report_line(&p->tool.report, "alert from %s (%s): %s", report_shown(e->from), e->severity, e->text);
+	for (size_t i = 0; i < e->setting_count; i++)
+		set_parameter(p, &e->settings[i], e);
+}
+
+static void when_message(void *self, const struct smq_message *m)
+{
+	struct pub *p = self;
+	(void)smq_commands_take(p->commands, m); /* nothing else was asked for */
+}
+
+static void when_proof(void *self, const struct smq_message *m, smq_err err)
+{
+	struct pub *p = self;
+	smq_commands_prove(p->commands, m, err);
+}
+
+static void when_refused(void *self, const struct smq_refusal *refusal)
+{
+	struct pub *p = self;
+	if (may_complain(p))
+		report_line(&p->tool.report, "refused a command from %s: %s",
+			    report_shown(*refusal->sender ? refusal->sender : "?"), smq_err_name(refusal->reason));
+}
+
+static void when_subscribed(void *self, int id, const int *reasons, size_t count)
+{
+	struct pub *p = self;
+	struct tool *t = &p->tool;
+	(void)id;
+	if (count > 0 && reasons[0] >= 128)
+		report_line(&t->report, "the broker refuses the topics of commands: %s",
+			    tool_reason((int)t->s.protocol, reasons[0]));
+	else if (t->s.debug)
+		report_line(&t->report, "listening for commands");
+}
+
+static bool open_commands(struct pub *p)
+{
+	struct tool *t = &p->tool;
+	const char *why = NULL;
+	if (!t->s.commands)
+		return true;
+	const struct smq_commands_options o = {
+		.file = t->s.commands, .realm = t->realm, .self = p, .on_event = when_commanded
+	};
+	smq_err err = SMQ_ERR_USAGE;
+	if (!t->realm || t->s.groups.count == 0)
+		why = "--commands: commands come in a group: --group GROUP";
+	else
+		err = smq_commands_open(&o, &p->commands, &why);
+	if (err) {
+		report_line(&t->report, "%s", why ? report_shown(why) : smq_err_text(err));
+		tool_end(t, smq_err_exit(err));
+		return false;
+	}
+	smq_command_prepare(&t->options);
+	t->options.on_message = when_message;
+	t->options.on_proof = when_proof;
+	t->options.on_refused = when_refused;
+	t->options.on_subscribed = when_subscribed;
+	return true;
+}
+
+static void tick_commands(struct pub *p)
+{
+	if (!p->commands || tool_now_ms() < p->tick_ms)
+		return;
+	p->tick_ms = tool_now_ms() + TICK_MS;
+	smq_commands_tick(p->commands);
+}
+
 /* ---- the loop ---- */
 
 static bool all_done(const struct pub *p)
@@ -230,6 +353,8 @@ static int64_t deadline_of(const struct pub *p)
 	int64_t deadline = p->session_deadline_ms;
 	if (!p->ended && !p->holding && may_publish(p) && p->producer.due_known && p->producer.due_ms < deadline)
 		deadline = p->producer.due_ms;
+	if (p->commands && p->tick_ms < deadline)
+		deadline = p->tick_ms;
 	return deadline;
 }
 
@@ -278,6 +403,7 @@ static void loop(struct pub *p)
 		if (tool_wait(t, wants_stdin ? 0 : -1, is_eager(p) ? 0 : deadline_of(p)))
 			producer_read(&p->producer);
 		check_sessions(p);
+		tick_commands(p);
 		if (!t->ending && tool_signals())
 			drain(p);
 	}
@@ -302,7 +428,7 @@ static void run(struct pub *p)
 	t->options.on_event = when_event;
 	if (s->outbox)
 		t->options.queue_max = 1000000;
-	if (tool_connect(t))
+	if (open_commands(p) && tool_connect(t))
 		loop(p);
 }
 
@@ -313,6 +439,7 @@ int cmd_pub(int argc, char **argv)
 	if (tool_start(&p->tool, true, argc, argv))
 		run(p);
 	int status = tool_finish(&p->tool);
+	smq_commands_free(p->commands);
 	producer_close(&p->producer);
 	free(p->properties.items);
 	free(p);

@@ -10,6 +10,7 @@
 #include "cli/cmd_broker.h"
 #include "cli/cmd_ca.h"
 #include "cli/cmd_chat.h"
+#include "cli/cmd_command.h"
 #include "cli/cmd_config.h"
 #include "cli/cmd_data.h"
 #include "cli/cmd_evidence.h"
@@ -34,6 +35,8 @@ const struct command commands[] = {
 	{ "chat", "Messages", "talk in a group", cmd_chat },
 	{ "record", "Messages", "store what opens and is as declared, the rest in quarantine", cmd_record },
 	{ "query", "Messages", "ask a store of records: latest, range, counts, plots", cmd_query },
+	{ "command", "Messages", "set declared parameters of a device, and hear whether it did", cmd_command },
+	{ "alert", "Messages", "tell all members of a group, signed", cmd_alert },
 	{ "evidence", "Messages", "stored messages as a file that a third party verifies", cmd_evidence },
 	{ "ca", "Realm", "a realm's authority: issue, renew, revoke", cmd_ca },
 	{ "keyserver", "Realm", "run the key server of the realm's groups", cmd_keyserver },

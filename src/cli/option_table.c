@@ -119,6 +119,9 @@ const struct option_row option_rows[] = {
 	     "check senders' signatures: %v says how each message stands; what turns out unproven is told"),
 	FLAG(0, "require-proof", FOR_SUB, require_proof, SEALING,
 	     "let in only what its sender's signature proves, once it does"),
+	TEXT(0, "commands", FOR_PUB, commands, "FILE", SEALING,
+	     "with --group: obey commands (`sealmq command`) for the parameters that this YAML file declares, within "
+	     "its bounds; SAMPLE_RATE is the rate of --source"),
 	TEXT(0, "outbox", FOR_PUB, outbox, "FILE", SEALING,
 	     "keep what is not yet acknowledged in this file, across broker outages and restarts"),
 	FLAG(0, "strict", FOR_SUB, strict, SEALING, "end at the first refused message, with its status"),

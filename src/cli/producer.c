@@ -215,6 +215,21 @@ enum produced producer_next(struct producer *p, int64_t now_ms, bool idle, smq_s
 	}
 }
 
+/* What waits under the old rate, however slow that was, does not wait longer than the new one says. */
+void producer_set_rate(struct producer *p, double rate, int64_t now_ms)
+{
+	int64_t due_ms;
+	if (p->source) {
+		due_ms = smq_source_set_pace(p->source, 0, rate, now_ms);
+	} else {
+		p->pace = smq_pace_of(0, rate);
+		due_ms = now_ms + (int64_t)p->pace.step_ms;
+		(void)smq_pace_next(&p->pace, due_ms);
+	}
+	if (p->due_known)
+		p->due_ms = due_ms;
+}
+
 void producer_close(struct producer *p)
 {
 	if (p->source)

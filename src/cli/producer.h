@@ -37,6 +37,8 @@ struct producer {
 SMQ_MUST_USE smq_err producer_open(struct producer *p, const struct settings *s, struct report *report);
 /* The next message, valid until the next call. `idle`: everything before it is acknowledged. */
 enum produced producer_next(struct producer *p, int64_t now_ms, bool idle, smq_span *ret_message);
+/* Another rate, records a second, from now on. */
+void producer_set_rate(struct producer *p, double rate, int64_t now_ms);
 /* Takes what standard input has, without waiting if it is readable. */
 void producer_read(struct producer *p);
 void producer_close(struct producer *p);

@@ -4,6 +4,7 @@
 #include "base/table.h"
 #include "base/wipe.h"
 #include "core/reserve.h"
+#include "wire/command.h"
 
 /* ---- keys ---- */
 
@@ -101,7 +102,8 @@ bool smq_group_covers(const struct smq_group *g, smq_span topic)
 		if (smq_topic_matches(smq_span_str(g->file->filters[i]), topic))
 			return true;
 	}
-	return g->file->filter_count == 0;
+	return g->file->filter_count == 0 ||
+	       (g->prefix && smq_command_topic_is_of(g->prefix, smq_span_str(g->file->group), topic));
 }
 
 /* The same with a memory: most messages go where the last one went. */

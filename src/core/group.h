@@ -21,6 +21,7 @@ struct smq_group {
 	const struct smq_group_file *file;
 	struct smq_traffic_secret traffic;
 	bool may_seal;
+	const char *prefix; /* the realm's control prefix, for commands (wire/command.h); NULL: none. The owner's */
 	struct smq_sealer sealer;
 	struct smq_group_lives lives;
 	uint8_t covered[SMQ_GROUP_COVERED_MAX]; /* the topic that was last found to be covered */
@@ -51,7 +52,7 @@ SMQ_MUST_USE smq_err smq_group_use_life(struct smq_group *g, const uint8_t boot_
 /* Settles the floors, so that a clean restart skips nothing, and wipes. */
 void smq_group_done(struct smq_group *g);
 
-/* Whether the group is for this topic: one of its filters matches, or it has none. */
+/* Whether the group is for this topic: one of its filters matches, or it has none, or its commands go there. */
 bool smq_group_covers(const struct smq_group *g, smq_span topic);
 /* Whether this message is from a life in the table: the group to try first. */
 bool smq_group_knows(const struct smq_group *g, const struct smq_sealed *sealed);

@@ -115,6 +115,8 @@ int64_t smq_group_member_wake_at(const smq_group_member *m); /* mono ms */
 bool smq_group_member_ready(const smq_group_member *m, struct smq_now now);
 /* Whether the policy's filters cover the topic; false while there is no policy. */
 bool smq_group_member_covers(const smq_group_member *m, smq_span topic);
+/* Whether the policy in force lets this name with these certificate roles command whom. */
+bool smq_group_member_commands(const smq_group_member *m, smq_span name, unsigned roles, smq_span whom);
 uint64_t smq_group_member_epoch(const smq_group_member *m);   /* in use; 0: none */
 const char *smq_group_member_name(const smq_group_member *m); /* the group's */
 

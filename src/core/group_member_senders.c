@@ -4,6 +4,7 @@
  */
 #include "base/wipe.h"
 #include "core/group_member_state.h"
+#include "wire/command.h"
 
 /* ---- cards ---- */
 
@@ -225,7 +226,13 @@ static smq_err need_sealer(smq_group_member *m, const struct member_epoch *e)
 
 bool smq_group_member_covers(const smq_group_member *m, smq_span topic)
 {
-	return m->has_policy && smq_policy_covers(&m->policy, topic);
+	return m->has_policy && (smq_policy_covers(&m->policy, topic) ||
+				 smq_command_topic_is_of(m->c.prefix, smq_span_str(m->c.group), topic));
+}
+
+bool smq_group_member_commands(const smq_group_member *m, smq_span name, unsigned roles, smq_span whom)
+{
+	return m->has_policy && smq_policy_commands(&m->policy, name, roles, whom);
 }
 
 static smq_err may_publish(const smq_group_member *m, smq_span topic)

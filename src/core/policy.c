@@ -140,6 +140,17 @@ bool smq_policy_admits(const struct smq_policy *policy, smq_span name, unsigned 
 	return false;
 }
 
+bool smq_policy_commands(const struct smq_policy *policy, smq_span name, unsigned roles, smq_span whom)
+{
+	for (size_t i = 0; i < policy->commander_count; i++) {
+		const struct smq_policy_commander *c = &policy->commanders[i];
+		if ((c->who.roles == 0 || (c->who.roles & roles) != 0) && smq_pattern_matches(c->who.pattern, name) &&
+		    smq_pattern_matches(c->whom, whom))
+			return true;
+	}
+	return false;
+}
+
 bool smq_policy_covers(const struct smq_policy *policy, smq_span topic)
 {
 	for (size_t i = 0; i < policy->filter_count; i++) {

@@ -44,6 +44,8 @@ enum smq_policy_act { SMQ_MAY_PUBLISH, SMQ_MAY_SUBSCRIBE };
 bool smq_pattern_matches(smq_span pattern, smq_span name);
 /* Whether this name with these certificate roles may be admitted for that. */
 bool smq_policy_admits(const struct smq_policy *policy, smq_span name, unsigned roles, enum smq_policy_act act);
+/* Whether this name with these certificate roles may command that one. */
+bool smq_policy_commands(const struct smq_policy *policy, smq_span name, unsigned roles, smq_span whom);
 bool smq_policy_covers(const struct smq_policy *policy, smq_span topic);
 /* Both. */
 bool smq_policy_may(const struct smq_policy *policy, smq_span name, unsigned roles, enum smq_policy_act act,

@@ -338,6 +338,7 @@ smq_err smq_proof_checker_certificate(struct smq_proof_checker *c, const char *n
 				     .expires_ms = found->expires_ms };
 	memcpy(k->name, found->name, sizeof(k->name));
 	memcpy(k->id, found->id, sizeof(k->id));
+	k->roles = found->roles;
 	memcpy(c->signer, found->id, sizeof(c->signer));
 	memcpy(k->id_cred, id_cred.p, id_cred.len);
 	memcpy(k->key, found->public_key, found->public_key_len);
@@ -385,6 +386,7 @@ smq_err smq_proof_checker_verifier(struct smq_proof_checker *c, const char *send
 		v.keys[v.count].alg = k->alg;
 		v.keys[v.count].key_len = k->key_len;
 		memcpy(v.keys[v.count].key, k->key, k->key_len);
+		v.keys[v.count].roles = k->roles;
 		memcpy(v.keys[v.count++].id, k->id, sizeof(k->id));
 	}
 	if (v.count == 0)
@@ -420,5 +422,7 @@ smq_err smq_proof_checker_signature(struct smq_proof_checker *c, const char *sen
 		err = smq_proof_verify(c->config.crypto, &v, input, signature, &which);
 	if (err == SMQ_OK)
 		memcpy(c->signer, v.keys[which].id, sizeof(c->signer));
+	if (err == SMQ_OK)
+		c->signer_roles = v.keys[which].roles;
 	return err;
 }

@@ -57,6 +57,7 @@ struct smq_proof_key {
 	uint64_t used;
 	int64_t checked_ms; /* unix */
 	uint8_t id[SMQ_HASH_LEN];
+	unsigned roles;
 	size_t id_cred_len;
 	uint8_t id_cred[SMQ_ID_CRED_MAX];
 	enum smq_sig_id alg;
@@ -85,6 +86,7 @@ struct smq_proof_checker {
 	uint8_t seen[SMQ_PROOF_SEEN][SMQ_HASH_LEN];
 	size_t seen_next;
 	uint8_t signer[SMQ_HASH_LEN]; /* struct smq_credential's id of whoever signed what verified last */
+	unsigned signer_roles;        /* and what that certificate makes of them */
 	int64_t second_ms;            /* of the failures counted */
 	unsigned failures;
 	struct smq_credential credential; /* scratch; too large for a small stack */
@@ -129,6 +131,7 @@ struct smq_proof_verifier {
 		uint8_t key[SMQ_PUBLIC_KEY_MAX];
 		size_t key_len;
 		uint8_t id[SMQ_HASH_LEN]; /* struct smq_credential's */
+		unsigned roles;           /* likewise */
 	} keys[2];
 };
 /* As smq_proof_checker_signature, but for the signature itself. */

@@ -12,6 +12,7 @@
 #include "adapters/outbox_sqlite/outbox_sqlite.h"
 #include "app/messenger.h"
 #include "app/outbox_memory.h"
+#include "lib/client_internal.h"
 #include "lib/crl_line.h"
 #include "lib/crl_watch.h"
 #include "lib/groups_realm.h"
@@ -534,6 +535,15 @@ static void turn(struct smq_client *c, int timeout_ms)
 	if (!ops->connected(c->transport) || ops->fd(c->transport) != before)
 		smq_wakeup_forget(&c->wakeup);
 	watch(c);
+}
+
+smq_realm *smq_client_realm(const smq_client *c) { return c->options.realm; }
+
+smq_err smq_client_may_command(const smq_client *c, const char *group, const char *name, unsigned roles,
+			       const char *whom)
+{
+	return c->groups.self ? c->groups.may_command(c->groups.self, group, name, roles, whom)
+			      : SMQ_ERR_NOT_AUTHORIZED;
 }
 
 int smq_client_fd(const smq_client *c) { return c->wakeup.poll_fd; }

@@ -284,6 +284,15 @@ smq_err smq_joined_open(struct smq_joined *j, const struct smq_sealed *s, const 
 	return worst;
 }
 
+smq_err smq_joined_may_command(const struct smq_joined *j, const char *group, const char *name, unsigned roles,
+			       const char *whom)
+{
+	const struct joined_group *g = find(j, group);
+	return g && smq_group_member_commands(g->m, smq_span_str(name), roles, smq_span_str(whom))
+		   ? SMQ_OK
+		   : SMQ_ERR_NOT_AUTHORIZED;
+}
+
 bool smq_joined_ready(const struct smq_joined *j, const char *group, struct smq_now now)
 {
 	const struct joined_group *g = find(j, group);

@@ -21,6 +21,8 @@ SMQ_MUST_USE smq_err smq_joined_seal(struct smq_joined *j, const char *group, co
 SMQ_MUST_USE smq_err smq_joined_open(struct smq_joined *j, const struct smq_sealed *sealed, const char *topic,
 				     struct smq_now now, smq_mspan room, struct smq_message *ret_message,
 				     const struct smq_seal_key **ret_key);
+smq_err smq_joined_may_command(const struct smq_joined *j, const char *group, const char *name, unsigned roles,
+			       const char *whom);
 bool smq_joined_ready(const struct smq_joined *j, const char *group, struct smq_now now);
 
 /* Of all groups whose policy we know, or have heard of, that for this topic; joins it. *width: to be beaten, and what

@@ -86,6 +86,7 @@ static smq_err add_group(void *self, const char *path)
 	}
 	e->group.sealer.cose = g->cose;
 	e->group.lives.repeats = g->options->repeats;
+	e->group.prefix = smq_realm_control_prefix(g->options->realm);
 	e->next = g->first;
 	g->first = e;
 	return SMQ_OK;
@@ -330,6 +331,12 @@ static smq_err groups_choose(void *self, const char *topic, struct smq_now now, 
 	return SMQ_OK;
 }
 
+static smq_err groups_may_command(void *self, const char *group, const char *name, unsigned roles, const char *whom)
+{
+	struct groups *g = self;
+	return find(g, group) ? SMQ_ERR_NOT_FOUND : smq_joined_may_command(g->joined, group, name, roles, whom);
+}
+
 /* ---- the control plane: of joined groups alone ---- */
 
 static struct smq_joined *joined_of(const void *self) { return ((const struct groups *)self)->joined; }
@@ -391,6 +398,7 @@ smq_err smq_groups_realm_open(const struct smq_client_options *o, struct smq_now
 		.ready = groups_ready,
 		.choose = groups_choose,
 		.reads = groups_reads,
+		.may_command = groups_may_command,
 		.online = groups_online,
 		.offline = groups_offline,
 		.takes = groups_takes,

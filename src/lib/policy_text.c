@@ -79,6 +79,40 @@ static smq_err read_rules(const char *const *texts, size_t count, const char *wh
 	return SMQ_OK;
 }
 
+/* "WHO=WHOM", WHO as a rule. The left side is kept in room. */
+static bool read_commander(const char *text, char room[128], struct smq_policy_commander *ret_commander)
+{
+	const char *is = strchr(text, '=');
+	if (!is || is - text >= 128 || !is[1])
+		return false;
+	memcpy(room, text, (size_t)(is - text));
+	room[is - text] = 0;
+	ret_commander->whom = smq_span_str(is + 1);
+	if (!read_rule(room, &ret_commander->who))
+		return false;
+	/* the pattern stands in the caller's text, which outlives us */
+	size_t at = (size_t)((const char *)ret_commander->who.pattern.p - room);
+	ret_commander->who.pattern.p = (const uint8_t *)text + at;
+	return true;
+}
+
+static smq_err read_commanders(const struct smq_group_policy *p, struct smq_policy *out, char *ret_why, size_t why_len)
+{
+	char room[128];
+	if (p->commander_count > SMQ_POLICY_COMMANDERS_MAX)
+		return smq_because(SMQ_ERR_FULL, ret_why, why_len, "at most %d rules for commands",
+				   SMQ_POLICY_COMMANDERS_MAX);
+	for (size_t i = 0; i < p->commander_count; i++) {
+		if (!read_commander(p->commanders[i], room, &out->commanders[i]))
+			return smq_because(SMQ_ERR_USAGE, ret_why, why_len,
+					   "%s: no rule for commands: WHO=WHOM, patterns of names, WHO also with "
+					   "keyserver:, admin:, any: before it",
+					   p->commanders[i]);
+		out->commander_count = i + 1;
+	}
+	return SMQ_OK;
+}
+
 static smq_err read_history(const char *text, struct smq_policy *p, char *ret_why, size_t why_len)
 {
 	char *end;
@@ -152,6 +186,8 @@ smq_err smq_policy_from_text(const struct smq_group_policy *p, const char *realm
 	if (err == SMQ_OK)
 		err = read_rules(p->subscribers, p->subscriber_count, "subscribers", out.subscribers, ret_why, why_len);
 	if (err == SMQ_OK)
+		err = read_commanders(p, &out, ret_why, why_len);
+	if (err == SMQ_OK)
 		*ret_policy = out;
 	return err;
 }
@@ -185,6 +221,19 @@ static const char *const *write_rules(const struct smq_policy_rule *rules, size_
 	return room->rules[which];
 }
 
+static const char *const *write_commanders(const struct smq_policy *p, struct smq_policy_strings *room)
+{
+	for (size_t i = 0; i < p->commander_count; i++) {
+		char *text = room->commander_text[i];
+		write_rule(&p->commanders[i].who, text, sizeof(room->commander_text[i]));
+		size_t len = strlen(text);
+		snprintf(text + len, sizeof(room->commander_text[i]) - len, "=%.*s", (int)p->commanders[i].whom.len,
+			 (const char *)p->commanders[i].whom.p);
+		room->commanders[i] = text;
+	}
+	return room->commanders;
+}
+
 void smq_policy_to_text(const struct smq_policy *p, struct smq_policy_strings *room,
 			struct smq_group_policy *ret_policy)
 {
@@ -214,6 +263,8 @@ void smq_policy_to_text(const struct smq_policy *p, struct smq_policy_strings *r
 				       .publisher_count = p->publisher_count,
 				       .subscribers = write_rules(p->subscribers, p->subscriber_count, room, 1),
 				       .subscriber_count = p->subscriber_count,
+				       .commanders = write_commanders(p, room),
+				       .commander_count = p->commander_count,
 				       .batch_ms = p->batch_ms,
 				       .activation_ms = p->activation_ms,
 				       .grace_ms = p->grace_ms,

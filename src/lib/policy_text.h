@@ -17,6 +17,8 @@ struct smq_policy_strings {
 	char rule_text[2][SMQ_POLICY_RULES_MAX][SMQ_POLICY_PATTERN_MAX + 16];
 	const char *filters[SMQ_POLICY_FILTERS_MAX];
 	const char *rules[2][SMQ_POLICY_RULES_MAX];
+	char commander_text[SMQ_POLICY_COMMANDERS_MAX][2 * SMQ_POLICY_PATTERN_MAX + 20];
+	const char *commanders[SMQ_POLICY_COMMANDERS_MAX];
 };
 /* The strings of ret_policy lie in room. */
 void smq_policy_to_text(const struct smq_policy *policy, struct smq_policy_strings *room,

@@ -20,6 +20,17 @@ static void put_rules(struct smq_writer *w, const struct smq_policy_rule *rules,
 	}
 }
 
+static void put_commanders(struct smq_writer *w, const struct smq_policy *p)
+{
+	smq_cbor_put_array(w, p->commander_count);
+	for (size_t i = 0; i < p->commander_count; i++) {
+		smq_cbor_put_array(w, 3);
+		smq_cbor_put_text(w, p->commanders[i].who.pattern);
+		smq_cbor_put_uint(w, p->commanders[i].who.roles);
+		smq_cbor_put_text(w, p->commanders[i].whom);
+	}
+}
+
 static void put_times(struct smq_writer *w, const struct smq_policy *p)
 {
 	smq_cbor_put_uint(w, p->batch_ms);
@@ -58,9 +69,10 @@ smq_err smq_policy_encode(const struct smq_policy *p, smq_mspan room, size_t *re
 	struct smq_policy back;
 	size_t len = 0;
 	if (p->filter_count > SMQ_POLICY_FILTERS_MAX || p->publisher_count > SMQ_POLICY_RULES_MAX ||
-	    p->subscriber_count > SMQ_POLICY_RULES_MAX)
+	    p->subscriber_count > SMQ_POLICY_RULES_MAX || p->commander_count > SMQ_POLICY_COMMANDERS_MAX)
 		return SMQ_ERR_USAGE;
-	smq_cbor_put_array(&w, FIELDS);
+	/* where nobody commands, the document is the one that there was before commands */
+	smq_cbor_put_array(&w, FIELDS + (p->commander_count > 0));
 	smq_cbor_put_uint(&w, VERSION);
 	smq_cbor_put_text(&w, p->realm);
 	smq_cbor_put_text(&w, p->group);
@@ -73,6 +85,8 @@ smq_err smq_policy_encode(const struct smq_policy *p, smq_mspan room, size_t *re
 	put_rules(&w, p->publishers, p->publisher_count);
 	put_rules(&w, p->subscribers, p->subscriber_count);
 	put_times(&w, p);
+	if (p->commander_count > 0)
+		put_commanders(&w, p);
 	smq_err err = smq_writer_end(&w, &len);
 	/* An admin who signs what members refuse would notice too late. */
 	if (err == SMQ_OK && smq_policy_decode(smq_span_of(room.p, len), &back) != SMQ_OK)
@@ -112,6 +126,26 @@ static void read_rules(struct smq_reader *r, struct smq_policy_rule *rules, size
 	}
 }
 
+static void read_commanders(struct smq_reader *r, struct smq_policy *p)
+{
+	size_t n = smq_cbor_get_array(r);
+	if (n > SMQ_POLICY_COMMANDERS_MAX)
+		smq_reader_fail(r, SMQ_ERR_FULL);
+	else if (n == 0)
+		smq_reader_fail(r, SMQ_ERR_MALFORMED);
+	for (size_t i = 0; i < n && r->err == SMQ_OK; i++) {
+		struct smq_policy_commander *c = &p->commanders[i];
+		if (smq_cbor_get_array(r) != 3)
+			smq_reader_fail(r, SMQ_ERR_MALFORMED);
+		c->who.pattern = smq_cbor_get_text(r);
+		c->who.roles = (unsigned)smq_get_between(r, 0, ROLES_ALL);
+		c->whom = smq_cbor_get_text(r);
+		if (!pattern_valid(c->who.pattern) || !pattern_valid(c->whom))
+			smq_reader_fail(r, SMQ_ERR_NAME);
+		p->commander_count = i + 1;
+	}
+}
+
 /* A shared subscription is a way to receive, not a set of topics. */
 static bool filter_valid(smq_span filter)
 {
@@ -135,9 +169,11 @@ static void read_filters(struct smq_reader *r, struct smq_policy *p)
 	}
 }
 
-static void read_head(struct smq_reader *r, struct smq_policy *p)
+static void read_head(struct smq_reader *r, struct smq_policy *p, bool *ret_commanders)
 {
-	if (smq_cbor_get_array(r) != FIELDS)
+	size_t fields = smq_cbor_get_array(r);
+	*ret_commanders = fields == FIELDS + 1;
+	if (fields != FIELDS && fields != FIELDS + 1)
 		smq_reader_fail(r, SMQ_ERR_MALFORMED);
 	if (smq_cbor_get_uint(r) != VERSION)
 		smq_reader_fail(r, SMQ_ERR_VERSION);
@@ -203,14 +239,17 @@ smq_err smq_policy_decode(smq_span bytes, struct smq_policy *ret_policy)
 {
 	struct smq_policy p = { 0 };
 	struct smq_reader r = smq_reader_on(bytes);
+	bool commanders;
 	if (bytes.len > SMQ_POLICY_MAX)
 		return SMQ_ERR_TOO_LARGE;
-	read_head(&r, &p);
+	read_head(&r, &p, &commanders);
 	read_filters(&r, &p);
 	read_keys(&r, &p);
 	read_rules(&r, p.publishers, &p.publisher_count);
 	read_rules(&r, p.subscribers, &p.subscriber_count);
 	read_times(&r, &p);
+	if (commanders)
+		read_commanders(&r, &p);
 	smq_err err = smq_reader_end(&r);
 	if (err == SMQ_OK)
 		*ret_policy = p;

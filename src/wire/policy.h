@@ -2,10 +2,11 @@
  * A group's policy (PROTOCOL.md 6.5): its rules, as an admin signs them.
  *
  *     [ 1, realm, group, number, template, [ + filter ], mode, rotate_s, slots, algorithm, proof, [ * publisher ],
- *       [ * subscriber ], batch_ms, activation_ms, grace_ms, validity_s, lease_s, history, members, issued_s ]
+ *       [ * subscriber ], batch_ms, activation_ms, grace_ms, validity_s, lease_s, history, members, issued_s,
+ *       ? [ + commander ] ]
  *
  *     slots = null / [ slot_ms, levels ]      proof = [ 0 / 1 / 2, k, seconds ]      history = [ 0 / 1 / 2, k ]
- *     publisher, subscriber = [ name pattern, roles ]
+ *     publisher, subscriber = [ name pattern, roles ]      commander = [ name pattern, roles, pattern of whom ]
  */
 #ifndef SMQ_WIRE_POLICY_H
 #define SMQ_WIRE_POLICY_H
@@ -20,7 +21,8 @@ enum {
 	SMQ_POLICY_FILTER_MAX = 255, /* bytes */
 	SMQ_POLICY_RULES_MAX = 32,   /* publishers, and as many subscribers */
 	SMQ_POLICY_PATTERN_MAX = 64, /* bytes */
-	SMQ_POLICY_MAX = 10240,      /* bytes of the document; none that keeps to the rest is longer */
+	SMQ_POLICY_COMMANDERS_MAX = 16,
+	SMQ_POLICY_MAX = 11264,      /* bytes of the document; none that keeps to the rest is longer */
 	SMQ_POLICY_SLOT_MIN_MS = 100,
 	SMQ_POLICY_SLOT_MAX_MS = 24 * 3600 * 1000,
 	SMQ_POLICY_BATCH_MAX_MS = 60 * 1000,
@@ -41,6 +43,12 @@ enum smq_policy_history { SMQ_HISTORY_NONE, SMQ_HISTORY_JOIN, SMQ_HISTORY_LAST }
 struct smq_policy_rule {
 	smq_span pattern;
 	unsigned roles; /* enum smq_role bits */
+};
+
+/* Who may command whom: whoever fits as a rule may, those whose names fit the pattern. */
+struct smq_policy_commander {
+	struct smq_policy_rule who;
+	smq_span whom;
 };
 
 /* The spans point into the document. */
@@ -69,6 +77,8 @@ struct smq_policy {
 	uint64_t history_epochs; /* of SMQ_HISTORY_LAST; 0 otherwise */
 	uint64_t members_max;    /* from 1 */
 	uint64_t issued_s;       /* Unix time; it informs only */
+	size_t commander_count;
+	struct smq_policy_commander commanders[SMQ_POLICY_COMMANDERS_MAX];
 };
 
 /* SMQ_ERR_USAGE: what could not be decoded again. */

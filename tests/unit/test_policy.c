@@ -47,6 +47,15 @@ static struct smq_policy usual(void)
 	return p;
 }
 
+static struct smq_policy commanded(void)
+{
+	struct smq_policy p = usual();
+	p.commander_count = 2;
+	p.commanders[0] = (struct smq_policy_commander){ { T("ops-*"), SMQ_ROLE_MEMBER }, T("fridge-0?") };
+	p.commanders[1] = (struct smq_policy_commander){ { T("*"), SMQ_ROLE_ADMIN }, T("*") };
+	return p;
+}
+
 static struct smq_policy template_of(void)
 {
 	struct smq_policy p = usual();
@@ -99,6 +108,9 @@ static void the_largest_fits(void **state)
 		p.filters[i] = smq_span_of(text, SMQ_POLICY_FILTER_MAX);
 	for (size_t i = 0; i < SMQ_POLICY_RULES_MAX; i++)
 		p.publishers[i].pattern = p.subscribers[i].pattern = smq_span_of(text, SMQ_POLICY_PATTERN_MAX);
+	p.commander_count = SMQ_POLICY_COMMANDERS_MAX;
+	for (size_t i = 0; i < SMQ_POLICY_COMMANDERS_MAX; i++)
+		p.commanders[i].who.pattern = p.commanders[i].whom = smq_span_of(text, SMQ_POLICY_PATTERN_MAX);
 	size_t len = encode(&p, room);
 	assert_int_equal(smq_policy_decode(smq_span_of(room, len), &back), SMQ_OK);
 	printf("# the largest policy: %zu bytes; as a struct %zu\n", len, sizeof(back));
@@ -340,6 +352,44 @@ static void who_may_what(void **state)
 	}
 }
 
+static void who_may_command_whom(void **state)
+{
+	static const struct {
+		const char *who;
+		unsigned roles;
+		const char *whom;
+		bool may;
+	} rows[] = {
+		{ "ops-1", SMQ_ROLE_MEMBER, "fridge-07", true },
+		{ "ops-1", SMQ_ROLE_MEMBER, "fridge-17", false },
+		{ "ops-1", SMQ_ROLE_KEYSERVER, "fridge-07", false },
+		{ "ops", SMQ_ROLE_MEMBER, "fridge-07", false },
+		{ "fridge-07", SMQ_ROLE_MEMBER, "fridge-07", false },
+		{ "x", SMQ_ROLE_ADMIN | SMQ_ROLE_MEMBER, "y", true },
+		{ "x", 0, "y", false },
+	};
+	struct smq_policy p = commanded(), back, nobody = usual();
+	uint8_t room[SMQ_POLICY_MAX], bare[SMQ_POLICY_MAX];
+	size_t len = encode(&p, room), bare_len = encode(&nobody, bare);
+	(void)state;
+	assert_int_equal(smq_policy_decode(smq_span_of(room, len), &back), SMQ_OK);
+	assert_int_equal(back.commander_count, 2);
+	for (size_t i = 0; i < SMQ_COUNT(rows); i++) {
+		smq_span who = smq_span_str(rows[i].who), whom = smq_span_str(rows[i].whom);
+		assert_int_equal(smq_policy_commands(&back, who, rows[i].roles, whom), rows[i].may);
+		assert_false(smq_policy_commands(&nobody, who, rows[i].roles, whom));
+	}
+	/* where nobody commands the document is as it was before there were commands */
+	assert_int_equal(bare[0], 0x80 + 21);
+	assert_int_equal(room[0], 0x80 + 22);
+	assert_true(len > bare_len);
+	p.commanders[0].whom = smq_span_str("a/b");
+	assert_int_equal(smq_policy_encode(&p, smq_mspan_of(room, sizeof(room)), &len), SMQ_ERR_USAGE);
+	p = commanded();
+	p.commander_count = SMQ_POLICY_COMMANDERS_MAX + 1;
+	assert_int_equal(smq_policy_encode(&p, smq_mspan_of(room, sizeof(room)), &len), SMQ_ERR_USAGE);
+}
+
 static void grants(void **state)
 {
 	(void)state;
@@ -423,6 +473,7 @@ int main(void)
 		cmocka_unit_test(templates),
 		cmocka_unit_test(patterns),
 		cmocka_unit_test(who_may_what),
+		cmocka_unit_test(who_may_command_whom),
 		cmocka_unit_test(grants),
 		cmocka_unit_test(history),
 	};
