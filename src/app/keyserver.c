@@ -33,6 +33,7 @@ struct smq_now ks_now(const struct smq_keyserver *ks) { return ks->config.clock.
 
 void ks_tell(struct smq_keyserver *ks, const struct smq_keyserver_event *event)
 {
+	ks_count(ks, event);
 	if (ks->config.on_event)
 		ks->config.on_event(ks->config.self, event);
 }

@@ -66,4 +66,8 @@ void smq_keyserver_published(struct smq_keyserver *ks, uint64_t id, smq_err err)
 void smq_keyserver_tick(struct smq_keyserver *ks);
 int64_t smq_keyserver_wake_at(const struct smq_keyserver *ks); /* mono ms */
 
+/* app/status_page.h. SMQ_ERR_NO_ROOM: SMQ_STATUS_PAGE_MAX bytes suffice. */
+SMQ_MUST_USE smq_err smq_keyserver_metrics(const struct smq_keyserver *ks, smq_mspan room, size_t *ret_len);
+bool smq_keyserver_healthy(const struct smq_keyserver *ks, char *ret_why, size_t room);
+
 #endif

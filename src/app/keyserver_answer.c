@@ -33,6 +33,9 @@ const char *ks_what_name(enum smq_ks_what what)
 	return "request";
 }
 
+_Static_assert(sizeof(table) / sizeof(table[0]) == KS_WHATS, "each kind of request is counted");
+const char *ks_what_at(size_t i) { return table[i].name; }
+
 static bool is_for_admins(enum smq_ks_what what) { return what >= SMQ_KS_POLICY; }
 
 static void copy_name(char *to, smq_span name)

@@ -176,6 +176,14 @@ struct ks_seen {
 	uint8_t hash[SMQ_HASH_LEN];
 };
 
+/* What has been since the start. */
+enum { KS_WHATS = 12 };
+struct ks_counts {
+	uint64_t asked[KS_WHATS][2]; /* by ks_what_at; done, refused */
+	uint64_t dropped, epochs, messages, bytes, commits, failed_commits;
+	int64_t durable_ms; /* Unix time */
+};
+
 struct ks_rate;
 struct ks_key;
 
@@ -231,6 +239,7 @@ struct smq_keyserver {
 	size_t early_count;
 	struct ks_seen *seen;
 	size_t seen_count;
+	struct ks_counts counts;
 	bool online, settled, restored, stopped;
 	int64_t settle_until, timers_at, claim_at, dropped_at, claim_gap_until, out_hold_until, flush_not_before;
 	uint8_t instance[16];
@@ -251,6 +260,9 @@ smq_err ks_group_add(struct smq_keyserver *ks, struct ks_group *g);
 void ks_tell(struct smq_keyserver *ks, const struct smq_keyserver_event *event);
 smq_err ks_bytes_set(struct ks_bytes *b, smq_span value);
 static inline smq_span ks_span(const struct ks_bytes *b) { return smq_span_of(b->p, b->len); }
+
+/* ---- keyserver_status.c ---- */
+void ks_count(struct smq_keyserver *ks, const struct smq_keyserver_event *e);
 
 /* ---- keyserver_save.c ---- */
 /* One transaction of all that is due; then answers, events, and what is to be published. */
@@ -337,6 +349,7 @@ void ks_join_overtaken(struct smq_keyserver *ks, struct smq_now now);
 void ks_note(struct smq_keyserver *ks, const char *what, const char *who, const char *group, const char *whom,
 	     smq_err err);
 const char *ks_what_name(enum smq_ks_what what);
+const char *ks_what_at(size_t i); /* below KS_WHATS */
 
 /* ---- keyserver_out.c ---- */
 /* Within a transaction: this is to be published, once that is committed. */

@@ -115,6 +115,9 @@ void ks_flush(struct smq_keyserver *ks, struct smq_now now)
 			s->rollback(s->self);
 	}
 	ks_keys_settle(ks, err == SMQ_OK);
+	ks->counts.commits += err == SMQ_OK;
+	ks->counts.failed_commits += err != SMQ_OK;
+	ks->counts.durable_ms = err == SMQ_OK ? now.unix_ms : ks->counts.durable_ms;
 	ks_answer_waits(ks, err, now);
 	if (err != SMQ_OK) {
 		ks->restored = was_restored;

@@ -45,6 +45,7 @@ static const char usage[] =
     "                          that object= or id= names; the passphrase file holds the PIN then. Later it is needed\n"
     "                          only for a module that p11-kit does not know (?module-path=)\n"
     "  --requests N            requests per minute of one identity (default 120)\n"
+    "  --metrics-port N        run: /metrics (Prometheus) and /healthz over HTTP on 127.0.0.1\n"
     "  --undivided             run: one process that is not confined, in place of three that are (for debuggers)\n"
     "  --json                  lines and results as JSON\n"
     "  --help                  this text\n\n"
@@ -56,7 +57,7 @@ static const char *const happened[] = { "connected", "disconnected", "asked",  "
 struct keyserver {
 	struct tool tool;
 	struct smq_keyserver_options o;
-	uint64_t requests;
+	uint64_t requests, metrics_port;
 	bool json, help, undivided;
 	const char *duty;
 	char **argv; /* as it was */
@@ -449,6 +450,7 @@ static int start(struct keyserver *k, size_t which, int argc, char **argv)
 		{ "--passphrase-file", OWN_TEXT, &k->o.passphrase_file, 0 },
 		{ "--master-pkcs11", OWN_TEXT, &k->o.master_pkcs11, 0 },
 		{ "--requests", OWN_NUMBER, &k->requests, 1000000 },
+		{ "--metrics-port", OWN_NUMBER, &k->metrics_port, 65535 },
 		{ "--undivided", OWN_FLAG, &k->undivided, 0 },
 		{ "--duty", OWN_TEXT, &k->duty, 0 },
 		{ "--json", OWN_FLAG, &k->json, 0 },
@@ -476,6 +478,7 @@ static int start(struct keyserver *k, size_t which, int argc, char **argv)
 	k->o.realm = k->tool.realm;
 	k->o.broker = &k->tool.options;
 	k->o.requests_per_min = (uint32_t)k->requests;
+	k->o.http_port = (int)k->metrics_port;
 	k->o.self = k;
 	k->o.on_event = on_event;
 	tool_end(&k->tool, k->o.realm ? commands_of[which].run(k)

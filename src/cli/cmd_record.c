@@ -1,10 +1,13 @@
 /* sealmq record: subscribes, and stores what opens and is as declared. */
 #include "cli/cmd_record.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <sealmq/record.h>
+#include <sealmq/status.h>
 
 #include "cli/mem.h"
 #include "cli/print.h"
@@ -32,7 +35,8 @@ static const char usage[] =
     "  -i ID              name at the broker, another for each recorder; default: record-MEMBER\n"
     "  -C N               end after N messages stored\n"
     "  -W SECONDS         end after so long; with -C, status 27 if they did not come\n"
-    "  --json             what was done, at the end, as JSON\n"
+    "  --metrics-port N   /metrics (Prometheus) and /healthz over HTTP on 127.0.0.1\n"
+    "  --json             what was done, at the end, as JSON; and what is told meanwhile, a line of JSON each\n"
     "  --help             this text\n\n"
     "Options of `sealmq sub` that say where the broker is, how to get in, and --group, --realm, --quiet, --debug\n"
     "mean the same here. Messages are asked for at QoS 1.\n";
@@ -40,7 +44,10 @@ static const char usage[] =
 struct record {
 	struct tool tool; /* first: the client's `self` is a struct tool */
 	struct smq_record_options options;
-	const char *share, *threads;
+	const char *share, *threads, *port;
+	smq_status *status;
+	int64_t durable_s;
+	bool stuck; /* the last commit failed */
 	bool json, no_evidence;
 	smq_recorder *recorder;
 	char id[80];
@@ -81,9 +88,11 @@ static bool split_options(struct record *r, int argc, char **argv, int *ret_argc
 	const struct own_option own[] = {
 		{ "--store", &r->options.store, NULL },
 		{ "--schema", &r->options.schema_file, NULL },
-		{ "--share", &r->share, NULL }, { "--verify-threads", &r->threads, NULL },
+		{ "--share", &r->share, NULL },
+		{ "--verify-threads", &r->threads, NULL },
 		{ "--require-proof", NULL, &r->options.require_proof },
 		{ "--json", NULL, &r->json },
+		{ "--metrics-port", &r->port, NULL },
 		{ "--help", NULL, ret_help },
 		{ "--evidence", NULL, &r->options.evidence },
 		{ "--no-evidence", NULL, &r->no_evidence },
@@ -116,7 +125,7 @@ static void when_message(void *self, const struct smq_message *m)
 static void print_line(struct tool *t)
 {
 	if (t->line.len)
-		fwrite(t->line.p, 1, t->line.len, stderr);
+		report_text(&t->report, t->line.p, t->line.len);
 	t->line.len = 0;
 }
 
@@ -168,7 +177,11 @@ static bool enough(const struct record *r)
 static smq_err before_ack(void *self)
 {
 	struct record *r = self;
+	uint64_t commits = smq_recorder_counts(r->recorder).commits;
 	smq_err err = smq_recorder_commit(r->recorder);
+	r->stuck = err != SMQ_OK;
+	if (smq_recorder_counts(r->recorder).commits > commits)
+		r->durable_s = (int64_t)time(NULL);
 	if (err) {
 		const char *why = smq_recorder_why(r->recorder);
 		report_line(&r->tool.report, "nothing is acknowledged until it can be stored: %s%s%s",
@@ -252,6 +265,79 @@ static void print_counts(const struct record *r)
 	       (unsigned long long)c.repeated, (unsigned long long)c.quarantined, (unsigned long long)c.refused);
 }
 
+/* ---- /metrics and /healthz ---- */
+
+static size_t put_metrics(void *self, char *room, size_t len)
+{
+	const struct record *r = self;
+	const struct smq_record_counts c = smq_recorder_counts(r->recorder);
+	const struct smq_counts m = r->tool.client ? smq_client_counts(r->tool.client) : (struct smq_counts){ 0 };
+	const struct {
+		const char *name, *kind, *help;
+		int64_t value;
+	} rows[] = {
+		{ "online", "gauge", "Whether the broker has accepted us.",
+		  r->tool.client && smq_client_connected(r->tool.client) },
+		{ "stored_total", "counter", "Records stored.", (int64_t)c.stored },
+		{ "repeated_total", "counter", "Records that were stored before.", (int64_t)c.repeated },
+		{ "quarantined_total", "counter", "Records put into quarantine.", (int64_t)c.quarantined },
+		{ "refused_total", "counter", "Messages that did not open.", (int64_t)c.refused },
+		{ "missing_total", "counter", "Messages that senders numbered and that did not come.",
+		  (int64_t)m.missing },
+		{ "reconnects_total", "counter", "Connections after the first.", (int64_t)m.reconnects },
+		{ "commits_total", "counter", "Transactions that became durable.", (int64_t)c.commits },
+		{ "failed_commits_total", "counter", "Transactions that did not.", (int64_t)c.failed_commits },
+		{ "durable_seconds", "gauge", "When the last transaction became durable, Unix time; 0: none so far.",
+		  r->durable_s },
+	};
+	size_t at = 0;
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		int n =
+		    snprintf(room + at, len - at,
+			     "# HELP sealmq_record_%s %s\n# TYPE sealmq_record_%s %s\nsealmq_record_%s %" PRId64 "\n",
+			     rows[i].name, rows[i].help, rows[i].name, rows[i].kind, rows[i].name, rows[i].value);
+		if (n < 0 || (size_t)n >= len - at)
+			return 0;
+		at += (size_t)n;
+	}
+	return at;
+}
+
+static bool is_healthy(void *self, char *ret_why, size_t room)
+{
+	const struct record *r = self;
+	const char *why = r->stuck                                                   ? "what comes cannot be stored"
+			  : !r->tool.client || !smq_client_connected(r->tool.client) ? "no connection to the broker"
+										     : NULL;
+	if (why)
+		snprintf(ret_why, room, "%s", why);
+	return !why;
+}
+
+static bool make_page(struct record *r)
+{
+	const struct smq_status_page page = { r, put_metrics, is_healthy };
+	const char *why = NULL;
+	char *end;
+	if (!r->port)
+		return true;
+	long port = strtol(r->port, &end, 10);
+	smq_err err = *r->port >= '0' && *r->port <= '9' && *end == 0 && port >= 1 && port <= 65535
+			  ? smq_status_new(&page, (int)port, &r->status, &why)
+			  : SMQ_ERR_USAGE;
+	if (err == SMQ_OK)
+		return true;
+	report_line(&r->tool.report, "%s", why ? why : "--metrics-port takes a number from 1 to 65535");
+	tool_end(&r->tool, smq_err_exit(err));
+	return false;
+}
+
+static int64_t page_due(const struct record *r)
+{
+	int64_t due = tool_now_ms() + 1000;
+	return r->status && due < r->timeout_ms ? due : r->timeout_ms;
+}
+
 static bool read_threads(struct record *r)
 {
 	char *end;
@@ -293,6 +379,9 @@ static bool set_up(struct record *r)
 		snprintf(r->id, sizeof r->id, "record-%s", smq_realm_member(t->realm));
 		t->options.client_id = r->id;
 	}
+	if (!make_page(r))
+		return false;
+	t->report.json = r->json;
 	t->options.any_peer = false;
 	t->options.plain = false;
 	t->keep_trying = true;
@@ -312,7 +401,9 @@ static void loop(struct record *r)
 	struct tool *t = &r->tool;
 	r->timeout_ms = t->s.timeout_s ? tool_now_ms() + t->s.timeout_s * 1000 : INT64_MAX;
 	while (!t->ending) {
-		tool_wait(t, -1, r->timeout_ms);
+		tool_wait(t, r->status ? smq_status_fd(r->status) : -1, page_due(r));
+		if (r->status)
+			smq_status_run(r->status);
 		/* what became known without a message, as time went by */
 		before_ack(r);
 		if (!t->ending && tool_signals())
@@ -324,6 +415,7 @@ static void loop(struct record *r)
 
 static int finish(struct record *r)
 {
+	smq_status_free(r->status);
 	/* the last messages come while the connection is closed */
 	int status = tool_finish(&r->tool);
 	if (r->recorder) {

@@ -3,7 +3,10 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
+#include <time.h>
 
+#include <sealmq/json.h>
 #include <sealmq/text.h>
 
 const char *report_shown(const char *text)
@@ -15,6 +18,28 @@ const char *report_shown(const char *text)
 	return room;
 }
 
+static void print_object(const char *tool, const char *text)
+{
+	uint8_t room[4096];
+	char when[32] = "";
+	time_t now = time(NULL);
+	struct tm tm;
+	size_t len = 0;
+	struct smq_json j = smq_json_on(smq_mspan_of(room, sizeof room));
+	if (gmtime_r(&now, &tm))
+		strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &tm);
+	smq_json_object(&j);
+	smq_json_key(&j, "time");
+	smq_json_str(&j, when);
+	smq_json_key(&j, "tool");
+	smq_json_str(&j, tool);
+	smq_json_key(&j, "text");
+	smq_json_str(&j, text);
+	smq_json_end(&j);
+	if (smq_json_finish(&j, &len) == SMQ_OK)
+		fprintf(stderr, "%.*s\n", (int)len, (const char *)room);
+}
+
 void report_line(const struct report *r, const char *format, ...)
 {
 	char text[640];
@@ -24,7 +49,28 @@ void report_line(const struct report *r, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(text, sizeof text, format, args);
 	va_end(args);
-	fprintf(stderr, "%s: %s\n", r->tool, text);
+	if (r->json)
+		print_object(r->tool, text);
+	else
+		fprintf(stderr, "%s: %s\n", r->tool, text);
+}
+
+void report_text(const struct report *r, const char *text, size_t len)
+{
+	size_t prefix = strlen(r->tool) + 2;
+	while (r->json && len > 0) {
+		const char *end = memchr(text, '\n', len);
+		size_t line = end ? (size_t)(end - text) : len;
+		bool ours = line > prefix && strncmp(text, r->tool, prefix - 2) == 0;
+		char copy[1024];
+		snprintf(copy, sizeof copy, "%.*s", (int)(ours ? line - prefix : line), ours ? text + prefix : text);
+		print_object(r->tool, copy);
+		line += end != NULL;
+		text += line;
+		len -= line;
+	}
+	if (len > 0)
+		fwrite(text, 1, len, stderr);
 }
 
 static struct report_reason *reason_of(struct report *r, smq_err reason, int64_t now_ms)

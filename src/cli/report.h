@@ -20,6 +20,7 @@ struct report_reason {
 struct report {
 	const char *tool; /* "sealmq sub" */
 	bool quiet;
+	bool json; /* each line as an object with time, tool and text */
 	struct report_reason reasons[REPORT_REASONS];
 	size_t reason_count;
 	uint64_t total;
@@ -37,6 +38,8 @@ void report_held_back(struct report *r, int64_t now_ms, bool all, struct buf *ou
 /* When report_held_back has something to say, on the clock of now_ms; INT64_MAX: never. */
 int64_t report_due_ms(const struct report *r);
 
+/* Prints lines that the functions above have made. */
+void report_text(const struct report *r, const char *text, size_t len);
 /* Prints "TOOL: text\n" on standard error unless quiet. The text must be fit for a terminal. */
 __attribute__((format(printf, 2, 3))) void report_line(const struct report *r, const char *format, ...);
 /* Untrusted text for such a line, at most 120 characters of it; valid until the fourth call from now. */

@@ -343,7 +343,7 @@ bool tool_connect(struct tool *t)
 static void print_line(struct tool *t)
 {
 	if (t->line.len)
-		fwrite(t->line.p, 1, t->line.len, stderr);
+		report_text(&t->report, t->line.p, t->line.len);
 	t->line.len = 0;
 }
 

@@ -307,6 +307,7 @@ struct smq_keyserver_service {
 	struct smq_keyserver_options options;
 	struct smq_line line;
 	struct smq_keyserver *server;
+	struct smq_http *page;
 	struct smq_keyserver_lists lists;
 	bool rival;
 	bool over; /* for smq_line_run */
@@ -467,6 +468,50 @@ smq_err smq_keyserver_make(const struct smq_keyserver_options *o, const struct s
 	return err == SMQ_OK ? err : because(err, "%s: %s", o->database, why && *why ? why : smq_err_text(err));
 }
 
+static smq_err page_metrics(void *self, smq_mspan room, size_t *ret_len)
+{
+	const struct smq_keyserver_service *s = self;
+	return smq_keyserver_status(&s->options, s->server, room, ret_len);
+}
+
+static bool page_healthy(void *self, char *ret_why, size_t room)
+{
+	const struct smq_keyserver_service *s = self;
+	return smq_keyserver_healthy(s->server, ret_why, room);
+}
+
+smq_err smq_keyserver_status(const struct smq_keyserver_options *o, const struct smq_keyserver *server, smq_mspan room,
+			     size_t *ret_len)
+{
+	size_t len = 0;
+	struct smq_crl_stretch crl = smq_realm_crl_stretch(o->realm);
+	smq_err err = smq_keyserver_metrics(server, room, &len);
+	if (err != SMQ_OK)
+		return err;
+	int more =
+	    snprintf((char *)room.p + len, room.len - len,
+		     "# HELP sealmq_keyserver_certificate_end_seconds When our certificate ends, Unix time.\n"
+		     "# TYPE sealmq_keyserver_certificate_end_seconds gauge\n"
+		     "sealmq_keyserver_certificate_end_seconds %lld\n"
+		     "# HELP sealmq_keyserver_crl_end_seconds When the revocation list ends, Unix time; 0: none.\n"
+		     "# TYPE sealmq_keyserver_crl_end_seconds gauge\nsealmq_keyserver_crl_end_seconds %lld\n",
+		     (long long)(smq_realm_expires_ms(o->realm) / 1000),
+		     (long long)(crl.until_ms == INT64_MAX ? 0 : crl.until_ms / 1000));
+	if (more < 0 || (size_t)more >= room.len - len)
+		return SMQ_ERR_NO_ROOM;
+	*ret_len = len + (size_t)more;
+	return SMQ_OK;
+}
+
+smq_err smq_keyserver_serve_page(int port, const struct smq_status_source *source, struct smq_http **ret_page)
+{
+	if (port == 0)
+		return SMQ_OK;
+	smq_err err = smq_http_new(source, (uint16_t)port, ret_page);
+	return err == SMQ_OK ? err
+			     : because(err, "/metrics on port %d: the port is taken, or there is no memory", port);
+}
+
 static smq_err make_server(struct smq_keyserver_service *s)
 {
 	struct smq_ks_store store;
@@ -504,6 +549,10 @@ smq_err smq_keyserver_service_new(const struct smq_keyserver_options *options, s
 	smq_keyserver_lists_init(&s->lists, &s->options);
 	smq_err err = make_server(s);
 	if (err == SMQ_OK)
+		err = smq_keyserver_serve_page(s->options.http_port,
+					       &(struct smq_status_source){ s, page_metrics, page_healthy }, &s->page);
+	s->line.page = s->page;
+	if (err == SMQ_OK)
 		err = connect_line(s);
 	if (err != SMQ_OK) {
 		smq_keyserver_service_free(s);
@@ -532,6 +581,7 @@ void smq_keyserver_service_free(smq_keyserver_service *s)
 		smq_line_run(&s->line, &gone, 50);
 	}
 	smq_line_close(&s->line);
+	smq_http_free(s->page);
 	if (s->server)
 		smq_keyserver_free(s->server);
 	free(s);

@@ -4,6 +4,7 @@
 
 #include <sealmq/keyserver.h>
 
+#include "adapters/http_microhttpd/http.h"
 #include "app/keyserver.h"
 #include "lib/crl_line.h"
 #include "lib/crl_watch.h"
@@ -26,6 +27,12 @@ SMQ_MUST_USE smq_err smq_keyserver_make(
     void (*on_event)(void *self, const struct smq_keyserver_event *event), struct smq_keyserver **ret_server);
 struct smq_keyserver_happening smq_keyserver_told(const struct smq_keyserver_event *event);
 void smq_keyserver_tell(const struct smq_keyserver_options *o, int kind, smq_err err);
+
+/* The page of a process that has the use case, and of any that has heard of it (app/status_page.h). port 0: none. */
+SMQ_MUST_USE smq_err smq_keyserver_status(const struct smq_keyserver_options *o, const struct smq_keyserver *server,
+					  smq_mspan room, size_t *ret_len);
+SMQ_MUST_USE smq_err smq_keyserver_serve_page(int port, const struct smq_status_source *source,
+					      struct smq_http **ret_page);
 
 /* The realm's revocation lists: crl.pem looked at every two seconds, and what comes over MQTT (PROTOCOL.md 7.9). What
  * happens to them is told as SMQ_HAPPENED_CRL. */

@@ -4,8 +4,10 @@
 
 #include <libgen.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
-enum { MESSAGE_WAITS_MS = 1000 };
+enum { MESSAGE_WAITS_MS = 1000, SILENT_MS = 10 * 1000 };
 
 static smq_err say(struct smq_keyserver_part *p, const struct smq_frame *f, int patience_ms)
 {
@@ -89,6 +91,61 @@ static void on_log(void *self, int level, const char *line)
 	(void)line;
 }
 
+/* ---- /metrics and /healthz, of what the signer says of itself ---- */
+
+static void take_status(struct smq_keyserver_part *p, const struct smq_frame *f)
+{
+	if (!p->status || f->parts[1].len > SMQ_STATUS_PAGE_MAX)
+		return;
+	memcpy(p->status, f->parts[1].p, f->parts[1].len);
+	p->status_len = f->parts[1].len;
+	p->status_well = f->numbers[0] == 1;
+	snprintf(p->status_why, sizeof(p->status_why), "%s", smq_frame_text(f, 0));
+	p->status_ms = smq_line_clock.now().mono_ms;
+}
+
+static bool is_silent(const struct smq_keyserver_part *p)
+{
+	return p->status_ms == INT64_MIN || smq_line_clock.now().mono_ms - p->status_ms > SILENT_MS;
+}
+
+static smq_err page_metrics(void *self, smq_mspan room, size_t *ret_len)
+{
+	const struct smq_keyserver_part *p = self;
+	int len = snprintf((char *)room.p, room.len,
+			   "# HELP sealmq_keyserver_up Whether the signer says how it is.\n"
+			   "# TYPE sealmq_keyserver_up gauge\nsealmq_keyserver_up %d\n",
+			   !is_silent(p));
+	if (len < 0 || p->status_len > room.len - (size_t)len)
+		return SMQ_ERR_NO_ROOM;
+	memcpy(room.p + len, p->status, p->status_len);
+	*ret_len = (size_t)len + p->status_len;
+	return SMQ_OK;
+}
+
+static bool page_healthy(void *self, char *ret_why, size_t room)
+{
+	const struct smq_keyserver_part *p = self;
+	bool silent = is_silent(p);
+	if (silent || !p->status_well)
+		snprintf(ret_why, room, "%s", silent ? "the signer is silent" : p->status_why);
+	return !silent && p->status_well;
+}
+
+static smq_err make_page(struct smq_keyserver_part *p)
+{
+	const struct smq_status_source source = { p, page_metrics, page_healthy };
+	p->status_ms = INT64_MIN;
+	if (p->options.http_port == 0)
+		return SMQ_OK;
+	p->status = malloc(SMQ_STATUS_PAGE_MAX);
+	if (!p->status)
+		return SMQ_ERR_NO_MEMORY;
+	smq_err err = smq_keyserver_serve_page(p->options.http_port, &source, &p->page);
+	p->line.page = p->page;
+	return err;
+}
+
 /* ---- from the signer ---- */
 
 static size_t free_place(const struct smq_keyserver_part *p)
@@ -138,6 +195,8 @@ static bool serve(struct smq_keyserver_part *p, const struct smq_frame *f)
 		return publish(p, f);
 	if (f->kind == SMQ_FRAME_ANEW)
 		greet(p);
+	else if (f->kind == SMQ_FRAME_STATUS)
+		take_status(p, f);
 	else if (f->kind != SMQ_FRAME_SUBSCRIBE)
 		p->over = true;
 	else if (p->online)
@@ -208,7 +267,11 @@ smq_err smq_listener_new(struct smq_keyserver_part *p)
 	while (err == SMQ_OK && smq_channel_receive(&p->link, 0, &stale) != SMQ_ERR_FULL)
 		;
 	if (err == SMQ_OK)
+		err = make_page(p);
+	if (err == SMQ_OK)
 		err = smq_line_open(&p->line, &broker, &events, &why);
+	if (err != SMQ_OK && smq_keyserver_why[0])
+		return err;
 	if (err != SMQ_OK)
 		return smq_because(err, smq_keyserver_why, SMQ_WHY_MAX, "%s", why && *why ? why : smq_err_text(err));
 	p->line.options.realm = NULL;

@@ -16,9 +16,9 @@ enum { LOCK_PATIENCE_MS = 2000, LOCK_STEP_MS = 50 };
 static const struct {
 	const char *name, *rights;
 } duties[SMQ_DUTIES] = {
-	[SMQ_DUTY_LISTENER] = { "listener",
-				"network: out to the broker's port and for names; reads the files of TLS and of "
-				"the resolver; no key of a group, no database" },
+	[SMQ_DUTY_LISTENER] = { "listener", "network: out to the broker's port and for names, in on loopback where "
+					    "--metrics-port is given; reads the files of TLS and of "
+					    "the resolver; no key of a group, no database" },
 	[SMQ_DUTY_SIGNER] = { "signer",
 			      "identity and group keys; no network; reads the realm's directory, writes nothing" },
 	[SMQ_DUTY_STORE] = { "store", "the database's files; no network, no other file; no identity key" },
@@ -51,7 +51,7 @@ static smq_err confine_listener(const struct smq_keyserver_part *p, struct smq_c
 {
 	const struct smq_client_options *o = &p->line.options;
 	const char *reads[SMQ_COUNT(resolver) + 4];
-	struct smq_rights r = { .duty = "listener", .connects = true, .reads = reads };
+	struct smq_rights r = { .duty = "listener", .connects = true, .reads = reads, .listens = p->page != NULL };
 	for (size_t i = 0; i < SMQ_COUNT(resolver); i++)
 		reads[r.read_count++] = resolver[i];
 	for (size_t i = 0; i < SMQ_COUNT(p->file_dirs); i++) {
@@ -210,6 +210,8 @@ void smq_keyserver_part_free(smq_keyserver_part *p)
 	else if (p->duty == SMQ_DUTY_STORE && p->store.free)
 		p->store.free(p->store.self);
 	smq_line_close(&p->line);
+	smq_http_free(p->page);
+	free(p->status);
 	smq_wakeup_done(&p->wakeup);
 	smq_store_desk_done(&p->desk);
 	smq_channel_done(&p->link);

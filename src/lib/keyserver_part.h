@@ -25,6 +25,12 @@ struct smq_keyserver_part {
 	int sent[SMQ_KEYSERVER_INFLIGHT];     /* 0: free */
 	bool holding;                         /* a frame that the transport had no room for */
 	struct smq_frame held;
+	struct smq_http *page;
+	uint8_t *status; /* what the signer said of itself last; NULL: there is no page */
+	size_t status_len;
+	bool status_well;
+	char status_why[SMQ_STATUS_WHY_MAX];
+	int64_t status_ms; /* mono: when; INT64_MIN: never */
 	uint16_t ports[2];
 	char file_dirs[3][SMQ_PATH_MAX]; /* of TLS */
 	/* signer */
@@ -33,6 +39,7 @@ struct smq_keyserver_part {
 	struct smq_keyserver *server;
 	uint64_t next_id, in_flight;
 	struct smq_keyserver_lists lists;
+	int64_t status_at;
 	bool heard, rival; /* heard: the listener has said hello, and nothing malformed since */
 	char realm_dir[SMQ_PATH_MAX];
 	/* store */

@@ -8,9 +8,10 @@
 
 #include "adapters/keyserver_sqlite/audit.h"
 #include "adapters/pipe_posix/store_pipe.h"
+#include "lib/line.h"
 #include "lib/realm_internal.h"
 
-enum { FRAMES_A_TURN = 256 };
+enum { FRAMES_A_TURN = 256, STATUS_EVERY_MS = 1000 };
 
 static void tell_guard(char what) { (void)!write(SMQ_PART_GUARD, &what, 1); }
 
@@ -182,16 +183,39 @@ smq_err smq_signer_new(struct smq_keyserver_part *p)
 	return err;
 }
 
+/* Once a second, to a listener that has a page for it. One that does not read misses some. */
+static void tell_status(struct smq_keyserver_part *p)
+{
+	static uint8_t text[SMQ_STATUS_PAGE_MAX];
+	char why[SMQ_STATUS_WHY_MAX] = "";
+	int64_t now = smq_line_clock.now().mono_ms;
+	size_t len = 0;
+	if (p->options.http_port == 0 || !p->heard || now < p->status_at)
+		return;
+	p->status_at = now + STATUS_EVERY_MS;
+	bool well = smq_keyserver_healthy(p->server, why, sizeof(why));
+	if (smq_keyserver_status(&p->options, p->server, smq_mspan_of(text, sizeof(text)), &len) != SMQ_OK)
+		return;
+	struct smq_frame f = { .kind = SMQ_FRAME_STATUS,
+			       .numbers = { well },
+			       .parts = { smq_span_str(why), smq_span_of(text, len) } };
+	(void)!smq_channel_send(&p->link, &f, 0);
+}
+
 static void turn(struct smq_keyserver_part *p)
 {
-	int64_t at = smq_keyserver_wake_at(p->server);
-	smq_wakeup_watch(&p->wakeup, p->link.fd, false, at < p->lists.watch.due_ms ? at : p->lists.watch.due_ms);
+	int64_t due = smq_keyserver_wake_at(p->server);
+	due = due < p->lists.watch.due_ms ? due : p->lists.watch.due_ms;
+	if (p->options.http_port != 0 && p->status_at < due)
+		due = p->status_at;
+	smq_wakeup_watch(&p->wakeup, p->link.fd, false, due);
 	struct smq_wakeup_ready ready = smq_wakeup_wait(&p->wakeup, -1);
 	p->over = p->over || ready.stopped;
 	if (ready.readable)
 		hear(p);
 	smq_keyserver_lists_look(&p->lists);
 	smq_keyserver_tick(p->server);
+	tell_status(p);
 }
 
 /* Without the database nothing is true any more: the next one of us reads it anew. */

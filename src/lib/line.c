@@ -5,8 +5,11 @@
 #include <string.h>
 #include <time.h>
 
+#include "adapters/http_microhttpd/http.h"
 #include "adapters/mqtt_mosquitto/transport_mosquitto.h"
 #include "lib/realm_internal.h"
+
+enum { PAGE_EVERY_MS = 1000 }; /* for its timeouts */
 
 static int64_t clock_ms(clockid_t id)
 {
@@ -54,6 +57,8 @@ smq_err smq_line_open(struct smq_line *line, const struct smq_client_options *op
 		err = smq_wakeup_init(&line->wakeup);
 	if (err != SMQ_OK)
 		return err;
+	if (line->page)
+		smq_wakeup_while(&line->wakeup, smq_http_fd(line->page));
 	if (line->channel > 0)
 		smq_wakeup_also(&line->wakeup, line->channel);
 	err = smq_transport_mosquitto_new(&line->options, events, &line->transport, ret_why);
@@ -68,7 +73,8 @@ static int64_t wake_at(const struct smq_line *line)
 {
 	int64_t a = line->transport->ops->wake_at(line->transport);
 	int64_t b = line->wake_at ? line->wake_at(line->self) : INT64_MAX;
-	return a < b ? a : b;
+	a = a < b ? a : b;
+	return line->page && line->page_due_ms < a ? line->page_due_ms : a;
 }
 
 static void watch(struct smq_line *line)
@@ -87,6 +93,10 @@ static void turn(struct smq_line *line, int timeout_ms)
 	ops->service(line->transport, ready.readable, ready.writable, clock_ms(CLOCK_MONOTONIC));
 	if (line->tick)
 		line->tick(line->self);
+	if (line->page) {
+		smq_http_run(line->page);
+		line->page_due_ms = clock_ms(CLOCK_MONOTONIC) + PAGE_EVERY_MS;
+	}
 	/* A reconnect may be given the number of the socket that it closed; epoll has forgotten that one. */
 	if (!ops->connected(line->transport) || ops->fd(line->transport) != before)
 		smq_wakeup_forget(&line->wakeup);

@@ -15,6 +15,8 @@ struct smq_line {
 	struct smq_transport *transport;
 	struct smq_wakeup wakeup;
 	char tls_files[3][4096];
+	struct smq_http *page; /* served in this loop; NULL: none. Not owned */
+	int64_t page_due_ms;
 	int channel; /* a second descriptor to wake up for; 0: none */
 	bool stopped;
 	void *self;

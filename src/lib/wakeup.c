@@ -51,6 +51,8 @@ void smq_wakeup_done(struct smq_wakeup *w)
 	shut(&w->stop_fd);
 }
 
+void smq_wakeup_while(struct smq_wakeup *w, int fd) { (void)watch(w->poll_fd, EPOLL_CTL_ADD, fd, EPOLLIN); }
+
 void smq_wakeup_forget(struct smq_wakeup *w)
 {
 	if (w->socket_fd >= 0)
@@ -107,7 +109,7 @@ struct smq_wakeup_ready smq_wakeup_wait(struct smq_wakeup *w, int timeout_ms)
 		} else if (fd == w->stop_fd) {
 			drain(fd);
 			ready.stopped = true;
-		} else if (fd != w->also_fd) {
+		} else if (fd == w->socket_fd) {
 			ready.readable = events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR | EPOLLRDHUP);
 			ready.writable = events[i].events & (EPOLLOUT | EPOLLERR);
 		}

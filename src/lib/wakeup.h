@@ -29,6 +29,8 @@ void smq_wakeup_watch(struct smq_wakeup *w, int socket_fd, bool writing, int64_t
 /* Wakes for this descriptor, too, from now on; once for whatever has come: its owner reads all of it, or
  * knows by himself when to go on. */
 void smq_wakeup_also(struct smq_wakeup *w, int fd);
+/* Wakes for this one for as long as there is something to read. Its owner finds out by himself. */
+void smq_wakeup_while(struct smq_wakeup *w, int fd);
 /* The socket was closed behind our back, as its number may be given out again. */
 void smq_wakeup_forget(struct smq_wakeup *w);
 /* Waits for at most timeout_ms (-1: for ever, 0: only looks). */

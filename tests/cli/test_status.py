@@ -89,6 +89,65 @@ def watcher(d):
     return set(said)
 
 
+def keyserver_and_recorder(known):
+    """The key server, in three processes and in one, and a recorder: on a stage of their own."""
+    from sealed_rig import Stage
+    from test_groups import Keys
+    stage = Stage()
+    try:
+        stage.start()
+        keys = Keys(stage)
+        for undivided in ((), ('--undivided',)):
+            port = free_port()
+            keys.process = Process([SEALMQ, 'keyserver', 'run', *keys.own(), *stage.tls('keys'), *undivided, '--json',
+                                    '--metrics-port', str(port)])
+            ok(wait(lambda: (ask(port, '/healthz') or (0,))[0] == 200, 60), 'a key server is well: %s' % (undivided,),
+               (ask(port, '/healthz'), keys.process.said[-5:]))
+            if not undivided:
+                keys.make('tele', 'update', '--filter', 't/#', '--publish', '*', '--subscribe', '*')
+                status, _, err = stage.pub_now('fridge-07', '--group', 'tele', '-t', 't/a', '-m', 'x', '-q', '1')
+                ok(status == 0, 'a member joins', err)
+                ok(wait(lambda: 'requests_total{what="join",outcome="done"} 1' in ask(port, '/metrics')[2], 60),
+                   'and is counted', ask(port, '/metrics'))
+            said = numbers(ask(port, '/metrics')[2])
+            ok(said['sealmq_keyserver_groups'] == said['sealmq_keyserver_members'] == said['sealmq_keyserver_online'] == 1 and
+               said['sealmq_keyserver_group_epoch{group="tele"}'] >= 2 and
+               said['sealmq_keyserver_soonest_expiry_seconds'] > 1.7e9 and
+               said['sealmq_keyserver_certificate_end_seconds'] > 1.7e9, 'groups, members, ends', said)
+            known |= set(said)
+            ok(all(json.loads(line)['event'] for line in keys.process.lines), 'its lines are JSON', keys.process.lines[-3:])
+            store = stage.path('audit.db')
+            if not undivided:
+                stage.kill()
+                ok(wait(lambda: ask(port, '/healthz')[::2] == (503, 'no connection to the broker\n'), 60),
+                   'without a broker it is not well, and says why', ask(port, '/healthz'))
+                stage.start()
+            else:
+                recorder(stage, store, known)
+            keys.stop()
+            ok(wait(lambda: ask(port, '/healthz') is None, 60), 'and it ends')
+    finally:
+        Process.stop_all()
+        stage.strike()
+
+
+def recorder(stage, store, known):
+    port = free_port()
+    record = Process(stage.words('record', 'desk', '--store', store, '-t', 't/#', '--group', 'tele', '--json', '-d',
+                                 '--metrics-port', str(port)))
+    wait(lambda: any('joined' in line for line in record.said), 60)
+    stage.pub_now('fridge-07', '--group', 'tele', '-t', 't/a', '-m', '{"x":1}', '-q', '1')
+    ok(wait(lambda: 'sealmq_record_stored_total 1\n' in (ask(port, '/metrics') or ('',) * 3)[2], 60) and ask(port, '/healthz')[0] == 200,
+       'a recorder counts, and is well', (ask(port, '/metrics'), record.said[-5:]))
+    said = numbers(ask(port, '/metrics')[2])
+    ok(said['sealmq_record_durable_seconds'] > 1.7e9 and said['sealmq_record_online'] == 1, 'it says since when', said)
+    known |= set(said)
+    status, _, err = run(*stage.words('record', 'ward-3', '--store', store + '2', '-t', 't/#', '--metrics-port', str(port)))
+    ok(status == 86 and '/metrics' in err, 'a port that is taken is told', (status, err))
+    ok(record.stop() == 0 and record.said and all(json.loads(line)['text'] for line in record.said),
+       'its lines are JSON when asked for', record.said[-4:])
+
+
 def dashboard(known):
     names = {name.split('{')[0] for name in known}
     for file in sorted(os.listdir(os.path.join(ROOT, 'deploy', 'grafana'))):
@@ -110,6 +169,7 @@ def main():
         port, known = runner(d)
         strangers(port)
         known |= watcher(d)
+        keyserver_and_recorder(known)
         dashboard(known)
     finally:
         Process.stop_all()

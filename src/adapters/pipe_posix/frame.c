@@ -15,7 +15,7 @@ static const char *const shapes[SMQ_FRAME_KINDS] = {
 	[SMQ_FRAME_SIGN] = "b",    [SMQ_FRAME_HELLO] = "n",     [SMQ_FRAME_ONLINE] = "",
 	[SMQ_FRAME_OFFLINE] = "n", [SMQ_FRAME_MESSAGE] = "ntb", [SMQ_FRAME_PUBLISHED] = "nn",
 	[SMQ_FRAME_DENIED] = "",   [SMQ_FRAME_SUBSCRIBE] = "t", [SMQ_FRAME_PUBLISH] = "nntb",
-	[SMQ_FRAME_ANEW] = "",
+	[SMQ_FRAME_ANEW] = "",     [SMQ_FRAME_STATUS] = "ntb",
 };
 
 static void put_number(struct smq_writer *w, uint64_t n, int bytes)

@@ -38,6 +38,7 @@ enum smq_frame_kind {
 	SMQ_FRAME_SUBSCRIBE, /* filter */
 	SMQ_FRAME_PUBLISH,   /* id, retain, topic, payload */
 	SMQ_FRAME_ANEW,      /* a new signer: the listener says hello again */
+	SMQ_FRAME_STATUS,    /* well (1) or not (0), why not, numbers for /metrics */
 	SMQ_FRAME_KINDS
 };
 
