@@ -277,7 +277,7 @@ static void judge_files(struct checking *c)
 static void judge_crl_used(struct checking *c)
 {
 	char path[SMQ_PATH_MAX];
-	if (!smq_conf_find(&c->mosquitto, "crlfile") && smq_path_join(c->base, "certs/crl.pem", path) == SMQ_OK &&
+	if (!smq_conf_find(&c->mosquitto, "crlfile") && !smq_conf_find(&c->nginx, "ssl_crl") && smq_path_join(c->base, "certs/crl.pem", path) == SMQ_OK &&
 	    access(path, F_OK) == 0)
 		smq_judge_find(&c->judge, SMQ_SEVERITY_HIGH, "crl", NULL, c->mosquitto.rows[0].file,
 			       "crlfile certs/crl.pem", "there is a revocation list, and Mosquitto does not read it");
@@ -407,8 +407,8 @@ static smq_err check_dir(struct checking *c, const char *target)
 	smq_judge_mosquitto(&c->judge, &c->mosquitto);
 	judge_acl(c);
 	judge_files(c);
-	judge_crl_used(c);
 	err = check_proxy(c);
+	judge_crl_used(c);
 	judge_installed(c);
 	return err;
 }

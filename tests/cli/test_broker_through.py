@@ -15,7 +15,7 @@ import threading
 import time
 
 from sealed_rig import LONG, SEALMQ, TAP, Process, find, free_port, ok, run, wait
-from broker_rig import Deployment, needs, revoke
+from broker_rig import MQTT_JS, Deployment, find_mqtt_js, needs, revoke
 
 PASSWORD = 'meter-password-1'
 PAHO = '''
@@ -46,22 +46,6 @@ wait(lambda: len(got) >= o['expect'])
 time.sleep(0.3)
 print(json.dumps({'connected': flags['connected'], 'got': got}))
 '''
-MQTT_JS = '''
-const mqtt = require('mqtt'), fs = require('fs');
-const o = JSON.parse(process.argv[2]), got = [];
-const c = mqtt.connect({ host: 'localhost', port: o.port, protocol: 'mqtts', ca: fs.readFileSync(o.ca), clientId: 'mqttjs',
-  cert: o.cert && fs.readFileSync(o.cert), key: o.key && fs.readFileSync(o.key), username: o.user, password: o.password,
-  reconnectPeriod: 0, connectTimeout: 20000 });
-let done = false;
-const end = connected => { if (!done) { done = true; console.log(JSON.stringify({ connected, got })); c.end(true, () => process.exit(0)); } };
-c.on('message', (topic, payload) => { got.push(topic + ' ' + payload); if (got.length >= o.expect) setTimeout(() => end(0), 300); });
-c.on('error', e => end(String(e.code || e)));
-c.on('close', () => end(-1));
-c.on('connect', () => c.subscribe(o.read, { qos: 1 }, () => o.write.forEach(t => c.publish(t, 'from mqttjs', { qos: 1 }))));
-setTimeout(() => end(0), 25000);
-'''
-
-
 def subscribed(d, client, topic='plant/#'):
     """Whether the broker has answered that subscription; those of the key exchange come first."""
     log = d.read('log/mosquitto.log')
@@ -181,24 +165,6 @@ def paho(d):
         return
     for how, topic in (('certificate', 'plant/ward-3/x'), ('password', 'meters/1')):
         judge('paho', how, run(python, '-c', PAHO, ask(d, how), seconds=60), [topic + ' from paho'])
-
-
-def find_mqtt_js():
-    """A place from which node finds it: installed, or fetched by npm once into the build directory."""
-    own = os.path.abspath('mqtt.js')
-    places = ['/usr/share/nodejs', os.path.join(own, 'node_modules'), '/usr/lib/node_modules']
-    for attempt in (1, 2):
-        for place in places:
-            if os.path.isdir(os.path.join(place, 'mqtt')):
-                return place
-        if attempt == 1 and find('npm'):
-            os.makedirs(own, exist_ok=True)
-            try:
-                subprocess.run(['npm', 'install', '--no-audit', '--no-fund', '--no-save', '--fetch-retries', '0', '--prefix',
-                                own, 'mqtt@5.16.0'], capture_output=True, timeout=60)
-            except subprocess.TimeoutExpired:
-                pass
-    return None
 
 
 def mqtt_js(d):
