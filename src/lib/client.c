@@ -136,7 +136,7 @@ static smq_err member_config(const struct smq_client_options *o, struct smq_memb
 		.runs_max = 16,
 	};
 	/* Any method that we can do ourselves is fine from a peer: all authenticate both sides. */
-	c.methods_allowed = c.own->registered ? 0 : c.own->signer.agree ? 0x0f : 0x01;
+	c.methods_allowed = c.own->signer.agree ? 0x0f : 0x01;
 	if (!alg || alg->message_limit == 1)
 		return because(SMQ_ERR_ALGORITHM, ret_why,
 			       "the algorithm must be A128GCM, A256GCM or ChaCha20-Poly1305", o->algorithm);
@@ -168,17 +168,14 @@ static smq_err check_registered(struct smq_client_options *o, const char **ret_w
 		return because(SMQ_ERR_CERT_USAGE, ret_why,
 			       "a registered key signs nothing that others could check: that takes a certificate",
 			       NULL);
-	o->any_peer = false;
+	o->only_groups = true;
 	return SMQ_OK;
 }
 
 static smq_err make_member(struct smq_client *c, const char **ret_why)
 {
-	struct smq_client_options *o = &c->options;
+	const struct smq_client_options *o = &c->options;
 	struct smq_member_config config;
-	smq_err invalid = check_registered(o, ret_why);
-	if (invalid != SMQ_OK)
-		return invalid;
 	smq_err err = member_config(o, &config, ret_why);
 	if (err != SMQ_OK)
 		return err;
@@ -431,6 +428,8 @@ static smq_err build(struct smq_client *c, const char **ret_why)
 	c->crl = smq_crl_watch_on(o->realm, now());
 	c->crl_line = smq_crl_line_on(o->plain ? NULL : o->realm);
 	err = tls_by_realm(c, ret_why);
+	if (err == SMQ_OK && o->realm)
+		err = check_registered(&c->options, ret_why);
 	if (err == SMQ_OK && o->realm && !o->only_groups)
 		err = make_member(c, ret_why);
 	if (err == SMQ_OK && o->realm)
