@@ -716,6 +716,7 @@ void rig_free(struct rig *r)
 		smq_openssl_signer_free(&r->peers[i].own.signer);
 		free(r->peers[i].body);
 	}
+	drop(&r->held);
 	for (size_t i = 0; i < r->count; i++)
 		drop(&r->queue[r->first + i]);
 	for (size_t i = 0; i < r->retained_count; i++)
