@@ -225,7 +225,7 @@ struct smq_client_options {
 	bool stamp;               /* carry the time of sealing in each message (4 bytes): gives ages and latency */
 	bool cose;                /* send the expanded COSE_Encrypt0 form */
 	enum smq_sign sign;          /* with the key of our certificate; wills and retained ones each on its own */
-	size_t checkpoint_messages;  /* one signature for so many, 1 to 256; 0: 32 */
+	size_t checkpoint_messages;  /* one signature for so many, 1 to 256; 0: 32, or up to 256 of 20 ms */
 	uint32_t checkpoint_every_ms; /* ... and at the latest after so long, 10 to 60,000; 0: 2,000 */
 	bool sign_commands;          /* commands and their acknowledgements (sealmq/command.h) are signed each on its
 				      * own, whatever `sign` is */

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "app/message_copy.h"
 #include "app/proof_pool.h"
 #include "base/wipe.h"
 #include "core/proof_checker.h"
@@ -37,10 +38,11 @@ struct unsent {
 /* A message whose proof is still open: who and which, and where it is kept back, all of it. */
 struct kept {
 	struct kept *next; /* among those that wait for a certificate */
+	struct kept *fresh_before, *fresh_next;
+	struct smq_message_copy *fresh; /* not delivered yet: its checkpoint may come before its burst is committed */
 	struct smq_message message;
 	bool whole;
-	bool is_signed;
-	struct smq_proof_input input;
+	struct smq_proof_input *input; /* of one that is signed; else NULL: it is large */
 	uint8_t signature[SMQ_SIG_LEN];
 	int64_t since_ms;
 	uint8_t bytes[]; /* what the pointers above point to */
@@ -63,6 +65,7 @@ struct smq_proofs {
 	uint32_t *buckets;
 	struct smq_proof_key *keys;
 	struct kept *signed_waiting;
+	struct kept *fresh, *fresh_last;
 	size_t signed_count;
 	uint32_t wait_ms;
 };
@@ -132,6 +135,8 @@ void smq_proofs_attach(struct smq_proofs *p, const struct smq_proofs_ports *port
 
 static void free_kept(struct kept *k)
 {
+	smq_message_copy_free(k->fresh);
+	free(k->input);
 	if (k->whole)
 		smq_wipe((uint8_t *)(uintptr_t)k->message.mqtt.payload.p, k->message.mqtt.payload.len);
 	free(k);
@@ -336,12 +341,46 @@ static struct kept *keep(const struct smq_message *m, const struct smq_opened_pr
 		at += m->mqtt.payload.len;
 	}
 	if (opened->is_signed) {
-		k->is_signed = true;
-		k->input = opened->input;
-		k->input.ciphertext = smq_span_of(memcpy(at, opened->input.ciphertext.p, cipher_len), cipher_len);
+		k->input = malloc(sizeof(*k->input));
+		if (!k->input) {
+			free_kept(k);
+			return NULL;
+		}
+		*k->input = opened->input;
+		k->input->ciphertext = smq_span_of(memcpy(at, opened->input.ciphertext.p, cipher_len), cipher_len);
 		memcpy(k->signature, opened->signature, sizeof(k->signature));
 	}
 	return k;
+}
+
+static void unlink_fresh(struct smq_proofs *p, struct kept *k)
+{
+	*(k->fresh_before ? &k->fresh_before->fresh_next : &p->fresh) = k->fresh_next;
+	*(k->fresh_next ? &k->fresh_next->fresh_before : &p->fresh_last) = k->fresh_before;
+}
+
+/* Delivers what was not delivered yet, as it stands now. */
+static void deliver_fresh(struct smq_proofs *p, struct kept *k, enum smq_proof proof)
+{
+	struct smq_message_copy *copy = k->fresh;
+	unlink_fresh(p, k);
+	k->fresh = NULL;
+	copy->message.proof = proof;
+	p->ports.deliver(p->ports.self, &copy->message);
+	smq_message_copy_free(copy);
+}
+
+/* The last word on one that was not delivered yet; true: nothing more is to be said. */
+static bool settle_fresh(struct smq_proofs *p, struct kept *k, enum smq_proof_verdict verdict)
+{
+	if (verdict == SMQ_VERDICT_FORGED) {
+		unlink_fresh(p, k);
+		k->fresh->message.proof = SMQ_PROOF_PROVISIONAL;
+		p->ports.refuse(p->ports.self, &k->fresh->message, SMQ_ERR_SIGNATURE);
+		return true;
+	}
+	deliver_fresh(p, k, verdict == SMQ_VERDICT_PROVEN ? SMQ_PROOF_PROVEN : SMQ_PROOF_PROVISIONAL);
+	return verdict == SMQ_VERDICT_PROVEN;
 }
 
 /* The last word on a message. */
@@ -351,10 +390,14 @@ static void settle(struct smq_proofs *p, struct kept *k, enum smq_proof_verdict 
 	bool proven = verdict == SMQ_VERDICT_PROVEN;
 	smq_err reason = verdict == SMQ_VERDICT_FORGED ? SMQ_ERR_SIGNATURE : SMQ_ERR_NOT_PROVEN;
 	const struct smq_evidence evidence = { .signature = k->signature, .certificate = p->checker.signer };
+	if (k->fresh && settle_fresh(p, k, verdict)) {
+		free_kept(k);
+		return;
+	}
 	k->message.proof = proven ? SMQ_PROOF_PROVEN : SMQ_PROOF_PROVISIONAL;
-	if (proven && k->is_signed)
+	if (proven && k->input)
 		k->message.signer_roles = p->checker.signer_roles;
-	if (o->evidence && proven && k->is_signed)
+	if (o->evidence && proven && k->input)
 		k->message.evidence = &evidence;
 	if (k->whole && proven)
 		p->ports.deliver(p->ports.self, &k->message);
@@ -434,6 +477,23 @@ static enum smq_proofs_answer check_signed(struct smq_proofs *p, struct smq_mess
 	return err == SMQ_OK ? SMQ_PROOFS_DELIVER : SMQ_PROOFS_REFUSE;
 }
 
+/* What is stored once, as proven, need not be stored as provisional before. */
+static enum smq_proofs_answer keep_fresh(struct smq_proofs *p, struct kept *k, const struct smq_message *m,
+					 const struct smq_opened_proof *opened)
+{
+	struct smq_message message = *m;
+	struct smq_evidence_room room;
+	if (p->config.options->evidence)
+		smq_proofs_add_evidence(p, opened, &message, &room);
+	k->fresh = smq_message_copy_new(&message);
+	if (!k->fresh)
+		return SMQ_PROOFS_DELIVER;
+	k->fresh_before = p->fresh_last;
+	*(p->fresh_last ? &p->fresh_last->fresh_next : &p->fresh) = k;
+	p->fresh_last = k;
+	return SMQ_PROOFS_KEEP;
+}
+
 static enum smq_proofs_answer check_covered(struct smq_proofs *p, struct smq_message *m,
 					    const struct smq_opened_proof *opened, struct smq_now now,
 					    smq_err *ret_reason)
@@ -453,6 +513,8 @@ static enum smq_proofs_answer check_covered(struct smq_proofs *p, struct smq_mes
 		return stands(m, verdict, ret_reason);
 	}
 	m->proof = SMQ_PROOF_PROVISIONAL;
+	if (!whole && p->config.options->before_ack)
+		return keep_fresh(p, k, m, opened);
 	return whole ? SMQ_PROOFS_KEEP : SMQ_PROOFS_DELIVER;
 }
 
@@ -514,6 +576,8 @@ void smq_proofs_join(struct smq_proofs *p)
 {
 	if (p->pool)
 		smq_proof_pool_join(p->pool, tell_verified, p);
+	while (p->fresh)
+		deliver_fresh(p, p->fresh, SMQ_PROOF_PROVISIONAL);
 }
 
 /* ---- topics of proof ---- */
@@ -539,7 +603,7 @@ static void check_waiting(struct smq_proofs *p, const char *sender, struct smq_n
 		bool late = now.mono_ms - k->since_ms >= p->wait_ms;
 		smq_err err = SMQ_ERR_CREDENTIAL;
 		if (sender && strcmp(k->message.sender, sender) == 0)
-			err = smq_proof_checker_signature(&p->checker, sender, &k->input, k->signature, now);
+			err = smq_proof_checker_signature(&p->checker, sender, k->input, k->signature, now);
 		if (err == SMQ_ERR_CREDENTIAL && !late) {
 			at = &k->next;
 			continue;
@@ -649,7 +713,7 @@ void smq_proofs_tick(struct smq_proofs *p, struct smq_now now)
 
 int64_t smq_proofs_wake_at(const struct smq_proofs *p)
 {
-	if (p->pool && !smq_proof_pool_is_empty(p->pool))
+	if (p->fresh || (p->pool && !smq_proof_pool_is_empty(p->pool)))
 		return INT64_MIN;
 	int64_t at = p->online && signs(p->config.options) ? p->certificate_ms : INT64_MAX;
 	for (const struct stream *s = p->streams; s; s = s->next) {

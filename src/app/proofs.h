@@ -70,7 +70,8 @@ enum smq_proofs_answer smq_proofs_opened(struct smq_proofs *p, struct smq_messag
 					 const struct smq_opened_proof *opened, struct smq_now now,
 					 smq_err *ret_reason);
 
-/* Tells of all that workers have looked at, waiting for the rest. */
+/* Tells of all that workers have looked at, waiting for the rest, and delivers as provisional what was held back for a
+ * checkpoint that could have come in the same burst. */
 void smq_proofs_join(struct smq_proofs *p);
 
 /* Room for what is handed out as evidence of one message. */

@@ -112,7 +112,8 @@ const struct option_row option_rows[] = {
 	CHOICE(0, "sign", FOR_PUB, sign, "every|checkpoint", SEALING,
 	       "prove who sent it: a signature on every message, or one over the last ones"),
 	INT(0, "checkpoint-messages", FOR_PUB, checkpoint_messages, 1, 256, "N", SEALING,
-	    "with --sign checkpoint: one signature for so many messages; default 32"),
+	    "with --sign checkpoint: one signature for so many messages; default 32, or up to 256 that "
+	    "come within 20 ms"),
 	SECONDS(0, "checkpoint-every", FOR_PUB, checkpoint_every_s, 0.01, 60, SEALING,
 		"... and at the latest after so long; default 2"),
 	FLAG(0, "check-proof", FOR_SUB, check_proof, SEALING,

@@ -133,7 +133,8 @@ void smq_proof_checker_init(struct smq_proof_checker *c, const struct smq_proof_
 bool smq_proof_checker_next(struct smq_proof_checker *c, struct smq_now now, uint64_t *ret_tag,
 			    enum smq_proof_verdict *ret_verdict)
 {
-	expire(c, now.mono_ms);
+	if (c->settled_first == 0)
+		expire(c, now.mono_ms); /* looks through the ring: once, not for each verdict */
 	if (c->settled_first == 0)
 		return false;
 	struct smq_proof_entry *e = &c->waiting.entries[c->settled_first - 1];

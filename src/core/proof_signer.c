@@ -4,14 +4,21 @@
 smq_err smq_proof_signer_init(struct smq_proof_signer *s, const struct smq_own_credential *own, size_t messages,
 			      uint32_t every_ms)
 {
-	messages = messages ? messages : SMQ_CHECKPOINT_MESSAGES;
+	size_t enough = messages ? messages : SMQ_CHECKPOINT_MESSAGES;
+	messages = messages ? messages : SMQ_CHECKPOINT_MESSAGES_MAX;
 	every_ms = every_ms ? every_ms : SMQ_CHECKPOINT_EVERY_MS;
 	if (!own->signer.sign || (own->signer.alg != SMQ_ES256 && own->signer.alg != SMQ_EDDSA))
 		return SMQ_ERR_CERT_USAGE;
 	if (messages > SMQ_CHECKPOINT_MESSAGES_MAX || every_ms < SMQ_CHECKPOINT_EVERY_MIN_MS ||
 	    every_ms > SMQ_CHECKPOINT_EVERY_MAX_MS)
 		return SMQ_ERR_USAGE;
-	*s = (struct smq_proof_signer){ .own = own, .messages = messages, .every_ms = every_ms };
+	*s = (struct smq_proof_signer){
+		.own = own,
+		.messages = messages,
+		.enough = enough,
+		.gather_ms = every_ms < SMQ_CHECKPOINT_GATHER_MS ? every_ms : SMQ_CHECKPOINT_GATHER_MS,
+		.every_ms = every_ms,
+	};
 	return SMQ_OK;
 }
 
@@ -40,7 +47,9 @@ int64_t smq_proof_signer_due(const struct smq_proof_signer *s)
 {
 	if (s->count == 0)
 		return INT64_MAX;
-	return s->count >= s->messages ? INT64_MIN : s->since_ms + s->every_ms;
+	if (s->count >= s->messages)
+		return INT64_MIN;
+	return s->since_ms + (s->count >= s->enough ? s->gather_ms : s->every_ms);
 }
 
 smq_err smq_proof_signer_take(struct smq_proof_signer *s, smq_mspan room, size_t *ret_len)

@@ -16,6 +16,7 @@
 
 enum {
 	SMQ_CHECKPOINT_MESSAGES = 32,   /* k, by default */
+	SMQ_CHECKPOINT_GATHER_MS = 20,  /* ... and by default those that come faster than that, up to as many as fit */
 	SMQ_CHECKPOINT_EVERY_MS = 2000, /* t, by default */
 	SMQ_CHECKPOINT_EVERY_MIN_MS = 10,
 	SMQ_CHECKPOINT_EVERY_MAX_MS = 60000 /* those who wait for proof do not wait for ever */
@@ -23,7 +24,9 @@ enum {
 
 struct smq_proof_signer {
 	const struct smq_own_credential *own;
-	size_t messages;   /* k, 1 to 256 */
+	size_t messages;   /* as many as it takes, 1 to 256 */
+	size_t enough;     /* k: from so many on it does not wait for every_ms, but for gather_ms at most */
+	uint32_t gather_ms;
 	uint32_t every_ms; /* t */
 	uint8_t stream[SMQ_HASH_LEN];
 	uint64_t first;

@@ -765,9 +765,35 @@ static void the_price_in_bytes(void **state)
 	assert_true(len <= 36 * 32 + 32);
 }
 
+/* k alone is enough for a slow sender; a fast one's checkpoint waits 20 ms for up to 256. A k that was asked for holds.
+ */
+static void fast_senders_gather_more_by_default(void **state)
+{
+	static const struct {
+		size_t asked, count;
+		uint32_t every_ms;
+		int64_t due; /* since the first; INT64_MIN: full */
+	} rows[] = {
+		{ 0, 1, 0, 2000 },        { 0, 31, 0, 2000 },       { 0, 32, 0, 20 },
+		{ 0, 255, 0, 20 },        { 0, 256, 0, INT64_MIN }, { 0, 32, 10, 10 },
+		{ 32, 32, 0, INT64_MIN }, { 32, 31, 0, 2000 },      { 1, 1, 0, INT64_MIN },
+	};
+	static struct smq_proof_signer s;
+	(void)state;
+	for (size_t i = 0; i < SMQ_COUNT(rows); i++) {
+		struct smq_seal_proof proof = { .covered = true, .wants_digest = true };
+		assert_int_equal(smq_proof_signer_init(&s, &realm[0].own, rows[i].asked, rows[i].every_ms), SMQ_OK);
+		for (; proof.counter < rows[i].count; proof.counter++)
+			assert_int_equal(smq_proof_signer_add(&s, &proof, 1000 + (int64_t)proof.counter), SMQ_OK);
+		int64_t due = smq_proof_signer_due(&s);
+		assert_true(due == (rows[i].due == INT64_MIN ? INT64_MIN : 1000 + rows[i].due));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(fast_senders_gather_more_by_default),
 		cmocka_unit_test(every_message_is_proven_in_both_forms_and_algorithms),
 		cmocka_unit_test(a_member_that_forges_anothers_signed_message_is_caught),
 		cmocka_unit_test(a_signature_stripped_or_swapped_is_refused),
