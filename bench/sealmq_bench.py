@@ -237,13 +237,13 @@ def link_floods(options, world, rounds):
 
 
 def link_paces(options, world, rounds):
-    rows = []
+    rows, paced = [], max(3, rounds // 3)
     for qos, tls, size in itertools.product((0, 1), (False, True), (64,) if options['quick'] else (64, 1024)):
         say('link: latency, QoS %d, %s, %d bytes' % (qos, 'TLS' if tls else 'TCP', size))
         seconds = 0.5 if options['quick'] else 2
-        row = compare(lambda kind: world.link('pace', kind, tls, qos, size, 1000, seconds), rounds,
+        row = compare(lambda kind: world.link('pace', kind, tls, qos, size, 1000, seconds), paced,
                       ('p50_ms', 'p99_ms', 'p999_ms'))
-        rows.append(dict(row, qos=qos, tls=tls, size=size, rate=1000, rounds=rounds))
+        rows.append(dict(row, qos=qos, tls=tls, size=size, rate=1000, rounds=paced))
     return rows
 
 

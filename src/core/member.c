@@ -44,15 +44,15 @@ static void *carve(uint8_t **at, size_t len)
 static void lay_out(uint8_t *memory, const struct smq_member_config *c, smq_member **ret_member)
 {
 	smq_member *m = carve(&memory, sizeof(*m));
-	m->peer_count = or_default(c->peers_max, SMQ_PEERS_DEFAULT);
+	memset(m, 0, sizeof(*m));
+	m->peers_max = or_default(c->peers_max, SMQ_PEERS_DEFAULT);
 	m->run_count = or_default(c->runs_max, SMQ_RUNS_DEFAULT);
-	m->session_count = sessions_for(m->peer_count, m->run_count);
-	m->peers = carve(&memory, m->peer_count * sizeof(struct peer));
-	m->name_hashes = carve(&memory, m->peer_count * sizeof(uint32_t));
-	m->sessions = carve(&memory, m->session_count * sizeof(struct session));
+	m->sessions_max = sessions_for(m->peers_max, m->run_count);
+	m->peers = carve(&memory, m->peers_max * sizeof(struct peer));
+	m->name_hashes = carve(&memory, m->peers_max * sizeof(uint32_t));
+	m->sessions = carve(&memory, m->sessions_max * sizeof(struct session));
 	m->runs = carve(&memory, m->run_count * sizeof(struct run));
-	for (size_t i = 0; i < m->session_count; i++)
-		m->sessions[i].peer = NONE;
+	memset(m->runs, 0, m->run_count * sizeof(struct run));
 	for (size_t i = 0; i < m->run_count; i++)
 		m->runs[i].session = NONE;
 	*ret_member = m;
@@ -151,7 +151,6 @@ smq_err smq_member_init(void *memory, size_t len, const struct smq_member_config
 		return err != SMQ_OK ? err : SMQ_ERR_USAGE;
 	if (len < need)
 		return SMQ_ERR_NO_ROOM;
-	memset(memory, 0, need);
 	lay_out(memory, config, &m);
 	m->config = *config;
 	fill_defaults(m);

@@ -21,7 +21,7 @@ static bool is_named(const struct peer *p, smq_span name) { return smq_span_equa
 
 struct peer *smq_peer_find(struct smq_member *m, smq_span name)
 {
-	if (is_named(&m->peers[m->last_peer], name))
+	if (m->last_peer < m->peer_count && is_named(&m->peers[m->last_peer], name))
 		return &m->peers[m->last_peer];
 	uint32_t h = name_hash(name);
 	for (size_t i = 0; i < m->peer_count; i++) {
@@ -42,12 +42,10 @@ static bool has_sessions(const struct smq_member *m, int peer)
 	return false;
 }
 
-static int free_slot(const struct smq_member *m)
+static int free_slot(struct smq_member *m)
 {
-	for (size_t i = 0; i < m->peer_count; i++) {
-		if (m->name_hashes[i] == 0)
-			return (int)i;
-	}
+	if (m->peer_count < m->peers_max)
+		return (int)m->peer_count++;
 	for (size_t i = 0; i < m->peer_count; i++) {
 		const struct peer *p = &m->peers[i];
 		if (!p->kept && p->run == NONE && p->active == NONE && !has_sessions(m, (int)i))
@@ -93,10 +91,11 @@ int smq_session_reserve(struct smq_member *m)
 	smq_mspan room = smq_mspan_of(fresh, sizeof(fresh));
 	if (m->config.random->fill(m->config.random->self, room) != SMQ_OK)
 		return NONE;
-	for (size_t i = 0; i < m->session_count; i++) {
+	for (size_t i = 0; i < m->sessions_max; i++) {
 		struct session *s = &m->sessions[i];
-		if (s->state != SESSION_FREE)
+		if (i < m->session_count && s->state != SESSION_FREE)
 			continue;
+		m->session_count = i < m->session_count ? m->session_count : i + 1;
 		memset(s, 0, sizeof(*s));
 		s->state = SESSION_RESERVED;
 		s->peer = NONE;

@@ -104,11 +104,13 @@ struct smq_member {
 	size_t ead_len;
 	uint32_t jitter; /* state of a small generator for jitter; not a secret */
 
+	/* Places are taken from the front; those beyond the count were never touched, so that room for many peers costs
+	 * no memory until they come. */
 	struct peer *peers;
 	uint32_t *name_hashes; /* beside peers, for a quick scan */
-	size_t peer_count;     /* config.peers_max */
+	size_t peer_count, peers_max;
 	struct session *sessions;
-	size_t session_count;
+	size_t session_count, sessions_max;
 	struct run *runs;
 	size_t run_count;
 	size_t last_peer;
