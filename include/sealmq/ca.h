@@ -172,8 +172,8 @@ struct smq_ca_renew_options {
 
 /*
  * Another certificate for dir/members/NAME, with the roles, names and kind of key of the one there. A member gets a new
- * key and its certificate as member.pem, which is used from the next start on; a broker's directory is exchanged as a
- * whole, and the one before stays beside it as NAME.before-SERIAL. The old certificate is good until it ends.
+ * key and its certificate as member.pem, which running programs take within seconds; a broker's directory is exchanged
+ * as a whole, and the one before stays beside it as NAME.before-SERIAL. The old certificate is good until it ends.
  * SMQ_ERR_NOT_FOUND: the directory is not there; SMQ_ERR_STATE: its key is not there either, so it must ask itself.
  */
 SMQ_MUST_USE smq_err smq_ca_renew(const char *dir, const struct smq_ca_renew_options *options,

@@ -113,6 +113,8 @@ enum smq_event_kind {
 	SMQ_EVENT_CRL_NEW,         /* crl.pem of the realm was exchanged, and the new one is in force */
 	SMQ_EVENT_CRL_REFUSED,     /* crl.pem, or what came over MQTT, is of no use (err); the list before stays */
 	SMQ_EVENT_CRL_ENDING,      /* the revocation list ends in took_ms, and no newer one is there */
+	SMQ_EVENT_IDENTITY_NEW,    /* our certificate was renewed in the realm directory, and is in use */
+	SMQ_EVENT_IDENTITY_REFUSED, /* it was exchanged by one that is of no use (err); the one before stays */
 	SMQ_EVENT_CRL_STALE,       /* it has ended: err is SMQ_OK where the realm's settings accept that */
 	/* of groups at a key server; `group` says which */
 	SMQ_EVENT_GROUP_JOINED,      /* granted, after took_ms; epoch: the present one */

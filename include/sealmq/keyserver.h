@@ -30,6 +30,7 @@ struct smq_keyserver_happening {
 		SMQ_HAPPENED_DROPPED,      /* something that was no request of a member (err); at most one a second */
 		SMQ_HAPPENED_RIVAL,        /* another key server was here first: stop */
 		SMQ_HAPPENED_JUMPED,       /* after a restore the group's epoch moved ahead */
+		SMQ_HAPPENED_IDENTITY,     /* our certificate was renewed and is in use; err: it is of no use */
 		SMQ_HAPPENED_CRL /* revocation lists; what: "new", "refused" (err), "ending" (left_ms), "ended"
 				  * (err: nobody is trusted any more) */
 	} kind;
@@ -75,8 +76,8 @@ void smq_keyserver_service_free(smq_keyserver_service *s);
 /*
  * ---- split by duty: one process each, with the rights of its duty alone (doc/decisions/0022) ----
  *
- * A guard starts argv once for each duty, with `--duty NAME` put in after its first words; such a process makes its part
- * (smq_keyserver_part_new), gives up what it does not need (smq_keyserver_part_confine), and runs it.
+ * A guard starts argv once for each duty, with `--duty NAME` put in after its first words; such a process makes its
+ * part (smq_keyserver_part_new), gives up what it does not need (smq_keyserver_part_confine), and runs it.
  */
 enum smq_keyserver_duty { SMQ_DUTY_LISTENER, SMQ_DUTY_SIGNER, SMQ_DUTY_STORE, SMQ_DUTIES };
 

@@ -187,8 +187,7 @@ static void send_unsent(struct smq_proofs *p)
 {
 	while (p->online && p->unsent) {
 		struct unsent *u = p->unsent;
-		smq_err err =
-		    p->ports.publish(p->ports.self, u->topic, smq_span_of(u->payload, u->len), u->retain);
+		smq_err err = p->ports.publish(p->ports.self, u->topic, smq_span_of(u->payload, u->len), u->retain);
 		if (err == SMQ_ERR_FULL || err == SMQ_ERR_NO_CONNECTION)
 			return; /* what fails otherwise would always, and hold up the rest */
 		p->unsent = u->next;
@@ -686,6 +685,12 @@ void smq_proofs_online(struct smq_proofs *p, struct smq_now now)
 	if (signs(p->config.options))
 		send_certificate(p, now.mono_ms);
 	send_unsent(p);
+}
+
+void smq_proofs_identity(struct smq_proofs *p, struct smq_now now)
+{
+	if (p->online && p->config.options->sign != SMQ_SIGN_NONE)
+		send_certificate(p, now.mono_ms);
 }
 
 void smq_proofs_offline(struct smq_proofs *p) { p->online = false; }

@@ -87,6 +87,8 @@ void smq_proofs_add_evidence(const struct smq_proofs *p, const struct smq_opened
 /* ---- the connection, and time ---- */
 
 void smq_proofs_online(struct smq_proofs *p, struct smq_now now);
+/* The own certificate was renewed: those who check what we sign get the new one. */
+void smq_proofs_identity(struct smq_proofs *p, struct smq_now now);
 void smq_proofs_offline(struct smq_proofs *p);
 /* Trust has changed: a new revocation list is in force. */
 void smq_proofs_review(struct smq_proofs *p);

@@ -56,6 +56,8 @@ struct smq_transport_ops {
 	smq_err (*disconnect)(struct smq_transport *t, int reason, const struct smq_property *properties,
 			      size_t property_count);
 
+	/* Exchanges the files of TLS, from the next connection on. SMQ_ERR_USAGE: there is no TLS. */
+	smq_err (*set_tls)(struct smq_transport *t, const struct smq_tls_options *tls);
 	/* Exchanges what the broker is to publish when we vanish, from the next connection on: topic, QoS and
 	 * properties are those of the first one. */
 	smq_err (*set_will)(struct smq_transport *t, const struct smq_mqtt_message *will);

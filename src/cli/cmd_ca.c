@@ -119,7 +119,7 @@ static const struct {
 	  FIND_CA },
 	{ { CA_ACCEPT, "accept", "DIR", "on a device: take what `sign` made",
 	    "Completes DIR with the certificate and the rest of a realm directory. A renewed certificate becomes\n"
-	    "member.pem, together with its key; what uses DIR takes it when it starts next." },
+	    "member.pem, together with its key; what uses DIR takes it within seconds." },
 	  ca_run_accept,
 	  NO_CA },
 	{ { CA_RENEW, "renew", "NAME", "a new key and certificate, like the ones before",

@@ -51,8 +51,8 @@ static const char usage[] =
     "  --help                  this text\n\n"
     "Options of `sealmq sub` that say where the broker is and how to get in mean the same here.\n";
 
-static const char *const happened[] = { "connected", "disconnected", "asked",  "epoch",
-					"dropped",   "rival",        "jumped", "crl" };
+static const char *const happened[] = { "connected", "disconnected", "asked",    "epoch", "dropped",
+					"rival",     "jumped",       "identity", "crl" };
 
 struct keyserver {
 	struct tool tool;
@@ -145,6 +145,10 @@ static void print_happening(const struct smq_keyserver_happening *h)
 		break;
 	case SMQ_HAPPENED_JUMPED:
 		printf("%s: restored, goes on with epoch %llu\n", report_shown(h->group), (unsigned long long)h->epoch);
+		break;
+	case SMQ_HAPPENED_IDENTITY:
+		printf("our renewed certificate %s%s\n", h->err ? "is not taken: " : "is in use",
+		       h->err ? outcome : "");
 		break;
 	case SMQ_HAPPENED_CRL:
 		if (h->left_ms > 0)

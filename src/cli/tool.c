@@ -457,6 +457,13 @@ void tool_trust_event(struct tool *t, const struct smq_event *event)
 		report_line(&t->report, "a new revocation list is not taken, the one before stays in force: %s",
 			    smq_err_text(event->err));
 		break;
+	case SMQ_EVENT_IDENTITY_NEW:
+		report_line(&t->report, "our certificate was renewed, and is in use");
+		break;
+	case SMQ_EVENT_IDENTITY_REFUSED:
+		report_line(&t->report, "our renewed certificate is not taken, the one before stays in use: %s",
+			    smq_err_text(event->err));
+		break;
 	case SMQ_EVENT_CRL_ENDING:
 		report_line(&t->report, "the revocation list ends in %llu h %llu min; put a newer crl.pem in the realm",
 			    hours, (unsigned long long)event->took_ms / 60000 % 60);

@@ -511,6 +511,22 @@ static void leave_on(smq_client *c)
 		(void)!say_goodbye(c);
 }
 
+/* To the broker with the next connection, and to those who check what we sign now. */
+static void show_identity(struct smq_client *c)
+{
+	struct smq_tls_options *tls = &c->options.tls;
+	if (tls->by_realm) {
+		if (tls->cert_file == c->tls_files[1])
+			tls->cert_file = NULL;
+		if (tls->key_file == c->tls_files[2])
+			tls->key_file = NULL;
+		if (tls_by_realm(c, NULL) == SMQ_OK)
+			(void)!c->transport->ops->set_tls(c->transport, tls);
+	}
+	if (c->proofs)
+		smq_proofs_identity(c->proofs, now());
+}
+
 static void turn(struct smq_client *c, int timeout_ms)
 {
 	const struct smq_transport_ops *ops = c->transport->ops;
@@ -523,7 +539,10 @@ static void turn(struct smq_client *c, int timeout_ms)
 	ops->service(c->transport, ready.readable, ready.writable, mono_ms);
 	if (mono_ms >= c->crl.due_ms) {
 		unsigned generation = c->crl.generation;
+		unsigned identity = c->crl.identity;
 		smq_crl_watch_look(&c->crl, c->member, &c->options, now());
+		if (c->crl.identity != identity)
+			show_identity(c);
 		if (c->proofs && c->crl.generation != generation)
 			smq_proofs_review(c->proofs);
 	}

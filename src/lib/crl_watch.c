@@ -17,6 +17,7 @@ struct smq_crl_watch smq_crl_watch_on(smq_realm *realm, struct smq_now now)
 		.due_ms = realm ? now.mono_ms : INT64_MAX,
 		.told_ms = INT64_MIN / 2,
 		.refused_ms = INT64_MIN / 2,
+		.identity = realm ? smq_realm_own_generation(realm) : 0,
 		.generation = realm ? smq_realm_crl_stretch(realm).generation : 0,
 	};
 }
@@ -70,6 +71,20 @@ void smq_crl_watch_refused(struct smq_crl_watch *w, const struct smq_client_opti
 	tell(options, SMQ_EVENT_CRL_REFUSED, err, 0);
 }
 
+/* The own certificate, renewed by whoever does that: sessions to come, and groups, go by the new one. */
+static void look_at_own(struct smq_crl_watch *w, const struct smq_client_options *options)
+{
+	if (smq_realm_own_changed(w->realm)) {
+		smq_err err = smq_realm_reload_own(w->realm, NULL);
+		if (err != SMQ_OK)
+			tell(options, SMQ_EVENT_IDENTITY_REFUSED, err, 0);
+	}
+	if (smq_realm_own_generation(w->realm) == w->identity)
+		return;
+	w->identity = smq_realm_own_generation(w->realm);
+	tell(options, SMQ_EVENT_IDENTITY_NEW, SMQ_OK, 0);
+}
+
 void smq_crl_watch_look(struct smq_crl_watch *w, smq_member *member, const struct smq_client_options *options,
 			struct smq_now now)
 {
@@ -83,4 +98,5 @@ void smq_crl_watch_look(struct smq_crl_watch *w, smq_member *member, const struc
 	if (smq_realm_crl_stretch(w->realm).generation != w->generation)
 		take_new(w, member, options, now);
 	check_end(w, member, options, now);
+	look_at_own(w, options);
 }

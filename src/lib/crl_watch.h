@@ -10,6 +10,7 @@
 
 struct smq_crl_watch {
 	smq_realm *realm;
+	unsigned identity;   /* of the own certificate then */
 	unsigned generation; /* of the list in force when we last looked */
 	int64_t due_ms;      /* mono: when to look next; INT64_MAX without a realm */
 	int64_t told_ms;     /* mono: when the coming or past end was last told */

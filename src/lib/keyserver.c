@@ -432,7 +432,10 @@ static void on_log(void *self, int level, const char *line)
 static void tick(void *self)
 {
 	struct smq_keyserver_service *s = self;
+	unsigned identity = s->lists.watch.identity;
 	smq_keyserver_lists_look(&s->lists);
+	if (s->lists.watch.identity != identity)
+		smq_line_identity(&s->line);
 	smq_keyserver_tick(s->server);
 }
 

@@ -22,6 +22,8 @@ static void on_event(void *self, const struct smq_event *e)
 					     .whom = "",
 					     .err = e->err,
 					     .left_ms = e->took_ms };
+	if (e->kind == SMQ_EVENT_IDENTITY_NEW || e->kind == SMQ_EVENT_IDENTITY_REFUSED)
+		h.kind = SMQ_HAPPENED_IDENTITY;
 	for (size_t i = 0; i < SMQ_COUNT(rows); i++)
 		h.what = rows[i].kind == e->kind ? rows[i].what : h.what;
 	if (l->options->on_event)

@@ -213,7 +213,14 @@ static void turn(struct smq_keyserver_part *p)
 	p->over = p->over || ready.stopped;
 	if (ready.readable)
 		hear(p);
+	unsigned identity = p->lists.watch.identity;
 	smq_keyserver_lists_look(&p->lists);
+	if (p->lists.watch.identity != identity) {
+		/* the store has the old certificate, and the listener shows it to the broker: all begin anew */
+		tell_guard(SMQ_PART_BAD_LISTENER);
+		p->over = true;
+		return;
+	}
 	smq_keyserver_tick(p->server);
 	tell_status(p);
 }

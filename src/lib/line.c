@@ -48,6 +48,19 @@ static smq_err fill_tls(struct smq_line *line)
 	return SMQ_OK;
 }
 
+void smq_line_identity(struct smq_line *line)
+{
+	struct smq_tls_options *tls = &line->options.tls;
+	if (!tls->by_realm || !line->transport)
+		return;
+	if (tls->cert_file == line->tls_files[1])
+		tls->cert_file = NULL;
+	if (tls->key_file == line->tls_files[2])
+		tls->key_file = NULL;
+	if (fill_tls(line) == SMQ_OK)
+		(void)!line->transport->ops->set_tls(line->transport, tls);
+}
+
 smq_err smq_line_open(struct smq_line *line, const struct smq_client_options *options,
 		      const struct smq_transport_events *events, const char **ret_why)
 {

@@ -32,6 +32,8 @@ SMQ_MUST_USE smq_err smq_line_open(struct smq_line *line, const struct smq_clien
 /* Until *done (may be NULL), the timeout (-1: never) or smq_line_stop. */
 void smq_line_run(struct smq_line *line, const bool *done, int timeout_ms);
 void smq_line_stop(struct smq_line *line); /* safe in a signal handler */
+/* The realm's certificate was renewed: shown to the broker with the next connection. */
+void smq_line_identity(struct smq_line *line);
 void smq_line_close(struct smq_line *line);
 
 #endif

@@ -32,7 +32,8 @@ struct smq_realm {
 	struct smq_own_credential own;
 	uint8_t root_fingerprint[SMQ_HASH_LEN];
 	struct smq_store stores[SMQ_STATE_USES]; /* self NULL: not opened */
-	unsigned crl_generation;
+	unsigned crl_generation, own_generation;
+	struct stat own_seen;           /* of the certificate's file when it was last looked at */
 	struct smq_file_bytes held_crl; /* in force, and not in crl.pem */
 	bool has_crl;
 	uint8_t crl_digest[SMQ_HASH_LEN]; /* of the lists in force */
@@ -204,10 +205,24 @@ const char *smq_realm_cert_file(const smq_realm *r) { return has(r->dir, "member
 
 const char *smq_realm_key_file(const smq_realm *r) { return has(r->dir, "member.pem") ? "member.pem" : "member.key"; }
 
+static void see_own(const smq_realm *r, struct stat *ret_seen)
+{
+	char path[SMQ_PATH_MAX];
+	if (smq_path_join(r->dir, smq_realm_cert_file(r), path) != SMQ_OK || stat(path, ret_seen) != 0)
+		memset(ret_seen, 0, sizeof(*ret_seen));
+}
+
+static bool same_file(const struct stat *a, const struct stat *b)
+{
+	return a->st_ino == b->st_ino && a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
+	       a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
 static smq_err load_certificate(smq_realm *r)
 {
 	struct smq_file_bytes pem = { NULL, 0 };
 	const char *name = smq_realm_cert_file(r);
+	see_own(r, &r->own_seen);
 	smq_err err = read_file(r, name, strcmp(name, "member.pem") == 0, &pem);
 	if (err != SMQ_OK)
 		return err;
@@ -436,9 +451,7 @@ bool smq_realm_crl_changed(const smq_realm *realm)
 	struct stat is;
 	see_crl(realm, &is);
 	/* One that is gone changes nothing: the list in force stays. */
-	return is.st_ino != 0 &&
-	       (is.st_ino != was->st_ino || is.st_size != was->st_size || is.st_mtim.tv_sec != was->st_mtim.tv_sec ||
-		is.st_mtim.tv_nsec != was->st_mtim.tv_nsec);
+	return is.st_ino != 0 && !same_file(&is, was);
 }
 
 smq_err smq_realm_reload_crl(smq_realm *realm, const char **ret_why)
@@ -467,6 +480,49 @@ smq_err smq_realm_reload_crl(smq_realm *realm, const char **ret_why)
 		note_crl(realm, &crl);
 	}
 	smq_file_bytes_free(&crl);
+	return err;
+}
+
+unsigned smq_realm_own_generation(const smq_realm *realm) { return realm->own_generation; }
+
+bool smq_realm_own_changed(smq_realm *realm)
+{
+	struct stat is;
+	if (realm->own.registered)
+		return false;
+	see_own(realm, &is);
+	return is.st_ino != 0 && !same_file(&is, &realm->own_seen);
+}
+
+/* Into place only when all of it is good: certificate and key, and the name is the one before. */
+smq_err smq_realm_reload_own(smq_realm *realm, const char **ret_why)
+{
+	smq_realm *fresh = calloc(1, sizeof(*fresh));
+	why[0] = 0;
+	if (ret_why)
+		*ret_why = why;
+	if (!fresh)
+		return SMQ_ERR_NO_MEMORY;
+	memcpy(fresh->dir, realm->dir, sizeof(fresh->dir));
+	fresh->settings = realm->settings;
+	fresh->x509 = realm->x509;
+	smq_err err = load_certificate(fresh);
+	realm->own_seen = fresh->own_seen;
+	if (err == SMQ_OK && strcmp(fresh->certificate.credential.name, realm->certificate.credential.name) != 0)
+		err = file_says(realm, smq_realm_cert_file(realm), SMQ_ERR_CERT_NAME, "of another member");
+	if (err == SMQ_OK)
+		err = load_key(fresh);
+	if (err == SMQ_OK) {
+		smq_openssl_signer_free(&realm->own.signer);
+		realm->own.signer = fresh->own.signer;
+		realm->certificate = fresh->certificate;
+		fill_own(realm);
+		realm->own_generation++;
+		know_own(realm);
+	} else {
+		smq_openssl_signer_free(&fresh->own.signer);
+	}
+	free(fresh);
 	return err;
 }
 

@@ -46,6 +46,15 @@ void smq_realm_each_membership(const smq_realm *realm, void *self, void (*take)(
 SMQ_MUST_USE smq_err smq_realm_reload_crl(smq_realm *realm, const char **ret_why);
 /* Whether crl.pem is another than the one read last; one look at its directory entry. */
 bool smq_realm_crl_changed(const smq_realm *realm);
+/*
+ * The own identity renewed (member.pem, or member.crt) while a process runs: another certificate of the same name, and
+ * its key. smq_realm_own and smq_realm_own_certificate then say the new one; what is under way goes on. One that is of
+ * no use leaves the one before: SMQ_ERR_CERT_*.
+ */
+SMQ_MUST_USE smq_err smq_realm_reload_own(smq_realm *realm, const char **ret_why);
+/* Whether its file is another than the one read last. */
+bool smq_realm_own_changed(smq_realm *realm);
+unsigned smq_realm_own_generation(const smq_realm *realm); /* another one after each exchange */
 /* The same for lists that are in memory alone, where crl.pem cannot be written: until crl.pem is another one. */
 SMQ_MUST_USE smq_err smq_realm_use_crl(smq_realm *realm, smq_span crl_pem);
 smq_span smq_realm_held_crl(const smq_realm *realm); /* those; empty: crl.pem is in force */

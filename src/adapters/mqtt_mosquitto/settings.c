@@ -264,6 +264,15 @@ static smq_err apply_tls(struct mosquitto *m, const struct smq_client_options *o
 	return setting_err(rc);
 }
 
+smq_err settings_set_tls(struct mosquitto *m, const struct settings *s, const struct smq_tls_options *t,
+			 int (*passphrase_cb)(char *, int, int, void *))
+{
+	if (!s->tls || t->psk)
+		return SMQ_ERR_USAGE;
+	return setting_err(mosquitto_tls_set(m, t->ca_file, t->ca_file || t->ca_dir ? t->ca_dir : OS_CERTS,
+					     t->cert_file, t->key_file, passphrase_cb));
+}
+
 /* ---- SOCKS5 ---- */
 
 /* Cuts "socks5h://[user[:password]@]host[:port]" in place. */

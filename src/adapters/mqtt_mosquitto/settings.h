@@ -29,6 +29,9 @@ SMQ_MUST_USE smq_err settings_apply(const struct smq_client_options *o, void *se
 				    int (*passphrase_cb)(char *, int, int, void *), struct mosquitto **ret_mosquitto,
 				    struct settings *ret, const char **ret_why);
 void settings_done(struct settings *s);
+/* For the next connection: other files. */
+SMQ_MUST_USE smq_err settings_set_tls(struct mosquitto *m, const struct settings *s, const struct smq_tls_options *t,
+				      int (*passphrase_cb)(char *, int, int, void *));
 /* For the next CONNECT. */
 SMQ_MUST_USE smq_err settings_set_will(struct mosquitto *m, const struct settings *s, const struct smq_mqtt_message *w,
 				       const char **ret_why);

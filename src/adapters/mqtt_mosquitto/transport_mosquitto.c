@@ -809,6 +809,12 @@ static smq_err op_disconnect(struct smq_transport *transport, int reason, const 
 	return SMQ_OK;
 }
 
+static smq_err op_set_tls(struct smq_transport *transport, const struct smq_tls_options *tls)
+{
+	const struct transport *t = of(transport);
+	return settings_set_tls(t->m, &t->s, tls, on_passphrase);
+}
+
 static smq_err op_set_will(struct smq_transport *transport, const struct smq_mqtt_message *will)
 {
 	const struct transport *t = of(transport);
@@ -903,6 +909,7 @@ static const struct smq_transport_ops ops = {
 	.subscribe = op_subscribe,
 	.unsubscribe = op_unsubscribe,
 	.disconnect = op_disconnect,
+	.set_tls = op_set_tls,
 	.set_will = op_set_will,
 	.renew = op_renew,
 	.fd = op_fd,
