@@ -51,6 +51,8 @@ struct smq_watch {
 	char subscriber[SMQ_SUBJECT_LEN];
 	bool tls_refused; /* the line before told of it; the next one of its end */
 	int64_t looked_s;
+	uint64_t dropped;  /* $SYS: the number that growth is counted from, since when */
+	int64_t dropped_s; /* 0: not heard yet */
 };
 
 struct smq_watch *smq_watch_new(const struct smq_watch_settings *settings, uint64_t seed, void *self,
@@ -272,6 +274,38 @@ static void published(struct smq_watch *w, const struct smq_watch_line *l, int64
 			    news.usual, (int)(l->what.len < 80 ? l->what.len : 80), (const char *)l->what.p);
 }
 
+static void opened(struct smq_watch *w, const struct smq_watch_line *l, int64_t now_s)
+{
+	const struct smq_watch_limit *limit = &w->settings.limits[SMQ_RULE_GAPS];
+	struct smq_sender *s = smq_senders_find(&w->senders, hash_of(w, 1001, l->who), l->who, now_s);
+	struct smq_sender_gaps gaps = smq_sender_counted(s, l->number, now_s, limit->count);
+	if (gaps.far)
+		raise_alarm(w, SMQ_RULE_GAPS, s->name, now_s, "%.0f messages are missing in a minute, usually %.1f",
+			    gaps.now, gaps.usual);
+}
+
+/* ---- $SYS ---- */
+
+static void told_of_itself(struct smq_watch *w, const struct smq_watch_line *l, int64_t now_s)
+{
+	const struct smq_watch_limit *drops = &w->settings.limits[SMQ_RULE_DROPPED];
+	if (smq_span_equal(l->what, smq_span_str("$SYS/broker/heap/current")) &&
+	    l->number / 1048576 >= w->settings.limits[SMQ_RULE_MEMORY].count)
+		raise_alarm(w, SMQ_RULE_MEMORY, "", now_s, "$SYS: %llu MB are taken",
+			    (unsigned long long)(l->number / 1048576));
+	if (!smq_span_equal(l->what, smq_span_str("$SYS/broker/publish/messages/dropped")))
+		return;
+	bool anew = w->dropped_s == 0 || l->number < w->dropped; /* it has started again */
+	uint64_t more = anew ? 0 : l->number - w->dropped;
+	if (more >= drops->count)
+		raise_alarm(w, SMQ_RULE_DROPPED, "", now_s, "$SYS: %llu messages dropped within %lld s",
+			    (unsigned long long)more, (long long)(now_s - w->dropped_s));
+	if (anew || now_s - w->dropped_s >= drops->within_s || more >= drops->count) {
+		w->dropped = l->number;
+		w->dropped_s = now_s;
+	}
+}
+
 void smq_watch_tick(struct smq_watch *w, int64_t now_s)
 {
 	const struct smq_watch_limit *limit = &w->settings.limits[SMQ_RULE_SILENT];
@@ -395,6 +429,12 @@ static void take(struct smq_watch *w, const struct smq_watch_line *l, smq_span l
 		break;
 	case SMQ_WATCH_REFUSED:
 		refused(w, l, line, now_s);
+		break;
+	case SMQ_WATCH_SYS:
+		told_of_itself(w, l, now_s);
+		break;
+	case SMQ_WATCH_SEEN:
+		opened(w, l, now_s);
 		break;
 	default:
 		break;

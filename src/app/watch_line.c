@@ -95,9 +95,12 @@ static size_t read_time(smq_span s, int64_t *ret_time)
 	if (s.len >= 19 && (s.p[4] == '-' || s.p[4] == '/') && s.p[7] == s.p[4] && digits(s.p, 4, &y) &&
 	    digits(s.p + 5, 2, &mo) && digits(s.p + 8, 2, &d) && digits(s.p + 11, 2, &h) && digits(s.p + 14, 2, &mi) &&
 	    digits(s.p + 17, 2, &sec)) {
-		int64_t shift = offset_of(after(s, 19), &zone);
+		size_t fraction = s.len > 19 && s.p[19] == '.';
+		while (fraction && 19 + fraction < s.len && s.p[19 + fraction] >= '0' && s.p[19 + fraction] <= '9')
+			fraction++;
+		int64_t shift = offset_of(after(s, 19 + fraction), &zone);
 		*ret_time = days_from_civil(y, mo, d) * 86400 + h * 3600 + mi * 60 + sec + shift;
-		return 19 + zone;
+		return 19 + fraction + zone;
 	}
 	if (s.len >= 11 && digits(s.p, 10, &sec) && s.p[10] == ':') {
 		*ret_time = sec;
@@ -159,9 +162,20 @@ static void read_packet(struct smq_watch_line *l, enum smq_watch_kind kind, smq_
 	l->number = number_at(between(rest, "... (", " bytes"));
 }
 
+/* $SYS/broker/publish/messages/dropped 12 */
+static void read_sys(struct smq_watch_line *l, smq_span s)
+{
+	size_t blank = find(s, " ");
+	l->what = smq_span_of(s.p, blank);
+	l->number = blank < s.len ? number_at(after(s, blank + 1)) : 0;
+	l->kind = blank < s.len ? SMQ_WATCH_SYS : SMQ_WATCH_NOTHING;
+}
+
 static void read_mosquitto(struct smq_watch_line *l, smq_span s)
 {
-	if (begins(s, "Received PUBLISH from ")) {
+	if (begins(s, "$SYS/")) {
+		read_sys(l, s);
+	} else if (begins(s, "Received PUBLISH from ")) {
 		read_packet(l, SMQ_WATCH_PUBLISHED, after(s, 22));
 	} else if (begins(s, "Client ")) {
 		read_client(l, s);
@@ -217,6 +231,14 @@ static void read_nginx_error(struct smq_watch_line *l, smq_span s)
 }
 
 /* ---- ours ---- */
+
+/* What `sealmq sub -F %j` prints of a message: quotes inside of its texts are escaped, so these are ours. */
+static void read_opened(struct smq_watch_line *l, smq_span s)
+{
+	l->who = between(s, "\"e2e\":{\"sender\":\"", "\"");
+	l->number = number_at(between(s, ",\"missing\":", "}"));
+	l->kind = l->who.len ? SMQ_WATCH_SEEN : SMQ_WATCH_NOTHING;
+}
 
 /* sealmq sub: refused: replay: ...; topic 'T', says it is from 'NAME' (epoch ... */
 static void read_ours(struct smq_watch_line *l, smq_span s)
@@ -299,8 +321,16 @@ struct smq_watch_line smq_watch_read(struct smq_watch_clock *clock, smq_span lin
 {
 	struct smq_watch_line l = { .kind = SMQ_WATCH_NOTHING };
 	if (begins(line, "{\"")) {
-		read_keyserver_json(&l, line);
-		take_time(clock, between(line, "\"time\":\"", "\""), &l.time_s);
+		if (holds(line, "\"e2e\":"))
+			read_opened(&l, line);
+		else
+			read_keyserver_json(&l, line);
+		take_time(clock, between(line, l.kind == SMQ_WATCH_SEEN ? "\"tst\":\"" : "\"time\":\"", "\""),
+			  &l.time_s);
+		return l;
+	}
+	if (begins(line, "$SYS/")) {
+		read_sys(&l, line);
 		return l;
 	}
 	size_t len = take_time(clock, line, &l.time_s);

@@ -31,7 +31,9 @@ enum smq_watch_kind {
 	SMQ_WATCH_UNREACHABLE,   /* NGINX found no broker. who: where it looked */
 	SMQ_WATCH_REFUSED,       /* ours: who: the name it claims; what: the error's name */
 	SMQ_WATCH_KEYEX_FAILED,  /* ours: who: peer; the key server: in whose name */
-	SMQ_WATCH_JOIN_DENIED    /* the key server: who: asker; what: it asked */
+	SMQ_WATCH_JOIN_DENIED,   /* the key server: who: asker; what: it asked */
+	SMQ_WATCH_SYS,           /* a number that Mosquitto tells of itself. what: topic; number: its value */
+	SMQ_WATCH_SEEN /* ours, as JSON: a message was opened. who: sender; number: messages missing before it */
 };
 
 struct smq_watch_line {

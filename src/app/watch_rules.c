@@ -77,6 +77,17 @@ const struct smq_watch_rule_row smq_watch_rule_rows[SMQ_RULES] = {
 	[SMQ_RULE_SIZE] = { "sender-size",
 			    "%s sends far larger messages than it used to",
 			    { 8, 50, SMQ_SEVERITY_MEDIUM, false } },
+	/* count: missing in a minute, and five times what is usual */
+	[SMQ_RULE_GAPS] = { "sender-gaps",
+			    "far more of %s's messages are missing than used to",
+			    { 10, 60, SMQ_SEVERITY_MEDIUM, false } },
+	/* $SYS. count: messages that the broker dropped within; megabytes */
+	[SMQ_RULE_DROPPED] = { "messages-dropped",
+			       "the broker drops messages%s",
+			       { 100, 60, SMQ_SEVERITY_MEDIUM, false } },
+	[SMQ_RULE_MEMORY] = { "broker-memory",
+			      "the broker is about to run out of memory%s",
+			      { 448, 60, SMQ_SEVERITY_HIGH, false } },
 	/* count: days, hours */
 	[SMQ_RULE_CERTIFICATE_END] = { "certificate-end",
 				       "the certificate %s ends soon, or has ended",

@@ -73,6 +73,26 @@ struct smq_sender_news smq_sender_sent(struct smq_sender *s, uint64_t bytes, int
 	return news;
 }
 
+struct smq_sender_gaps smq_sender_counted(struct smq_sender *s, uint64_t missing, int64_t now_s, uint32_t least)
+{
+	enum { GAP_TIMES = 5, GAP_MOST = 1000000 };
+	if (now_s - s->counted_s >= 60) {
+		double all = (double)s->seen + s->missing;
+		/* As with rates: an attack must not become the habit. */
+		if (s->seen)
+			s->gap_share = drawn(s->gap_share, s->missing / all, 0.1);
+		s->counted_s = now_s;
+		s->seen = s->missing = 0;
+		s->told_gaps = false;
+	}
+	s->seen++;
+	s->missing += (uint32_t)(missing < GAP_MOST ? missing : GAP_MOST);
+	struct smq_sender_gaps g = { false, s->gap_share * ((double)s->seen + s->missing), s->missing };
+	g.far = !s->told_gaps && s->missing >= least && g.now > g.usual * GAP_TIMES;
+	s->told_gaps = s->told_gaps || g.far;
+	return g;
+}
+
 bool smq_sender_fell_silent(struct smq_sender *s, int64_t now_s, uint32_t times, uint32_t least_s)
 {
 	double patience = s->pause_s * times;

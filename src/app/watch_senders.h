@@ -15,8 +15,12 @@ struct smq_sender {
 	int64_t first_s, last_s, minute_s;
 	uint64_t messages;
 	uint32_t in_minute, minutes;
-	double pause_s, per_minute, size; /* what is usual */
-	bool silent, told_rate;           /* told, and not over yet */
+	double pause_s, per_minute, size;  /* what is usual */
+	bool silent, told_rate, told_gaps; /* told, and not over yet */
+	/* by its counters: what of this minute was seen and is missing, and which share is usual */
+	int64_t counted_s;
+	uint32_t seen, missing;
+	double gap_share;
 };
 
 struct smq_senders {
@@ -37,6 +41,13 @@ struct smq_sender_limits {
 struct smq_sender *smq_senders_find(struct smq_senders *s, uint64_t hash, smq_span name, int64_t now_s);
 struct smq_sender_news smq_sender_sent(struct smq_sender *sender, uint64_t bytes, int64_t now_s,
 				       const struct smq_sender_limits *limits);
+/* A message whose counter says that so many before it did not come. Whether more are missing in this minute than
+ * `least`, and five times what is usual; usual and now are of the minute. */
+struct smq_sender_gaps {
+	bool far;
+	double usual, now;
+};
+struct smq_sender_gaps smq_sender_counted(struct smq_sender *sender, uint64_t missing, int64_t now_s, uint32_t least);
 /* Whether it was expected long ago; then it counts as told. */
 bool smq_sender_fell_silent(struct smq_sender *sender, int64_t now_s, uint32_t times, uint32_t least_s);
 

@@ -62,7 +62,8 @@ static smq_err add_log(struct watching *w, const char *path)
 
 static smq_err add_logs(struct watching *w)
 {
-	static const char *const usual[] = { "log/mosquitto.log", "log/nginx-access.log", "log/nginx-error.log" };
+	static const char *const usual[] = { "log/mosquitto.log",   "log/mosquitto-1.log",  "log/mosquitto-2.log",
+					     "log/mosquitto-3.log", "log/nginx-access.log", "log/nginx-error.log" };
 	char path[SMQ_PATH_MAX];
 	smq_err err = SMQ_OK;
 	for (size_t i = 0; w->o->dir && err == SMQ_OK && i < SMQ_COUNT(usual); i++) {

@@ -11,7 +11,7 @@ DEVICES = ['fridge-%02d' % n for n in range(1, 13)] + ['ward-%d' % n for n in ra
 class Day:
     def __init__(self, seed=7):
         self.dice = random.Random(seed)
-        self.mosquitto, self.access, self.error, self.ours = [], [], [], []
+        self.mosquitto, self.access, self.error, self.ours, self.seen, self.sys = [], [], [], [], [], []
         self.port = 40000
 
     # ---- one line ----
@@ -70,12 +70,29 @@ class Day:
         self.ours += [(0, n, "sealmq sub: refused: %s: words about it; topic 'plant/x', says it is from '%s' (epoch 3, number "
                        "%d), 120 bytes" % (code, sender, n)) for n in range(times)]
 
+    def opened(self, at, sender, counter, missing=0):
+        """What `sealmq sub -F %j` prints of a message."""
+        stamp = (MIDNIGHT + datetime.timedelta(seconds=at)).strftime('%Y-%m-%dT%H:%M:%S.000312+0000')
+        self.seen.append((at, 0, '{"tst":"%s","topic":"plant/%s/temp","qos":1,"e2e":{"sender":"%s","group":"telemetry","epoch":3,'
+                          '"slot":null,"counter":%d,"missing":%d},"payload":"say \\"e2e\\":{\\"sender\\":\\"x\\""}' % (
+                              stamp, sender, sender, counter, missing)))
+
+    def tells(self, at, topic, value):
+        """What `mosquitto_sub -t '$SYS/broker/#' -F '%I: %t %p'` prints."""
+        stamp = (MIDNIGHT + datetime.timedelta(seconds=at)).strftime('%Y-%m-%dT%H:%M:%S+0000')
+        self.sys.append((at, 0, '%s: $SYS/broker/%s %d' % (stamp, topic, value)))
+
     # ---- days ----
 
     def quiet(self, but=()):
         """Devices that publish every half minute, reconnect at times, and err at times. `but`: who falls silent when."""
+        for n in range(0, 24 * HOUR, 600):
+            self.tells(n, 'publish/messages/dropped', 40 + n // 600)
+            self.tells(n, 'heap/current', 30000000 + n * 100)
         for n, name in enumerate(DEVICES):
             address = '10.0.1.%d' % (n + 1)
+            for k in range(0, 24 * HOUR, 120):
+                self.opened(k, name, k // 120, 2 if self.dice.random() < 0.02 else 0)
             ends = sorted(self.dice.sample(range(HOUR, 23 * HOUR), 3)) + [24 * HOUR - 1]
             at = self.dice.randrange(0, 30)
             begun = at
@@ -172,6 +189,13 @@ class Day:
         hit('sender-rate', 'fridge-04')
         self.publish(17 * HOUR, 'fridge-05-c', 'plant/fridge-05/temp', 5000)
         hit('sender-size', 'fridge-05')
+        for n in range(20):
+            self.opened(18 * HOUR + n, 'fridge-08', 9000 + 8 * n, 7)
+        hit('sender-gaps', 'fridge-08')
+        self.tells(19 * HOUR + 1, 'publish/messages/dropped', 5000)
+        hit('messages-dropped')
+        self.tells(19 * HOUR + 60, 'heap/current', 500 << 20)
+        hit('broker-memory')
         return known
 
     def texts(self):
@@ -179,4 +203,4 @@ class Day:
         def text(rows):
             return ''.join(row[-1] + '\n' for row in sorted(rows, key=lambda row: row[0]))
         return {'mosquitto.log': text(self.mosquitto), 'nginx-access.log': text(self.access),
-                'nginx-error.log': text(self.error), 'sub.err': text(self.ours)}
+                'nginx-error.log': text(self.error), 'sub.err': text(self.ours), 'seen.json': text(self.seen), 'sys.log': text(self.sys)}
