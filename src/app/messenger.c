@@ -1042,10 +1042,10 @@ static bool is_control(struct smq_messenger *g, int id, const int *reasons, size
 static void on_subscribed(void *self, int id, const int *reasons, size_t count)
 {
 	struct smq_messenger *g = self;
-	if (count > 0 && reasons[0] >= 128)
-		on_refused(g);
-	else
+	if (count == 0 || reasons[0] < 128)
 		g->granted = true;
+	else if (id != g->search_id)
+		on_refused(g);
 	for (size_t i = 0; i < g->proof_subs; i++) {
 		if (g->proof_ids[i] == id)
 			return;

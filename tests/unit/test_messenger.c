@@ -6,6 +6,7 @@
 
 #include "app/messenger.h"
 #include "app/outbox_memory.h"
+#include "base/table.h"
 
 /* ---- a transport that does what the test says ---- */
 
@@ -294,6 +295,55 @@ static void subscriptions_return_after_a_reconnect(void **state)
 	assert_int_equal(smq_messenger_subscribe(messenger, "a/#b", 1, NULL, 0, NULL), SMQ_ERR_TOPIC);
 }
 
+static void answer_subscription(int id, int reason)
+{
+	struct smq_transport_events e = smq_messenger_events(messenger);
+	e.subscribed(e.self, id, &reason, 1);
+}
+
+/* A cluster that has lost a node refuses what it granted, for a while; an ACL refuses from the start, and for good. */
+static void what_was_granted_once_is_asked_for_again(void **state)
+{
+	static const struct {
+		bool granted, reconnected;
+		size_t again;
+	} rows[] = { { true, true, 1 }, { true, false, 0 }, { false, true, 0 } };
+	(void)state;
+	for (size_t i = 0; i < SMQ_COUNT(rows); i++) {
+		begin(false);
+		connect_it();
+		assert_int_equal(smq_messenger_subscribe(messenger, "a/#", 1, NULL, 0, NULL), SMQ_OK);
+		answer_subscription(fake.next_id, rows[i].granted ? 1 : 128);
+		if (rows[i].reconnected) {
+			disconnect_it();
+			connect_it();
+		}
+		size_t before = fake.subscribed_count;
+		answer_subscription(fake.next_id, 128);
+		smq_messenger_tick(messenger);
+		assert_int_equal(fake.subscribed_count, before);
+		assert_true(rows[i].again == 0 || smq_messenger_wake_at(messenger) <= now.mono_ms + 1000);
+		now.mono_ms += 1000;
+		smq_messenger_tick(messenger);
+		assert_int_equal(fake.subscribed_count, before + rows[i].again);
+		if (rows[i].again) { /* and again, but less and less often */
+			answer_subscription(fake.next_id, 128);
+			now.mono_ms += 1999;
+			smq_messenger_tick(messenger);
+			assert_int_equal(fake.subscribed_count, before + 1);
+			now.mono_ms += 1;
+			smq_messenger_tick(messenger);
+			assert_int_equal(fake.subscribed_count, before + 2);
+			answer_subscription(fake.next_id, 1);
+			now.mono_ms += 100000;
+			smq_messenger_tick(messenger);
+			assert_int_equal(fake.subscribed_count, before + 2);
+		}
+		end(state);
+	}
+	begin(false);
+}
+
 static void plain_payloads_come_through_only_where_asked_for(void **state)
 {
 	(void)state;
@@ -336,6 +386,7 @@ int main(void)
 		cmocka_unit_test_teardown(a_durable_outbox_lets_go_only_after_the_acknowledgement, end),
 		cmocka_unit_test_teardown(a_refusal_by_the_broker_is_no_success, end),
 		cmocka_unit_test_teardown(subscriptions_return_after_a_reconnect, end),
+		cmocka_unit_test_teardown(what_was_granted_once_is_asked_for_again, end),
 		cmocka_unit_test_teardown(plain_payloads_come_through_only_where_asked_for, end),
 		cmocka_unit_test_teardown(wrong_use_is_refused_and_costs_nothing, end),
 	};
