@@ -18,7 +18,7 @@
 #include "adapters/workers_posix/workers.h"
 #include "app/proof_pool.h"
 
-enum { ROUNDS_MAX = 101, THREADS_MAX = 64, BURST = 2048, TEXT = 140 };
+enum { ROUNDS_MAX = 101, THREADS_MAX = 64, BURST = 2048, TEXT = 140, SIGNATURES = 4096 };
 
 static struct smq_signer signer;
 static struct smq_proof_verifier verifier;
@@ -92,7 +92,7 @@ static void tell(void *self, struct smq_message *message, smq_err err)
 	++*told;
 }
 
-static double run_pool(size_t threads, const struct smq_opened_proof *opened)
+static double run_pool(size_t threads, const struct smq_opened_proof opened[SIGNATURES])
 {
 	struct smq_workers workers;
 	struct smq_proof_pool *pool;
@@ -105,7 +105,7 @@ static double run_pool(size_t threads, const struct smq_opened_proof *opened)
 	     "workers");
 	double start = now_s();
 	for (size_t i = 0; i < messages; i++) {
-		must(smq_proof_pool_add(pool, &m, opened, &verifier), "adding");
+		must(smq_proof_pool_add(pool, &m, &opened[i % SIGNATURES], &verifier), "adding");
 		if ((i + 1) % BURST == 0)
 			smq_proof_pool_join(pool, tell, &told);
 	}
@@ -137,7 +137,8 @@ static void put_quartiles(const char *name, double *values, size_t count)
 	       values[3 * count / 4]);
 }
 
-static void init(struct smq_opened_proof *ret_opened)
+/* One and the same signature again would be remembered: so many of them, each a different one. */
+static void init(struct smq_opened_proof ret_opened[SIGNATURES])
 {
 	static const uint8_t secret[SMQ_KEX_LEN] = { [SMQ_KEX_LEN - 1] = 9 };
 	struct smq_opened_proof o = { .is_signed = true };
@@ -156,12 +157,15 @@ static void init(struct smq_opened_proof *ret_opened)
 	     "a signature");
 	der_len = (size_t)i2d_ECDSA_SIG(sig, &end);
 	ECDSA_SIG_free(sig);
-	*ret_opened = o;
+	for (size_t i = 0; i < SIGNATURES; i++) {
+		ret_opened[i] = o;
+		must(signer.sign(signer.self, parts, 2, ret_opened[i].signature) == SMQ_OK, "a signature");
+	}
 }
 
 int main(int argc, char **argv)
 {
-	struct smq_opened_proof opened;
+	static struct smq_opened_proof opened[SIGNATURES];
 	double bare[ROUNDS_MAX], pool[ROUNDS_MAX], ratio[ROUNDS_MAX], control[ROUNDS_MAX];
 	size_t threads = argc > 1 ? strtoul(argv[1], NULL, 10) : smq_workers_processors();
 	size_t rounds = argc > 2 ? strtoul(argv[2], NULL, 10) : 25;
@@ -170,13 +174,13 @@ int main(int argc, char **argv)
 		fputs("usage: bench_verify [THREADS [ROUNDS [MESSAGES]]]\n", stderr);
 		return 2;
 	}
-	init(&opened);
+	init(opened);
 	for (size_t i = 0; i < rounds; i++) {
 		if (i % 2)
-			pool[i] = run_pool(threads, &opened);
+			pool[i] = run_pool(threads, opened);
 		bare[i] = run_bare(threads);
 		if (i % 2 == 0)
-			pool[i] = run_pool(threads, &opened);
+			pool[i] = run_pool(threads, opened);
 		ratio[i] = pool[i] / bare[i];
 		control[i] = run_bare(threads) / bare[i];
 	}

@@ -5,6 +5,8 @@ usage: swarm.py SEALMQ [MEMBERS ...]        default: 100 and 1000
 
 State goes to memory (/dev/shm) where there is some: a thousand members that sync one disk would measure the disk.
 Mosquitto with TLS and client certificates, a policy in update mode that takes nothing together and activates at once.
+After each leave the floor: as many plain messages as an epoch takes, to each member by itself, over the same
+connections.
 """
 import json
 import os
@@ -94,7 +96,7 @@ class Rig:
         name = 'g%d' % members
         self.group(name)
         out = self.must('swarm', '--ca', self.path('swarm'), '--group', name, '-t', 'swarm/%s' % name, '--members',
-                        str(members), '--leaves', str(LEAVES), '--rate', str(RATE), '--json', *self.tls())
+                        str(members), '--leaves', str(LEAVES), '--rate', str(RATE), '--floor', '--json', *self.tls())
         return json.loads(out)
 
     def strike(self):

@@ -16,6 +16,12 @@
 #include "cli/print.h"
 #include "cli/tool.h"
 
+/*
+ * An epoch comes to a member as its manifest and a node or two: the root's for all, the one below for a quarter, ...;
+ * seven messages for three members.
+ */
+enum { FLOOR_FEW = 2, FLOOR_EACH = 3, FLOOR_BYTES = 256 };
+
 enum { MEMBERS_MAX = 4096, EVENTS = 256, JOINING_AT_ONCE = 32, WAIT_MS = 60000, TICK_MS = 20 };
 
 static const char usage[] =
@@ -31,6 +37,8 @@ static const char usage[] =
     "  -t TOPIC        where to publish\n"
     "  --leaves N      members that leave, one after the other (default 3)\n"
     "  --rate N        messages per second (default 20)\n"
+    "  --floor         after each leave, as many plain messages to each member over the same connections: what a\n"
+    "                  broker takes for them, whatever is in them\n"
     "  --churn SECONDS members join and leave at random for so long; those who left stay connected and listen\n"
     "  --moves N       joins and leaves per second while they do (default 4)\n"
     "  --seed N        which ones: the same N, the same order (default 1)\n"
@@ -49,6 +57,8 @@ struct member {
 	bool leaving; /* asked to be let go, and not answered yet */
 	int64_t started_us, joined_us, epoch_us;
 	uint64_t epoch, received;
+	size_t floor_left; /* plain messages that are on their way */
+	int64_t floor_us;
 	uint64_t owed; /* messages published while it was subscribed and in the group */
 };
 
@@ -58,7 +68,7 @@ struct spread {
 
 struct result {
 	size_t members, rekeyed;
-	struct spread join, rekey;
+	struct spread join, rekey, floor;
 	double joined_s;
 	uint64_t published, expected, received, lost, refused, refused_gone;
 	uint64_t left, came_back, opened_gone; /* churn; opened_gone: by somebody who had left */
@@ -69,7 +79,7 @@ struct swarm {
 	struct tool tool;
 	const char *ca;
 	uint64_t count, leaves, rate, churn_s, moves, seed;
-	bool json, help;
+	bool json, help, floor;
 	struct member *members;
 	struct smq_client_options *options;
 	const char *group[1];
@@ -78,8 +88,8 @@ struct swarm {
 	int64_t published_us;
 	uint64_t published;
 	bool publishing;
-	double *joins, *rekeys;
-	size_t rekey_count;
+	double *joins, *rekeys, *floors;
+	size_t rekey_count, floor_count;
 	struct result result;
 	const char *trouble;
 };
@@ -112,8 +122,10 @@ static void when_message(void *self, const struct smq_message *message)
 static void when_refused(void *self, const struct smq_refusal *refusal)
 {
 	struct member *m = self;
-	(void)refusal;
-	if (m->gone) /* what it should not read */
+	if (refusal->reason == SMQ_ERR_NOT_SEALED && m->floor_left > 0) {
+		m->floor_left--;
+		m->floor_us = now_us();
+	} else if (m->gone) /* what it should not read */
 		m->swarm->result.refused_gone++;
 	else
 		m->swarm->result.refused++;
@@ -141,6 +153,15 @@ static void when_event(void *self, const struct smq_event *e)
 		s->trouble = smq_err_text(e->err);
 }
 
+/* Of this member alone. */
+static const char *floor_topic(const struct member *m)
+{
+	static char topic[512];
+	snprintf(topic, sizeof(topic), "%s/floor/%zu", m->swarm->tool.s.topics.items[0],
+		 (size_t)(m - m->swarm->members));
+	return topic;
+}
+
 static void when_connected(void *self, int reason, bool session_present)
 {
 	struct member *m = self;
@@ -150,7 +171,8 @@ static void when_connected(void *self, int reason, bool session_present)
 		m->swarm->trouble = "the broker refused a member";
 	else if (!m->subscribed &&
 		 smq_client_subscribe(m->client, m->swarm->tool.s.topics.items[0], 1, NULL, 0, &id) == SMQ_OK)
-		m->subscribed = true;
+		m->subscribed =
+		    !m->swarm->floor || smq_client_subscribe(m->client, floor_topic(m), 1, NULL, 0, &id) == SMQ_OK;
 }
 
 /* ---- identities ---- */
@@ -348,6 +370,41 @@ static bool leave_one(struct swarm *s, size_t who)
 	return true;
 }
 
+/* The same number of messages as an epoch takes, plain, to each member by itself. */
+static bool unicast(struct swarm *s)
+{
+	static const uint8_t bytes[FLOOR_BYTES];
+	int64_t begin = now_us(), until = in_a_while();
+	size_t left = 1;
+	for (size_t i = 1; i < s->count; i++)
+		s->members[i].floor_left = s->members[i].gone ? 0 : FLOOR_FEW + (i % FLOOR_EACH == 0);
+	for (size_t round = 0; round <= FLOOR_FEW; round++) {
+		for (size_t i = 1; i < s->count; i++) {
+			struct member *m = &s->members[i];
+			struct smq_publish p = { .topic = floor_topic(m),
+						 .payload = smq_span_of(bytes, sizeof(bytes)),
+						 .qos = 1,
+						 .plain = true };
+			bool due = !m->gone && (round < FLOOR_FEW || i % FLOOR_EACH == 0);
+			if (due && smq_client_publish(s->members[0].client, &p, NULL) != SMQ_OK)
+				s->trouble = "the plain messages cannot be published";
+		}
+	}
+	while (left > 0) {
+		turn(s);
+		if (!going_on(s, until))
+			return false;
+		left = 0;
+		for (size_t i = 1; i < s->count; i++)
+			left += s->members[i].floor_left;
+	}
+	for (size_t i = 1; i < s->count; i++) {
+		if (!s->members[i].gone)
+			s->floors[s->floor_count++] = (double)(s->members[i].floor_us - begin) / 1000;
+	}
+	return true;
+}
+
 static bool everything_came(const struct swarm *s)
 {
 	for (size_t i = 0; i < s->count; i++) {
@@ -387,6 +444,7 @@ static void sum_up(struct swarm *s)
 	r->rekeyed = s->leaves;
 	r->join = spread_of(s->joins, s->join_count < s->count ? s->join_count : s->count);
 	r->rekey = spread_of(s->rekeys, s->rekey_count);
+	r->floor = spread_of(s->floors, s->floor_count);
 	r->published = s->published;
 	for (size_t i = 0; i < s->count; i++) {
 		const struct member *m = &s->members[i];
@@ -494,6 +552,8 @@ static bool measure(struct swarm *s)
 	for (size_t i = 0; i < s->leaves; i++) {
 		if (!leave_one(s, s->count - 1 - i) || !settle(s))
 			return false;
+		if (s->floor && (!unicast(s) || !settle(s)))
+			return false;
 		progress(s, "left", i + 1, s->leaves);
 	}
 	drain(s);
@@ -528,6 +588,7 @@ static void write_result(struct smq_json *j, const void *of)
 	json_spread(j, "join_ms", &r->join);
 	json_number(j, "leaves", (double)r->rekeyed);
 	json_spread(j, "rekey_ms", &r->rekey);
+	json_spread(j, "unicast_ms", &r->floor);
 	json_number(j, "published", (double)r->published);
 	json_number(j, "expected", (double)r->expected);
 	json_number(j, "received", (double)r->received);
@@ -550,6 +611,9 @@ static void print_result(const struct result *r)
 		    "%zu left; from asking to be let go until another member is in the next epoch: %.1f ms (median), "
 		    "%.1f (p99), %.1f at most\n",
 		    r->rekeyed, r->rekey.p50, r->rekey.p99, r->rekey.most);
+	if (r->floor.most > 0)
+		printf("as many plain messages to each: %.1f ms (median), %.1f (p99), %.1f at most\n", r->floor.p50,
+		       r->floor.p99, r->floor.most);
 	if (r->left)
 		printf("%llu left and %llu came back at random, and all were in the newest epoch at the end; those who "
 		       "had "
@@ -610,6 +674,7 @@ static int swarm(struct swarm *s)
 	s->members = mem_array(NULL, s->count, sizeof(s->members[0]));
 	s->joins = mem_array(NULL, s->count, sizeof(double));
 	s->rekeys = mem_array(NULL, s->count * (s->leaves + 1), sizeof(double));
+	s->floors = mem_array(NULL, s->count * (s->leaves + 1), sizeof(double));
 	memset(s->members, 0, s->count * sizeof(s->members[0]));
 	raise_limit();
 	bool done = make_members(s) && measure(s);
@@ -623,6 +688,7 @@ static int swarm(struct swarm *s)
 	free(s->members);
 	free(s->joins);
 	free(s->rekeys);
+	free(s->floors);
 	return status;
 }
 
@@ -639,6 +705,7 @@ int cmd_swarm(int argc, char **argv)
 	const struct own_option own[] = { { "--ca", OWN_TEXT, &s->ca, 0 },
 					  { "--members", OWN_NUMBER, &s->count, MEMBERS_MAX },
 					  { "--leaves", OWN_NUMBER, &s->leaves, MEMBERS_MAX },
+					  { "--floor", OWN_FLAG, &s->floor, 0 },
 					  { "--rate", OWN_NUMBER, &s->rate, 10000 },
 					  { "--churn", OWN_NUMBER, &s->churn_s, 86400 },
 					  { "--moves", OWN_NUMBER, &s->moves, 1000 },

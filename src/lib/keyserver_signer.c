@@ -206,7 +206,7 @@ static void turn(struct smq_keyserver_part *p)
 {
 	int64_t due = smq_keyserver_wake_at(p->server);
 	due = due < p->lists.watch.due_ms ? due : p->lists.watch.due_ms;
-	if (p->options.http_port != 0 && p->status_at < due)
+	if (p->options.http_port != 0 && p->heard && p->status_at < due)
 		due = p->status_at;
 	smq_wakeup_watch(&p->wakeup, p->link.fd, false, due);
 	struct smq_wakeup_ready ready = smq_wakeup_wait(&p->wakeup, -1);

@@ -106,15 +106,44 @@ static EVP_PKEY *key_for(smq_span point)
 	return key;
 }
 
+/*
+ * What verified a moment ago in this thread, by a hash of all that went into it. A manifest comes to every member of a
+ * group, and a process may be many of them; and what a broker plays back again and again costs no signature each time.
+ */
+enum { REMEMBERED = 16 };
+static _Thread_local struct {
+	uint8_t digests[REMEMBERED][SMQ_HASH_LEN]; /* all zero: none */
+	unsigned next;
+} remembered;
+
+static bool is_remembered(const uint8_t digest[SMQ_HASH_LEN])
+{
+	for (unsigned i = 0; i < REMEMBERED; i++) {
+		if (memcmp(remembered.digests[i], digest, SMQ_HASH_LEN) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void remember(const uint8_t digest[SMQ_HASH_LEN])
+{
+	memcpy(remembered.digests[remembered.next++ % REMEMBERED], digest, SMQ_HASH_LEN);
+}
+
 static smq_err verify_es256(smq_span public_key, const smq_span *parts, size_t count, const uint8_t *signature)
 {
-	uint8_t hash[SMQ_HASH_LEN];
+	uint8_t hash[SMQ_HASH_LEN], digest[SMQ_HASH_LEN];
 	uint8_t der[DER_SIG_MAX];
 	size_t der_len = 0;
 	EVP_PKEY *key = NULL;
 	EVP_PKEY_CTX *ctx = NULL;
 	smq_err err = smq_openssl_sha256(parts, count, hash);
 
+	const smq_span all[] = { smq_span_of(hash, sizeof(hash)), smq_span_of(signature, SMQ_SIG_LEN), public_key };
+	if (err == SMQ_OK)
+		err = smq_openssl_sha256(all, 3, digest);
+	if (err == SMQ_OK && is_remembered(digest))
+		return SMQ_OK;
 	if (err == SMQ_OK)
 		err = der_of(signature, der, &der_len);
 	if (err != SMQ_OK)
@@ -126,6 +155,8 @@ static smq_err verify_es256(smq_span public_key, const smq_span *parts, size_t c
 		err = SMQ_OK;
 	EVP_PKEY_CTX_free(ctx);
 	EVP_PKEY_free(key);
+	if (err == SMQ_OK)
+		remember(digest);
 	return err;
 }
 
