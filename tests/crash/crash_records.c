@@ -1,8 +1,8 @@
 /*
  * A recorder's database dies: killed anywhere, or cut from power. What was committed is there, once.
  *
- * usage: crash_records kills N | cuts N [--planted]    planted: says that it is stored before it is; syncs are not
- * heeded
+ * usage: crash_records kills N | cuts N | walk STEP [--planted]    walk: killed at every STEP-th system call of its
+ * first commits; planted: says that it is stored before it is; syncs are not heeded
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -25,6 +26,7 @@ enum { ROWS = 7, RUNS_A_FILE = 50, ROOM = 1 << 20 };
 struct shared {
 	struct power_control disk;
 	uint64_t acked; /* rows from 0 on */
+	uint64_t stop_at;
 };
 
 static struct shared *shared;
@@ -63,7 +65,7 @@ _Noreturn static void write_on(void)
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (!power_vfs_start(cuts ? log_path : NULL, &shared->disk) || smq_records_sqlite_open(db, true, &s) != SMQ_OK)
 		_exit(9);
-	for (uint64_t at = shared->acked > 3 ? shared->acked - 3 : 0; at + ROWS < ROOM; at += ROWS) {
+	for (uint64_t at = shared->acked > 3 ? shared->acked - 3 : 0; at + ROWS < shared->stop_at; at += ROWS) {
 		for (uint64_t i = 0; i < ROWS; i++) {
 			if (add(&s, at + i) != SMQ_OK)
 				_exit(8);
@@ -84,6 +86,8 @@ static void check(void)
 	struct smq_record_store s;
 	char command[512], copy[128];
 	memset(seen, 0, sizeof(seen));
+	if (access(db, F_OK) != 0 && shared->acked == 0)
+		return; /* it died before it was made */
 	/* of a copy: what is looked at is not to be mended by looking */
 	snprintf(copy, sizeof(copy), "%s.check/db", dir);
 	snprintf(command, sizeof(command), "rm -rf %s.check && cp -a %s %s.check", dir, dir, dir);
@@ -134,27 +138,88 @@ static void die_once(void)
 	check();
 }
 
+/* A tracer counts its system calls. False: it came to its end before that one. */
+static bool killed_at(uint64_t call)
+{
+	int status;
+	fflush(stdout);
+	child = fork();
+	if (child == 0) {
+		(void)ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+		raise(SIGSTOP);
+		write_on();
+	}
+	waitpid(child, &status, 0);
+	(void)ptrace(PTRACE_SETOPTIONS, child, NULL, (void *)(PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL));
+	for (bool entering = true;; entering = !entering) {
+		if (ptrace(PTRACE_SYSCALL, child, NULL, NULL) != 0 || waitpid(child, &status, 0) != child)
+			broken("the tracer", call, 0);
+		if (!WIFSTOPPED(status))
+			return false;
+		if (entering && WSTOPSIG(status) == (SIGTRAP | 0x80) && --call == 0) {
+			kill(child, SIGKILL);
+			waitpid(child, &status, 0);
+			return true;
+		}
+	}
+}
+
+static void clean(void)
+{
+	char command[256];
+	snprintf(command, sizeof(command), "rm -rf %s %s.disk %s.check", dir, dir, dir);
+	if (system(command) != 0)
+		broken("rm", 0, 0);
+}
+
+static void begin(void)
+{
+	snprintf(dir, sizeof(dir), "/dev/shm/smq-crash-XXXXXX");
+	if (!mkdtemp(dir))
+		broken("mkdtemp", 0, 0);
+	snprintf(db, sizeof(db), "%s/db", dir);
+	snprintf(log_path, sizeof(log_path), "%s/log", dir);
+	shared->acked = 0;
+}
+
+/* Making the file and three commits; then it is taken up again, and three more. */
+static void walk(uint64_t step)
+{
+	uint64_t deaths = 0;
+	bool reached = true;
+	for (uint64_t at = 1; reached; at += step) {
+		begin();
+		shared->stop_at = 3 * ROWS + 1;
+		reached = killed_at(at);
+		deaths += reached;
+		check();
+		shared->stop_at = shared->acked + 3 * ROWS + 1;
+		(void)killed_at(UINT64_MAX);
+		check();
+		clean();
+	}
+	printf("records, walk: killed at %llu of its system calls: none lost, none twice\n",
+	       (unsigned long long)deaths);
+}
+
 int main(int argc, char **argv)
 {
 	uint64_t count = argc > 2 ? strtoull(argv[2], NULL, 10) : 0, rows = 0;
-	char command[256];
 	cuts = argc > 1 && strcmp(argv[1], "cuts") == 0;
 	planted = argc > 3 && strcmp(argv[3], "--planted") == 0;
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (count == 0 || shared == MAP_FAILED)
 		return 2;
+	shared->stop_at = ROOM;
+	if (strcmp(argv[1], "walk") == 0) {
+		walk(count);
+		return 0;
+	}
 	for (uint64_t done = 0; done < count; rows += shared->acked) {
-		snprintf(dir, sizeof(dir), "/dev/shm/smq-crash-XXXXXX");
-		if (!mkdtemp(dir))
-			return 2;
-		snprintf(db, sizeof(db), "%s/db", dir);
-		snprintf(log_path, sizeof(log_path), "%s/log", dir);
-		shared->acked = 0;
+		begin();
 		for (int i = 0; i < RUNS_A_FILE && done < count; i++, done++)
 			die_once();
-		snprintf(command, sizeof(command), "rm -rf %s %s.disk %s.check", dir, dir, dir);
-		if (system(command) != 0)
-			return 2;
+		clean();
 	}
 	printf("records, %s: %llu deaths, %llu rows acknowledged: none lost, none twice\n", cuts ? "cuts" : "kills",
 	       (unsigned long long)count, (unsigned long long)rows);

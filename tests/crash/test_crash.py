@@ -34,7 +34,7 @@ def run(*words, **env):
 def databases():
     kills = KILLS // 2 if LONG else 40
     rows = [(SERVER, 'kills', kills), (SERVER, 'cuts', 2000 if LONG else 60), (SERVER, 'walk', 1 if LONG else 60),
-            (SERVER, 'faults', 1 if LONG else 16), (RECORDS, 'kills', kills), (RECORDS, 'cuts', 2000 if LONG else 60)]
+            (SERVER, 'faults', 1 if LONG else 16), (RECORDS, 'kills', kills), (RECORDS, 'cuts', 2000 if LONG else 60), (RECORDS, 'walk', 1 if LONG else 25)]
     for program, what, count in rows:
         done = run(program, what, str(count))
         said = (done.stdout.strip().splitlines() or [''])[-1]
