@@ -13,6 +13,7 @@
 #ifndef SEALMQ_ENROL_H
 #define SEALMQ_ENROL_H
 
+#include <sealmq/confine.h>
 #include <sealmq/ca.h>
 #include <sealmq/client.h>
 
@@ -92,6 +93,9 @@ struct smq_ca_server;
 /* Opens the authority, its key and its identity, and listens. */
 SMQ_MUST_USE smq_err smq_ca_server_new(const struct smq_ca_server_options *options, struct smq_ca_server **ret_server,
 				       const char **ret_why);
+/* Gives up what serving does not need: the authority's directory and connections that come in are left (sealmq/confine.h).
+ * SMQ_ERR_UNSUPPORTED also where the key is in a token: what its module needs is not known. */
+SMQ_MUST_USE smq_err smq_ca_server_confine(const struct smq_ca_server *server, struct smq_confined *ret_how);
 /* Where it listens. */
 int smq_ca_server_port(const struct smq_ca_server *server);
 /* Serves whatever is due, waiting for it no longer than timeout_ms. An interrupted wait is no failure. The process must

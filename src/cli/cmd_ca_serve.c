@@ -127,6 +127,12 @@ int ca_run_serve(struct ca_args *a)
 	(void)sigaction(SIGINT, &act, NULL);
 	(void)sigaction(SIGTERM, &act, NULL);
 	(void)signal(SIGPIPE, SIG_IGN);
+	struct smq_confined how;
+	if (smq_ca_server_confine(server, &how) != SMQ_OK)
+		fprintf(stderr,
+			"sealmq ca serve: not confined: this kernel or build cannot, or the key is in a token\n");
+	else if (how.landlock == 0)
+		fprintf(stderr, "sealmq ca serve: files are not confined: no Landlock in this kernel\n");
 	say_start(a, server);
 	while (err == SMQ_OK && !stopped)
 		err = smq_ca_server_step(server, STEP_MS);

@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from sealed_rig import SEALMQ, TAP, find, ok, play, run, wait  # noqa: E402
+from sealed_rig import SEALMQ, TAP, Process, find, ok, play, run, wait  # noqa: E402
 from test_keyserver import POLICY, Keys  # noqa: E402
 
 DUTIES = ('listener', 'signer', 'store')
@@ -198,5 +198,35 @@ def they_lie_to_each_other(stage):
     ok(keys.do('check')[0] == 0, 'and the database is whole')
 
 
+def enrolment(stage):
+    """The enrolment server, which holds the authority's key and takes connections from anybody."""
+    stage.issue('enrol', '--role', 'broker', '--dns', 'localhost', '--ip', '127.0.0.1')
+    server = Process([SEALMQ, 'ca', 'serve', stage.ca, '--port', '0', '--json'])
+    wait(lambda: server.lines or server.child.poll() is not None, 60)
+    port = re.search(r'"port":(\d+)', ''.join(server.lines))
+    ok(port, 'the enrolment server listens', server.said)
+    if any('not confined' in line for line in server.said) or not debugger_works(server.child.pid):
+        TAP.skip('what it may not do', 'not confined here, or no gdb and root')
+    else:
+        landlock = not any('Landlock' in line for line in server.said)
+        tries = [('reads /etc/passwd', 'open("/etc/passwd", 0)', True), ('reads another database', 'open("%s", 0)' % stage.log, True),
+                 ('mounts', 'mount("none", "/mnt", "tmpfs", 0, 0)', False), ('makes a unix socket', 'socket(1, 1, 0)', False),
+                 ('starts a program', 'execve("/bin/true", 0, 0)', False), ('forks', 'fork()', False),
+                 ('makes executable memory', 'mmap(0, 4096, 7, 34, -1, 0)', False)]
+        answers = call_in(server.child.pid, *[call for _, call, _ in tries])
+        for (what, _, by_landlock), (result, number) in zip(tries, answers):
+            if by_landlock and not landlock:
+                TAP.skip('enrolment: ' + what, 'no Landlock in this kernel')
+            else:
+                ok(result == -1 and number in (EPERM, EACCES), 'enrolment: %s: refused' % what, (result, number))
+    token, place = stage.path('token'), stage.path('tap')
+    with open(token, 'w', encoding='ascii', opener=lambda p, f: os.open(p, f, 0o600)) as file:
+        file.write(run(SEALMQ, 'ca', 'token', 'tap', '--ca', stage.ca)[1])
+    status, _, err = run(SEALMQ, 'ca', 'enrol', place, '--server', 'localhost', '--port', port.group(1), '--root',
+                         stage.ca + '/root.crt', '--name', 'tap', '--token-file', token)
+    ok(status == 0, 'and it issues', (err, server.said))
+    ok(server.stop() == 0, 'and ends')
+
+
 if __name__ == '__main__':
-    sys.exit(play([the_forbidden, parts_are_killed, they_lie_to_each_other]))
+    sys.exit(play([the_forbidden, parts_are_killed, they_lie_to_each_other, enrolment]))

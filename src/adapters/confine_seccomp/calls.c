@@ -188,6 +188,16 @@ static smq_err allow_where(scmp_filter_ctx f, int number, struct scmp_arg_cmp th
 	return done(seccomp_rule_add_array(f, SCMP_ACT_ALLOW, number, 1, &that));
 }
 
+static struct scmp_arg_cmp is(unsigned argument, uint64_t value)
+{
+	return (struct scmp_arg_cmp){ argument, SCMP_CMP_EQ, value, 0 };
+}
+
+static struct scmp_arg_cmp masked(unsigned argument, uint64_t mask, uint64_t value)
+{
+	return (struct scmp_arg_cmp){ argument, SCMP_CMP_MASKED_EQ, mask, value };
+}
+
 /* Reading only: holds on kernels without Landlock as well. */
 static smq_err allow_opening(scmp_filter_ctx f, bool writes)
 {
@@ -195,15 +205,15 @@ static smq_err allow_opening(scmp_filter_ctx f, bool writes)
 	uint64_t to_change = O_ACCMODE | O_CREAT | O_TRUNC;
 	if (writes)
 		return allow(f, open_calls, 2);
-	smq_err err = allow_where(f, SCMP_SYS(openat), SCMP_A2(SCMP_CMP_MASKED_EQ, to_change, O_RDONLY));
-	return err != SMQ_OK ? err : allow_where(f, SCMP_SYS(open), SCMP_A1(SCMP_CMP_MASKED_EQ, to_change, O_RDONLY));
+	smq_err err = allow_where(f, SCMP_SYS(openat), masked(2, to_change, O_RDONLY));
+	return err != SMQ_OK ? err : allow_where(f, SCMP_SYS(open), masked(1, to_change, O_RDONLY));
 }
 
 /* Memory is never made executable, but for libraries. */
 static smq_err allow_memory(scmp_filter_ctx f, bool loads)
 {
 	static const char *const any[] = { "mmap", "mmap2", "mprotect" };
-	struct scmp_arg_cmp not_code = SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0);
+	struct scmp_arg_cmp not_code = masked(2, PROT_EXEC, 0);
 	if (loads)
 		return allow(f, any, SMQ_COUNT(any));
 	smq_err err = allow_where(f, SCMP_SYS(mmap), not_code);
@@ -219,34 +229,34 @@ static smq_err allow_sockets(scmp_filter_ctx f, const struct smq_rights *r)
 	if (!r->connects && !r->listens && !r->local)
 		return err;
 	if (r->local)
-		err = allow_where(f, SCMP_SYS(socket), SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
+		err = allow_where(f, SCMP_SYS(socket), is(0, AF_UNIX));
 	for (size_t i = 0; i < SMQ_COUNT(families) && err == SMQ_OK; i++)
-		err = allow_where(f, SCMP_SYS(socket), SCMP_A0(SCMP_CMP_EQ, families[i]));
+		err = allow_where(f, SCMP_SYS(socket), is(0, families[i]));
 	if (err == SMQ_OK && (r->connects || r->local))
 		err = allow(f, for_connecting, SMQ_COUNT(for_connecting));
 	if (err == SMQ_OK && r->listens)
 		err = allow(f, for_listening, SMQ_COUNT(for_listening));
 	/* both ends are ours: TLS is ended in one, HTTP in the other */
-	return err != SMQ_OK ? err : allow_where(f, SCMP_SYS(socketpair), SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
+	return err != SMQ_OK ? err : allow_where(f, SCMP_SYS(socketpair), is(0, AF_UNIX));
 }
 
 /* Some calls do many things, most of which nobody needs. */
 static smq_err allow_in_part(scmp_filter_ctx f)
 {
-	smq_err err = allow_where(f, SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_EQ, FIONREAD));
+	smq_err err = allow_where(f, SCMP_SYS(ioctl), is(1, FIONREAD));
 	if (err == SMQ_OK)
-		err = allow_where(f, SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_EQ, FIONBIO));
+		err = allow_where(f, SCMP_SYS(ioctl), is(1, FIONBIO));
 	if (err == SMQ_OK)
-		err = allow_where(f, SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_EQ, TCGETS)); /* is it a terminal? */
+		err = allow_where(f, SCMP_SYS(ioctl), is(1, TCGETS)); /* is it a terminal? */
 	if (err == SMQ_OK)
-		err = allow_where(f, SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_EQ, TIOCGWINSZ));
+		err = allow_where(f, SCMP_SYS(ioctl), is(1, TIOCGWINSZ));
 	if (err == SMQ_OK)
-		err = allow_where(f, SCMP_SYS(prctl), SCMP_A0(SCMP_CMP_EQ, PR_SET_VMA));
+		err = allow_where(f, SCMP_SYS(prctl), is(0, PR_SET_VMA));
 	if (err == SMQ_OK)
-		err = allow_where(f, SCMP_SYS(prlimit64), SCMP_A2(SCMP_CMP_EQ, 0)); /* reads, and sets nothing */
+		err = allow_where(f, SCMP_SYS(prlimit64), is(2, 0)); /* reads, and sets nothing */
 	/* abort: a signal to ourselves */
 	if (err == SMQ_OK)
-		err = allow_where(f, SCMP_SYS(tgkill), SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+		err = allow_where(f, SCMP_SYS(tgkill), is(0, (scmp_datum_t)getpid()));
 	return err;
 }
 
