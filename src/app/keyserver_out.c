@@ -198,7 +198,8 @@ void smq_keyserver_published(struct smq_keyserver *ks, uint64_t id, smq_err err)
 		f->used = false;
 		if (f->is_out && err != SMQ_OK) {
 			ks->out_hold_until = ks_now(ks).mono_ms + OUT_HOLD_MS;
-			err = ks_out_push(&ks->outs, &f->out); /* no memory: it goes out after the next start */
+			if (ks_out_push(&ks->outs, &f->out) != SMQ_OK)
+				break; /* no memory: it goes out after the next start */
 		} else if (f->is_out && f->out.number != 0)
 			ks->acked[ks->acked_count++] = f->out;
 		break;

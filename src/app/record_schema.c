@@ -255,8 +255,9 @@ static bool check_value(struct look *l, size_t i)
 		[SMQ_RECORD_TEXT] = SMQ_JSON_STRING,
 		[SMQ_RECORD_BOOLEAN] = SMQ_JSON_TRUE,
 	};
-	enum smq_json_kind kind = v->kind == SMQ_JSON_FALSE ? SMQ_JSON_TRUE : v->kind;
-	if (!l->there[i] || kind == SMQ_JSON_NULL) {
+	enum smq_json_kind kind = l->there[i] ? v->kind : SMQ_JSON_NULL;
+	kind = kind == SMQ_JSON_FALSE ? SMQ_JSON_TRUE : kind;
+	if (kind == SMQ_JSON_NULL) {
 		l->there[i] = false;
 		return f->optional || refuse(l, "missing-field", smq_span_str(f->name));
 	}

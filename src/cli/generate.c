@@ -160,10 +160,14 @@ static void print_bash(FILE *out)
 	      out);
 	for (size_t i = 0; i < command_count; i++)
 		fprintf(out, "%s ", commands[i].name);
-	fputs("--help --version' -- \"$word\")); return; fi ;;\n\tesac\n\tcase $command in pub|sub) ;; *) "
-	      "COMPREPLY=($(compgen -f "
-	      "-- \"$word\")); return ;; esac\n\tcase $before in\n",
-	      out);
+	fputs(
+	    "--help --version' -- \"$word\")); return; fi ;;\n\tesac\n\tcase $command in pub|sub) ;; *) "
+	    "local second=; ((COMP_CWORD > 2)) && [[ ${COMP_WORDS[2]} != -* ]] && second=${COMP_WORDS[2]}\n"
+	    "\t\tif [[ $word == -* ]] || ((COMP_CWORD == 2)); then COMPREPLY=($(compgen -W "
+	    "\"$(sealmq --generate words \"$command\" $second 2>/dev/null)\" -- \"$word\")); fi\n"
+	    "\t\tif ((${#COMPREPLY[@]} == 0)); then compopt -o filenames; COMPREPLY=($(compgen -f -- \"$word\")); fi\n"
+	    "\t\treturn ;; esac\n\tcase $before in\n",
+	    out);
 	for (size_t i = 0; i < option_row_count; i++) {
 		const struct option_row *row = &option_rows[i];
 		if (row->choices || wants_file(row) || wants_dir(row))
@@ -243,7 +247,10 @@ static void print_zsh(FILE *out)
 	fputs("\t)\n\tcase $service in sealmq_pub) _sealmq_pub; return ;; sealmq_sub) _sealmq_sub; return ;; esac\n"
 	      "\tif ((CURRENT == 2)); then _describe command words_known; return; fi\n"
 	      "\tlocal command=$words[2]\n\tshift words; ((CURRENT--))\n"
-	      "\tcase $command in pub) _sealmq_pub ;; sub) _sealmq_sub ;; *) _files ;; esac\n}\n_sealmq \"$@\"\n",
+	      "\tcase $command in pub) _sealmq_pub ;; sub) _sealmq_sub ;;\n"
+	      "\t*) local second=; ((CURRENT > 2)) && [[ $words[2] != -* ]] && second=$words[2]\n"
+	      "\t\tcompadd -- ${(f)\"$(sealmq --generate words $command $second 2>/dev/null)\"}; _files ;; esac\n}\n"
+	      "_sealmq \"$@\"\n",
 	      out);
 }
 
@@ -273,6 +280,12 @@ static void print_fish(FILE *out)
 		print_quoted(out, commands[i].help, false);
 		fputs("'\n", out);
 	}
+	fputs("function __sealmq_words\n\tset -l words (commandline -opc)\n\tset -l second\n"
+	      "\tif test (count $words) -gt 2; and not string match -q -- '-*' $words[3]; set second $words[3]; end\n"
+	      "\tsealmq --generate words $words[2] $second 2>/dev/null\nend\n"
+	      "complete -c sealmq -n 'not __fish_use_subcommand; and not __fish_seen_subcommand_from pub sub' -a "
+	      "'(__sealmq_words)'\n",
+	      out);
 	for (size_t i = 0; i < option_row_count; i++) {
 		if (option_rows[i].users & FOR_PUB)
 			print_fish_row(out, &option_rows[i], "__fish_seen_subcommand_from pub");

@@ -1,6 +1,8 @@
 /* The sealmq tool: finds the command and runs it. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <sealmq/err.h>
 #include <sealmq/text.h>
@@ -27,6 +29,9 @@
 #include "cli/command.h"
 #include "cli/nearest.h"
 #include "cli/options.h"
+#include "cli/words.h"
+
+enum { HELP_MAX = 64 * 1024 };
 
 /* New commands: add the row here, the file to meson.build. Rows of one group stand together. */
 const struct command commands[] = {
@@ -145,9 +150,35 @@ static const char *command_in_name(const char *path)
 	return strncmp(base, "sealmq_", 7) == 0 ? base + 7 : NULL;
 }
 
+/* For the shells: what COMMAND [SECOND] --help speaks of, a word a line. */
+static int generate_words(int argc, char **argv)
+{
+	char help_option[] = "--help";
+	char *words[] = { argv[0], argc > 1 ? argv[1] : help_option, argc > 1 ? help_option : NULL, NULL };
+	FILE *text = tmpfile();
+	int shown = dup(STDOUT_FILENO);
+	char *help = calloc(HELP_MAX, 1);
+	if (text && shown >= 0 && help && dup2(fileno(text), STDOUT_FILENO) >= 0) {
+		(void)run(argv[0], argc > 1 ? 3 : 2, words);
+		fflush(stdout);
+		(void)dup2(shown, STDOUT_FILENO);
+		rewind(text);
+		if (fread(help, 1, HELP_MAX - 1, text) > 0)
+			words_print(argv[0], help, stdout);
+	}
+	free(help);
+	if (shown >= 0)
+		close(shown);
+	if (text)
+		fclose(text);
+	return 0;
+}
+
 /* For the build: --generate man pub|sub TEMPLATE, --generate completion bash|zsh|fish. */
 static int generate(int argc, char **argv)
 {
+	if (argc >= 2 && argc <= 3 && strcmp(argv[0], "words") == 0 && command_find(argv[1]))
+		return generate_words(argc - 1, argv + 1);
 	if (argc == 3 && strcmp(argv[0], "man") == 0)
 		return options_print_page(strcmp(argv[1], "sub") == 0 ? FOR_SUB : FOR_PUB, argv[2], stdout) ? 0 : 1;
 	if (argc == 2 && strcmp(argv[0], "completion") == 0) {

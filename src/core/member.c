@@ -62,11 +62,11 @@ static void lay_out(uint8_t *memory, const struct smq_member_config *c, smq_memb
 
 static smq_err copy_text(const char *text, char *ret_copy, size_t room)
 {
-	size_t len = text ? strlen(text) : 0;
+	const char *from = text ? text : "";
+	size_t len = strlen(from);
 	if (len >= room)
 		return SMQ_ERR_TOO_LARGE;
-	memcpy(ret_copy, text, len);
-	ret_copy[len] = 0;
+	memcpy(ret_copy, from, len + 1);
 	return SMQ_OK;
 }
 

@@ -342,7 +342,9 @@ static smq_err prove(const struct smq_sealer *s, struct smq_sealed *message, smq
 		return SMQ_OK;
 	}
 	message->signature = smq_span_of(signature, sizeof(signature));
-	return encode_head(s, message, message->ciphertext.len, head, &len);
+	err = encode_head(s, message, message->ciphertext.len, head, &len);
+	message->signature = smq_span_of(NULL, 0);
+	return err;
 }
 
 /* The header of this message where it is more than the key's own. */

@@ -146,6 +146,14 @@ def check_completions(tap, place):
             done = run([shell, '-n', file])
             tap.row(done.returncode == 0 and not done.stderr, '%s can read its completions' % shell,
                     done.stderr.splitlines())
+    complete = '. %s/share/bash-completion/completions/sealmq; COMP_WORDS=(%s); COMP_CWORD=%d; _sealmq; echo ${COMPREPLY[@]}'
+    path = dict(os.environ, PATH=place.prefix + '/bin:' + os.environ['PATH'])
+    for words, at, expected in (("sealmq ca re", 2, 'revoke'), ("sealmq ca issue --ro", 3, '--role'),
+                                ("sealmq group ex", 2, 'expel'), ("sealmq record --st", 2, '--store'),
+                                ("sealmq pub --gro", 2, '--group'), ("sealmq que", 1, 'query')):
+        done = run(['bash', '-c', complete % (place.prefix, words, at)], env=path)
+        tap.row(expected in done.stdout.split(), 'bash completes "%s" to %s' % (words, expected),
+                [done.stdout, done.stderr])
 
 
 def main():

@@ -216,6 +216,10 @@ static void answers(void **state)
 	assert_int_equal(smq_ks_request_encode(&q, room, &len), SMQ_ERR_USAGE);
 	q = (struct smq_ks_request){ .what = SMQ_KS_JOIN, .group = q.group, .roles = 4, .until_ms = 1 };
 	assert_int_equal(smq_ks_request_encode(&q, room, &len), SMQ_ERR_USAGE);
+	q.roles = 1, q.from_ms = -1;
+	assert_int_equal(smq_ks_request_encode(&q, room, &len), SMQ_ERR_USAGE);
+	q.from_ms = 1;
+	assert_int_equal(smq_ks_request_encode(&q, room, &len), SMQ_ERR_USAGE);
 	q = (struct smq_ks_request){ .what = SMQ_KS_REGISTER, .name = smq_span_str("no/name"), .key = { 4 } };
 	assert_int_equal(smq_ks_request_encode(&q, room, &len), SMQ_ERR_USAGE);
 	q.name = smq_span_str("m"), q.key[0] = 2;
@@ -397,6 +401,12 @@ static smq_err sign_nothing(void *self, const smq_span *parts, size_t count, uin
 	return SMQ_OK;
 }
 
+static smq_err sign_not(void *self, const smq_span *parts, size_t count, uint8_t *ret_signature)
+{
+	(void)self, (void)parts, (void)count, (void)ret_signature;
+	return SMQ_ERR_CRYPTO;
+}
+
 static void signed_documents(void **state)
 {
 	const struct smq_signer signer = { .alg = SMQ_ES256, .sign = sign_nothing };
@@ -410,6 +420,10 @@ static void signed_documents(void **state)
 	assert_int_equal(sign1_named(34, zeroes(SMQ_SIGN1_ID_MAX)), SMQ_ERR_MALFORMED);
 	assert_int_equal(smq_sign1_encode(&signer, smq_span_str("nothing"), zeroes(0), zeroes(3), false, room, &len),
 			 SMQ_ERR_CREDENTIAL);
+	const struct smq_signer broken = { .alg = SMQ_ES256, .sign = sign_not };
+	assert_int_equal(
+	    smq_sign1_encode(&broken, smq_span_of("\xa1\x04\x41\x01", 4), zeroes(0), zeroes(3), false, room, &len),
+	    SMQ_ERR_CRYPTO);
 	/* what no document of ours is: without a payload, with a header unprotected, of nobody */
 	for (int row = 0; row < 3; row++) {
 		assert_int_equal(smq_sign1_encode(&signer, smq_span_of("\xa1\x04\x41\x01", 4), zeroes(0), zeroes(3),

@@ -104,7 +104,7 @@ smq_err smq_sqlite_number(sqlite3 *db, const char *text, int64_t *ret_number)
 
 static smq_err check_or_create_schema(sqlite3 *db, const struct smq_sqlite_format *f)
 {
-	int64_t application, version, tables;
+	int64_t application = 0, version = 0, tables = 0;
 	smq_err err = smq_sqlite_number(db, "PRAGMA application_id", &application);
 	if (!err)
 		err = smq_sqlite_number(db, "PRAGMA user_version", &version);

@@ -245,6 +245,7 @@ static smq_err parse(struct walk *w, FILE *file)
 		if (err == SMQ_OK && !empty)
 			err = only_document(w, &parser);
 		yaml_document_delete(&doc);
+		w->doc = NULL;
 	}
 	yaml_parser_delete(&parser);
 	return err;
