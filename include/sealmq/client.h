@@ -226,6 +226,9 @@ struct smq_client_options {
 	size_t suite_count;
 	bool stamp;               /* carry the time of sealing in each message (4 bytes): gives ages and latency */
 	bool cose;                /* send the expanded COSE_Encrypt0 form */
+	/* a topic that names its sender must agree with it: a pattern such as "plant/{sender}/#". What others publish
+	 * under another's name is refused (SMQ_ERR_UNKNOWN_SENDER), what we would is (SMQ_ERR_TOPIC); NULL: none does */
+	const char *sender_topic;
 	enum smq_sign sign;          /* with the key of our certificate; wills and retained ones each on its own */
 	size_t checkpoint_messages;  /* one signature for so many, 1 to 256; 0: 32, or up to 256 of 20 ms */
 	uint32_t checkpoint_every_ms; /* ... and at the latest after so long, 10 to 60,000; 0: 2,000 */

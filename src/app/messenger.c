@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "app/topic_filter.h"
 #include "base/text.h"
 #include "base/wipe.h"
 #include "core/member_proof.h"
@@ -820,6 +821,10 @@ static smq_err open_or_refuse(struct smq_messenger *g, const struct smq_mqtt_mes
 		return err;
 	if (err != SMQ_OK) {
 		refuse(g, m, err == SMQ_ERR_NO_SESSION ? SMQ_ERR_NO_KEY : err, &message);
+		return SMQ_OK;
+	}
+	if (g->o->sender_topic && !smq_topic_names_sender(g->o->sender_topic, m->topic, message.sender)) {
+		refuse(g, m, SMQ_ERR_UNKNOWN_SENDER, &message);
 		return SMQ_OK;
 	}
 	message.open_ns = g->config.clock.ticks_ns() - start;

@@ -1,11 +1,12 @@
 /* What topic filters have to do with topics, and with each other (MQTT 5, 4.7). */
 #include "app/topic_filter.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include <sealmq/text.h>
 
-enum { LEVELS_COUNTED = 16 };
+enum { LEVELS_COUNTED = 16, SENDER_FILTER_MAX = 512 };
 
 /* Level by level, from the left: a word is narrower than '+', that than '#'; where a filter ends with the topic it is
  * as narrow as words. */
@@ -81,4 +82,35 @@ bool smq_filters_overlap(smq_span a, smq_span b)
 		if (!is_word(x, '+') && !is_word(y, '+') && !smq_span_equal(x, y))
 			return false;
 	}
+}
+
+/* ---- topics that name their sender ---- */
+
+static const char hole[] = "{sender}";
+
+/* The pattern with something in the place of {sender}; false: it does not fit, or there is no such place. */
+static bool fill(const char *pattern, const char *with, char ret_filter[SENDER_FILTER_MAX])
+{
+	const char *at = strstr(pattern, hole);
+	if (!at || (at > pattern && at[-1] != '/') || (at[sizeof(hole) - 1] && at[sizeof(hole) - 1] != '/') ||
+	    strstr(at + 1, hole))
+		return false;
+	int len = snprintf(ret_filter, SENDER_FILTER_MAX, "%.*s%s%s", (int)(at - pattern), pattern, with,
+			   at + sizeof(hole) - 1);
+	return len > 0 && len < SENDER_FILTER_MAX;
+}
+
+bool smq_sender_pattern_valid(const char *pattern)
+{
+	char filter[SENDER_FILTER_MAX];
+	return fill(pattern, "+", filter) && smq_topic_filter_valid(smq_span_str(filter));
+}
+
+bool smq_topic_names_sender(const char *pattern, const char *topic, const char *sender)
+{
+	char filter[SENDER_FILTER_MAX];
+	smq_span t = smq_span_str(topic);
+	if (!fill(pattern, "+", filter) || !smq_topic_matches(smq_span_str(filter), t))
+		return true;
+	return fill(pattern, sender, filter) && smq_topic_matches(smq_span_str(filter), t);
 }

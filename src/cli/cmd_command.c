@@ -309,6 +309,8 @@ static bool set_up(struct sending *s)
 	s->c.group = s->groups[0] = s->group;
 	t->options.groups = s->groups;
 	t->options.group_count = 1;
+	t->options.only_groups = true;
+	t->options.find_groups = false;
 	t->options.check = SMQ_CHECK_REQUIRE;
 	smq_command_prepare(&t->options);
 	t->one_shot = true;

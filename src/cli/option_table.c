@@ -86,6 +86,9 @@ const struct option_row option_rows[] = {
 		"belong to the key server's groups for so long; default: as long as they let us"),
 	TEXT(0, "keyserver", FOR_BOTH, keyserver, "NAME", SEALING,
 	     "ask this key server alone; default: the realm's, else whoever has the role"),
+	TEXT(
+	    0, "sender-topic", FOR_BOTH, sender_topic, "FILTER", SEALING,
+	    "topics that name their sender, e.g. plant/{sender}/#: whoever the certificate names otherwise is refused"),
 	TEXT(0, "realm", FOR_BOTH, realm, "DIR", SEALING,
 	     "the member's realm directory; default $SEALMQ_REALM, else ~/.config/sealmq"),
 	FLAG(0, "plain", FOR_BOTH, plain, SEALING,

@@ -412,6 +412,7 @@ static void fill_sealing(const struct settings *s, bool publishing, struct smq_c
 {
 	const struct list *peers = publishing ? &s->to : &s->from;
 	o->plain = s->plain;
+	o->sender_topic = s->sender_topic;
 	o->algorithm = s->algorithm;
 	o->peers = peers->items;
 	o->peer_count = peers->count;

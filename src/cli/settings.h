@@ -73,7 +73,7 @@ struct settings {
 	double rotate_every_s, grace_s, wait_s, lease_s;
 	int64_t rotate_messages, method;
 	const char *sign;
-	const char *commands;
+	const char *commands, *sender_topic;
 	int64_t checkpoint_messages;
 	double checkpoint_every_s;
 	bool check_proof, require_proof;

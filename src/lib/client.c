@@ -12,6 +12,7 @@
 #include "adapters/outbox_sqlite/outbox_sqlite.h"
 #include "app/messenger.h"
 #include "app/outbox_memory.h"
+#include "app/topic_filter.h"
 #include "lib/client_internal.h"
 #include "lib/crl_line.h"
 #include "lib/crl_watch.h"
@@ -152,6 +153,14 @@ static smq_err member_config(const struct smq_client_options *o, struct smq_memb
 			       NULL);
 	*ret_config = c;
 	return SMQ_OK;
+}
+
+static smq_err check_sender_topic(const struct smq_client_options *o, const char **ret_why)
+{
+	if (!o->sender_topic || smq_sender_pattern_valid(o->sender_topic))
+		return SMQ_OK;
+	return because(SMQ_ERR_USAGE, ret_why, "a pattern has one level {sender}, e.g. plant/{sender}/#; not",
+		       o->sender_topic);
 }
 
 /* A registered key is known to the key server alone: no peer could check it, and nobody what it signs. */
@@ -427,7 +436,9 @@ static smq_err build(struct smq_client *c, const char **ret_why)
 		return because(SMQ_ERR_REALM, ret_why, "no realm is open, and plain messages were not asked for", NULL);
 	c->crl = smq_crl_watch_on(o->realm, now());
 	c->crl_line = smq_crl_line_on(o->plain ? NULL : o->realm);
-	err = tls_by_realm(c, ret_why);
+	err = check_sender_topic(o, ret_why);
+	if (err == SMQ_OK)
+		err = tls_by_realm(c, ret_why);
 	if (err == SMQ_OK && o->realm)
 		err = check_registered(&c->options, ret_why);
 	if (err == SMQ_OK && o->realm && !o->only_groups)
@@ -640,6 +651,10 @@ smq_err smq_client_unsubscribe(smq_client *c, const char *filter, const struct s
 
 smq_err smq_client_publish(smq_client *c, const struct smq_publish *message, uint64_t *ret_ticket)
 {
+	const struct smq_client_options *o = &c->options;
+	if (o->sender_topic && o->realm && !o->plain && !message->plain && message->topic &&
+	    !smq_topic_names_sender(o->sender_topic, message->topic, smq_realm_member(o->realm)))
+		return SMQ_ERR_TOPIC;
 	smq_err err = smq_messenger_publish(c->messenger, message, ret_ticket);
 	watch(c);
 	return err;

@@ -88,8 +88,24 @@ def mosquitto_conf():
     acl = read('b/conf/acl')
     ok('user desk\ntopic write sealmq/plant/keyex/+\ntopic read sealmq/plant/keyex/all\n'
        'topic read sealmq/plant/g/#\n' in acl and 'topic write sealmq/plant/ks/q/desk\n' in acl and
-       'topic write sealmq/plant/cert/desk\ntopic write plant/desk/#\ntopic read plant/#\n' in acl and 'pattern read sealmq/plant/keyex/%u\n' in acl and acl.count('user ') == 2,
+       'topic write sealmq/plant/cert/desk\ntopic read sealmq/plant/command/+/to/desk\n' in acl and
+       '\ntopic write plant/desk/#\ntopic read plant/#\n' in acl and 'pattern read sealmq/plant/keyex/%u\n' in acl and acl.count('user ') == 2,
        'acl: a section for each member', acl)
+    rights = [line.split()[2] for line in acl.split('user desk\n')[1].split('\nuser ')[0].splitlines() if line.startswith('topic write')]
+    ok('#' not in rights and all(r.startswith(('sealmq/plant/', 'plant/desk/')) for r in rights),
+       'lesson: a certificate publishes under its own name, not anywhere', str(rights))
+
+
+def no_key_of_the_authority():
+    """The authority's key is never where the broker is."""
+    keys = [read(os.path.join('plant', name)) for name in ('root.key', 'issuing.key') if os.path.exists('plant/' + name)]
+    held = []
+    for top, _, names in os.walk('b'):
+        for name in names:
+            with open(os.path.join(top, name), encoding='utf-8', errors='replace') as file:
+                text = file.read()
+            held += [os.path.join(top, name) for key in keys if key.splitlines()[1] in text]
+    ok(keys and not held, "lesson: the authority's key is not in the broker's deployment", str(held))
 
 
 def units():
@@ -274,7 +290,7 @@ def main():
         sealmq('ca', 'init', 'plant')
         for name in ('fridge-07', 'desk'):
             sealmq('ca', 'issue', name, '--ca', 'plant')
-        for part in (made, mosquitto_conf, units, others, again, without_nginx, revocation, refusals, failing, killed):
+        for part in (made, mosquitto_conf, no_key_of_the_authority, units, others, again, without_nginx, revocation, refusals, failing, killed):
             part()
     finally:
         os.chdir('/')

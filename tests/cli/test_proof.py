@@ -122,10 +122,36 @@ def strangers(w):
             [str(got), w.said(process)])
 
 
+def names(w):
+    """Names come from certificates; a topic that names a sender agrees with it, or the message is refused."""
+    pattern = ('--sender-topic', 'audit/{sender}/#')
+    process = subscribe(w, *pattern)
+    w.pub('aud-1', ['own'], 'audit/aud-1/n')
+    w.pub('aud-1', ['as another'], 'audit/aud-2/n', '--sign', 'every')
+    w.pub('aud-1', ['as a stranger'], 'audit/nobody/n')
+    w.pub('aud-1', ['names nobody'], 'audit')
+    w.must('pub', '--realm', w.member('aud-1'), *w.at(), '-q', '1', '--to', 'centre', '-t', 'audit/aud-2/s', '-m', 'in a session')
+    w.pub('aud-2', ['own too'], 'audit/aud-2/n')
+    wait(lambda: w.said(process).count('aud-1') >= 3)
+    time.sleep(0.5)
+    said = w.said(process)
+    got = heard(w, process)
+    TAP.row([(text, sender) for text, sender, _ in got] == [('own', 'aud-1'), ('names nobody', 'aud-1'), ('own too', 'aud-2')],
+            "topics in another's name are refused", [str(got), said])
+    TAP.row('audit/aud-2/n' in said and 'audit/nobody/n' in said and 'audit/aud-2/s' in said, 'each is told', [said])
+    done = w.run(*w.pub_words('aud-1', 'audit/aud-2/n', '-m', 'x', *pattern))
+    TAP.row(done.returncode != 0 and 'topic' in done.stderr, 'and pub does not publish so', [done.stderr])
+    for wrong in ('audit/#', 'audit/x{sender}/#', '{sender}/{sender}', 'a/#/{sender}'):
+        done = w.run('sub', '--realm', w.member('centre'), *w.at(), '-t', 'audit/#', '--sender-topic', wrong, '-W', '1')
+        TAP.row(done.returncode not in (0, 27) and '{sender}' in done.stderr, 'no such pattern: ' + wrong, [done.stderr])
+    done = w.run(*w.pub_words('aud-1', 'audit/aud-1/n', '-m', 'x', '--sender-topic', 'audit/+'))
+    TAP.row(done.returncode != 0 and '{sender}' in done.stderr, 'for pub neither', [done.stderr])
+
+
 def wrong_use(w):
     for words, said in (((('--sign', 'sometimes')), 'every'), (('--sign', 'checkpoint', '--checkpoint-messages', '257'), '256')):
         done = w.run(*w.pub_words('aud-1', 'audit/x', '-m', 'x', *words))
         TAP.row(done.returncode != 0 and said in done.stderr, 'wrong use: ' + ' '.join(words), [done.stderr])
 
 
-sys.exit(play([proven, flood, retained, unsigned, late_checkpoint, strangers, wrong_use]))
+sys.exit(play([proven, flood, retained, unsigned, late_checkpoint, strangers, names, wrong_use]))

@@ -7,10 +7,11 @@ import json
 import os
 import random
 import resource
+import subprocess
 import sys
 import time
 
-from record_rig import ENERGY, TAP, play, stamp, wait
+from record_rig import ENERGY, SEALMQ, TAP, play, stamp, wait
 
 
 def record(name='aud-1', kind='electricity_kwh', value='5.5', ago=0, **more):
@@ -164,4 +165,36 @@ def refused(w):
     w.stop(recorder)
 
 
-sys.exit(play([declared, wrong_use, killed, disk_full, proven, refused]))
+def captured(w, topic, act):
+    """The very bytes that the broker hands on while something is published."""
+    tap = w.start('sub', '--plain', *w.at(), '-q', '1', '-t', topic, '-C', '1', '-W', '60', '-F', '%x', '-d')
+    wait(lambda: 'ubscribed' in w.said(tap))
+    act()
+    return bytes.fromhex(tap.communicate(timeout=90)[0].strip())
+
+
+def replayed(w):
+    """Lessons: a replay was stored five times, one auditor stored data as another, one bad signature was the end, and
+    each row was a commit of its own."""
+    store = w.path('replayed.db')
+    recorder = w.recorder(store, '-i', 'replayed', '--require-proof', '--json')
+    wait(lambda: w.run('query', 'counts', '--store', store).returncode == 0)
+    time.sleep(0.7)
+    sealed = captured(w, 'audit/aud-1/n', lambda: w.pub('aud-1', ['once'], 'audit/aud-1/n', '--sign', 'every'))
+    wait(lambda: w.stored(store) == 1)
+    bad = bytearray(sealed)
+    bad[-1] ^= 1
+    for topic, payload in [('audit/aud-1/n', sealed)] * 5 + [('audit/aud-2/n', sealed), ('audit/aud-1/n', bytes(bad))] * 2:
+        subprocess.run([SEALMQ, 'pub', '--plain', *w.at(), '-q', '1', '-t', topic, '-s'], input=payload, check=True, timeout=60)
+    w.pub('aud-2', ['n%d' % n for n in range(1000)], 'audit/aud-2/n', '--sign', 'checkpoint')
+    good = wait(lambda: w.stored(store) == 1001 and not any('provisional' in row for row in w.rows(store, 'counts')))
+    TAP.row(good, 'replayed five times, on another topic, with a bad signature: stored once, and the recorder goes on',
+            w.rows(store, 'counts') + w.rows(store, 'reasons'))
+    reasons = {row.split(',')[1]: row.split(',')[2] for row in w.rows(store, 'reasons')}
+    TAP.row(reasons.get('signature') == '2' and reasons.get('open') == '2', 'each refusal with its reason', [str(reasons)])
+    _, out = w.stop(recorder)
+    counts = json.loads(out)
+    TAP.row(counts['stored'] == 1001 and counts['repeated'] == 5 and counts['commits'] < 500, 'many messages to one commit', [out])
+
+
+sys.exit(play([declared, wrong_use, killed, disk_full, proven, refused, replayed]))

@@ -30,11 +30,13 @@ static struct realm_member {
 } realm[MEMBERS] = { { .name = "fridge-07" }, { .name = "mallory" }, { .name = "archive" }, { .name = "ed" } };
 
 static bool by_value_only; /* hashes are not known yet */
+static unsigned resolves;  /* questions to the port */
 
 static smq_err resolve(void *self, smq_span id_cred, int64_t now_ms, struct smq_credential *ret_credential)
 {
 	(void)self;
 	(void)now_ms;
+	resolves++;
 	for (int i = 0; i < MEMBERS; i++) {
 		struct realm_member *m = &realm[i];
 		bool full = smq_span_equal(id_cred, m->own.id_cred_full);
@@ -362,6 +364,25 @@ static void certificates_are_judged_again(void **state)
 	realm[2].says = realm[2].name;
 	r->now.unix_ms = 1000000;
 	assert_int_equal(receive(r, &m[4], 0, &v), SMQ_ERR_CERT_EXPIRED);
+	receiver_free(r);
+	sender_done(&s);
+}
+
+/* Lesson: reading a certificate for each message made verifying four times as slow. */
+static void a_certificate_is_read_once_for_many_messages(void **state)
+{
+	(void)state;
+	struct sender s;
+	enum smq_proof_verdict v;
+	sender_init(&s, 0, "fridge-07", 1, "g", SMQ_SIGN_EVERY);
+	struct receiver *r = receiver_new("fridge-07", 1, "g");
+	bring_certificate(r, 0);
+	unsigned before = resolves;
+	for (int i = 0; i < 200; i++) {
+		struct message m = seal_text(&s, "x");
+		assert_int_equal(receive(r, &m, 0, &v), SMQ_OK);
+	}
+	assert_int_equal(resolves, before);
 	receiver_free(r);
 	sender_done(&s);
 }
@@ -799,6 +820,7 @@ int main(void)
 		cmocka_unit_test(a_signature_stripped_or_swapped_is_refused),
 		cmocka_unit_test(the_word_that_a_checkpoint_follows_cannot_be_taken_off),
 		cmocka_unit_test(certificates_are_judged_again),
+		cmocka_unit_test(a_certificate_is_read_once_for_many_messages),
 		cmocka_unit_test(messages_are_provisional_then_proven),
 		cmocka_unit_test(a_member_that_forges_anothers_covered_message_is_caught),
 		cmocka_unit_test(loss_duplication_and_reorder_spoil_nothing_else),
