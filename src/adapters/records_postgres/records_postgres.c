@@ -571,6 +571,9 @@ static smq_err try_commit(struct records *r, bool careful, struct smq_record_com
 	*ret_done = (struct smq_record_committed){ 0 };
 	*moved = 0;
 	smq_err err = careful || r->refused.rows > 0 ? need_stage(r, state) : SMQ_OK;
+	/* one statement is a transaction of its own, and saves two turns */
+	if (err == SMQ_OK && !careful && r->refused.rows == 0 && r->proof_count == 0 && !r->kept)
+		return put_rows(r, false, ret_done, moved, state);
 	if (err == SMQ_OK)
 		err = exec(r, "BEGIN", state);
 	if (err != SMQ_OK)
