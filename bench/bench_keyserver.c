@@ -20,6 +20,7 @@
 #include "core/policy.h"
 #include "wire/cbor.h"
 #include "wire/ks_topics.h"
+#include "wire/registered_key.h"
 
 enum { PEER_KEYSERVER, PEER_ADMIN, PEER_FIRST, MEMBERS_MAX = 1000000, EXPELLED = 100, SLICE_MS = 100 };
 
@@ -29,7 +30,7 @@ static const int suites[] = { 2 };
 struct peer {
 	char name[24];
 	struct smq_own_credential own;
-	uint8_t id_cred[16], cred[72], public_key[SMQ_PUBLIC_KEY_MAX];
+	uint8_t id_cred[16], cred[SMQ_REGISTERED_CRED_MAX], public_key[SMQ_PUBLIC_KEY_MAX];
 	size_t public_key_len;
 };
 
@@ -52,7 +53,7 @@ struct run {
 static struct peer *peers;
 static size_t peer_count, run_count;
 static struct run *runs;
-static struct smq_credentials credentials;
+static struct smq_credentials credentials, by_kid;
 static struct smq_keyserver *ks;
 static struct message *first, **last = &first;
 static uint64_t published, bytes_published, answered, epochs;
@@ -102,6 +103,22 @@ static void make_peer(size_t i)
 	w = smq_writer_on(smq_mspan_of(p->cred, sizeof(p->cred)));
 	smq_cbor_put_bytes(&w, smq_span_of(p->public_key, p->public_key_len));
 	p->own.cred = smq_writer_span(&w);
+}
+
+/* From now on known by a registered key, and by nothing else. */
+static void make_registered(size_t i)
+{
+	struct peer *p = &peers[i];
+	struct smq_credential c = { .name = "" };
+	memcpy(c.name, p->name, sizeof(p->name));
+	must(smq_registered_key_thumbprint(smq_crypto_openssl(), p->public_key, c.id) == SMQ_OK &&
+		 smq_registered_key_credential(p->public_key, &c) == SMQ_OK,
+	     "a registered key");
+	smq_registered_key_id_cred(c.id, p->id_cred);
+	p->own.id_cred_full = p->own.id_cred_short = smq_span_of(p->id_cred, SMQ_REGISTERED_ID_CRED_LEN);
+	memcpy(p->cred, c.cred, c.cred_len);
+	p->own.cred = smq_span_of(p->cred, c.cred_len);
+	p->own.registered = true;
 }
 
 static smq_err resolve(void *self, smq_span id_cred, int64_t now_ms, struct smq_credential *c)
@@ -238,6 +255,14 @@ static void settle(void)
 
 /* ---- asking ---- */
 
+/* The key server by kid, as those know it who have a registered key. */
+static smq_err resolve_server(void *self, smq_span id_cred, int64_t now_ms, struct smq_credential *c)
+{
+	smq_err err = resolve(self, peers[PEER_KEYSERVER].own.id_cred_full, now_ms, c);
+	(void)id_cred;
+	return err == SMQ_OK ? smq_registered_key_credential(peers[PEER_KEYSERVER].public_key, c) : err;
+}
+
 static void ask(struct run *r, size_t peer, const struct smq_ks_request *request)
 {
 	static uint8_t room[SMQ_KS_EDHOC_ROOM];
@@ -246,7 +271,7 @@ static void ask(struct run *r, size_t peer, const struct smq_ks_request *request
 	r->peer = peer;
 	r->config = (struct smq_ks_asker_config){ .crypto = smq_crypto_openssl(),
 						  .random = smq_random_system(),
-						  .credentials = &credentials,
+						  .credentials = peers[peer].own.registered ? &by_kid : &credentials,
 						  .own = &peers[peer].own,
 						  .name = peers[peer].name,
 						  .suites = suites,
@@ -341,6 +366,26 @@ static struct figures joins(const char *group, size_t members, unsigned roles)
 	return f;
 }
 
+/* One after the other, as an admin does it. */
+static struct figures registrations(size_t members)
+{
+	struct figures f;
+	double start;
+	begin(&f, &start);
+	for (size_t i = 0; i < members; i++) {
+		struct smq_ks_request q = { .what = SMQ_KS_REGISTER, .group = smq_span_str("") };
+		struct peer *p = &peers[PEER_FIRST + i];
+		snprintf(p->name, sizeof(p->name), "r%zu", i); /* what it was called is a certificate's name */
+		q.name = smq_span_str(p->name);
+		memcpy(q.key, p->public_key, sizeof(q.key));
+		make_registered(PEER_FIRST + i);
+		ask(&runs[0], PEER_ADMIN, &q);
+		until_answered(answered + 1);
+	}
+	end(&f, start, members);
+	return f;
+}
+
 static struct figures expulsions(const char *group, size_t members, size_t count)
 {
 	struct figures f;
@@ -415,6 +460,7 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < peer_count; i++)
 		make_peer(i);
 	credentials = (struct smq_credentials){ .resolve = resolve };
+	by_kid = (struct smq_credentials){ .resolve = resolve_server };
 	snprintf(path, sizeof(path), "%s/ks.db", dir);
 	start_server(path);
 	set_policy("static", SMQ_MODE_STATIC);
@@ -427,12 +473,17 @@ int main(int argc, char **argv)
 	struct figures update = joins("update", members, SMQ_JOIN_PUBLISH | SMQ_JOIN_SUBSCRIBE);
 	size_t after = mallinfo2().uordblks + mallinfo2().hblkhd;
 	struct figures expelled = expulsions("update", members, EXPELLED);
+	struct figures registered = registrations(members);
+	set_policy("keys", SMQ_MODE_STATIC);
+	struct figures by_key = joins("keys", members, SMQ_JOIN_PUBLISH | SMQ_JOIN_SUBSCRIBE);
 	printf("{ \"bench\": \"keyserver\", \"members\": %zu, \"at_a_time\": %zu, \"memory\": %.0f, \"rows\": [\n",
 	       members, run_count, (double)(after - before) / (double)members);
 	print_row("join, static, publishes", &publishers, ",");
 	print_row("join, static, reads", &readers, ",");
 	print_row("join, update", &update, ",");
-	print_row("expulsion, update", &expelled, "");
+	print_row("expulsion, update", &expelled, ",");
+	print_row("registration of a key", &registered, ",");
+	print_row("join by registered key, static, publishes", &by_key, "");
 	printf("] }\n");
 	smq_keyserver_free(ks);
 	for (size_t i = 0; i < peer_count; i++)

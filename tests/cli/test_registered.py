@@ -142,6 +142,17 @@ def keys_are_registered_and_belong(stage):
     ok(sizes and sizes[0] < 100, 'the second time message_2 in its envelope is below 100 bytes', sizes)
     keys.stop()
 
+    # a key server whose certificate, and with it its key, was renewed
+    stage.must(SEALMQ, 'ca', 'renew', 'keys', '--ca', stage.ca)
+    keys.start()
+    for text in ('shown the new one', 'and knows it then'):
+        status, _, err = run(*words(stage, 'pub', 'sensor-04', '--group', 'g', '-q', '1', '-t', 'plant/a', '-m', 'x'))
+        ok(status == 0, 'the key server has another certificate: ' + text, err)
+    keys.ask('rotate', 'g')
+    status, _, err = run(*words(stage, 'pub', 'sensor-04', '--group', 'g', '-q', '1', '-t', 'plant/a', '-m', 'x'))
+    ok(status == 0, 'and what it signs by it is believed', err)
+    keys.stop()
+
 
 if __name__ == '__main__':
     sys.exit(play([keys_are_registered_and_belong]))
