@@ -124,6 +124,7 @@ SMQ_MUST_USE smq_err smq_keyserver_restore(const struct smq_keyserver_options *o
 
 struct smq_keyserver_contents {
 	uint64_t groups, members, nodes, epochs, waiting; /* waiting: published, not acknowledged */
+	uint64_t keys;                                    /* registered keys, those taken back included */
 };
 /* Reads everything: damage, a wrong passphrase, an item that does not open (SMQ_ERR_CORRUPT). */
 SMQ_MUST_USE smq_err smq_keyserver_check(const struct smq_keyserver_options *options,

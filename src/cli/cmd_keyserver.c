@@ -341,6 +341,7 @@ static void write_contents(struct smq_json *j, const void *of)
 	json_number(j, "nodes", c->nodes);
 	json_number(j, "epochs", c->epochs);
 	json_number(j, "waiting", c->waiting);
+	json_number(j, "keys", c->keys);
 	smq_json_end(j);
 }
 
@@ -353,9 +354,11 @@ static int check(struct keyserver *k)
 		return failed(k, err, why);
 	if (k->json)
 		return print_json(stdout, write_contents, &c) == SMQ_OK ? 0 : smq_err_exit(SMQ_ERR_BUG);
-	printf("sound: %llu groups, %llu members, %llu tree nodes, %llu epochs; %llu messages wait for the broker\n",
+	printf("sound: %llu groups, %llu members, %llu tree nodes, %llu epochs, %llu registered keys; %llu messages "
+	       "wait for "
+	       "the broker\n",
 	       (unsigned long long)c.groups, (unsigned long long)c.members, (unsigned long long)c.nodes,
-	       (unsigned long long)c.epochs, (unsigned long long)c.waiting);
+	       (unsigned long long)c.epochs, (unsigned long long)c.keys, (unsigned long long)c.waiting);
 	return 0;
 }
 

@@ -250,6 +250,7 @@ smq_err smq_keyserver_check(const struct smq_keyserver_options *o, struct smq_ke
 				  : kind == SMQ_KS_ITEM_NODE   ? &c.nodes
 				  : kind == SMQ_KS_ITEM_EPOCH  ? &c.epochs
 				  : kind == SMQ_KS_ITEM_OUT    ? &c.waiting
+				  : kind == SMQ_KS_ITEM_KEY    ? &c.keys
 							       : &others;
 		err = store.each(store.self, (enum smq_ks_item)kind, NULL, count, count_item);
 	}

@@ -142,6 +142,9 @@ def keys_are_registered_and_belong(stage):
     ok(sizes and sizes[0] < 100, 'the second time message_2 in its envelope is below 100 bytes', sizes)
     keys.stop()
 
+    status, out, err = run(SEALMQ, 'keyserver', 'check', *keys.own())
+    ok(status == 0 and '3 registered keys' in out, 'check counts them, with the one that was taken back', out + err)
+
     # a key server whose certificate, and with it its key, was renewed
     stage.must(SEALMQ, 'ca', 'renew', 'keys', '--ca', stage.ca)
     keys.start()
