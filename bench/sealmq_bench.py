@@ -569,9 +569,11 @@ def seal_plots(part):
                                   'multi_seal_ns' if multi else 'direct_seal_ns')) for r in rows]
     yield 'seal-throughput', table_block('d', data) + '''set title "Sealing with A128GCM: payload bytes a microsecond, by size"
 set logscale xy
+set format y "%.0s%c"
+set xrange [12:90000]
 set xlabel "payload, bytes"
 set ylabel "MB/s"
-set key left top
+set key left top Left reverse
 plot $d u 1:2 w lp ls 5 t "EVP by hand, cached context, same bytes", $d u 1:3 w lp ls 4 t "EVP, naive", $d u 1:4 w lp ls 2 t "SealMQ on EVP", $d u 1:5 w lp ls 1 t "SealMQ on provider functions"%s
 '''.replace('%s', ', $d u 1:6 w lp ls 3 t "SealMQ on the multi-buffer lane"' if multi else '').replace('payload bytes a microsecond, by size', 'throughput by size of payload')
     ratios = [('"%s\\n%d B"' % (r['algorithm'].replace('ChaCha20-Poly1305', 'ChaCha20'), r['size']),
@@ -583,24 +585,27 @@ set style data histograms
 set style histogram clustered gap 1.5
 set style fill solid 0.85 noborder
 set yrange [0:*]
-set ylabel "times the floor"
+set ylabel "times bare EVP with a cached context"
+set bmargin 4
 set key outside top center horizontal
 set arrow from graph 0, first 1 to graph 1, first 1 nohead lc rgb "#555555" dt 2 front
 plot $d u 2:xtic(1) ls 2 t "seal, EVP", $d u 3 ls 1 t "seal, provider", $d u 4 ls 4 t "open, EVP", $d u 5 ls 3 t "open, provider"%s
 '''.replace('%s', ', $d u 6 ls 5 t "seal, multi-buffer", $d u 7 lc rgb "#8d6a9f" t "open, multi-buffer"' if multi else '')
     single = part['distribution']
-    names = ('floor_seal', 'direct_seal', 'evp_seal', 'floor_open', 'direct_open', 'evp_open')
+    names = [n for n in ('floor_seal', 'evp_seal', 'direct_seal', 'multi_seal', 'floor_open', 'evp_open', 'direct_open',
+                         'multi_open') if n in single]
     data = [(i / 2,) + tuple(single[n][i] for n in names) for i in range(1, 199)]
     top = 1.3 * max(single[n][190] for n in names)
-    lines = ', '.join('$d u %d:1 w l ls %d %s t "%s"' % (k + 2, (5, 1, 2)[k % 3], '' if k < 3 else 'dt 3',
-                                                        n.replace('_', ', ').replace('direct', 'SealMQ, provider')
-                                                        .replace('evp', 'SealMQ, EVP').replace('floor', 'EVP by hand'))
-                      for k, n in enumerate(names))
+    lanes = {'floor': (5, 'EVP by hand'), 'evp': (2, 'SealMQ, EVP'), 'direct': (1, 'SealMQ, provider'),
+             'multi': (3, 'SealMQ, multi-buffer')}
+    lines = ', '.join('$d u %d:1 w l ls %d dt %d t "%s, %s"' % (k + 2, lanes[lane][0], 1 if what == 'seal' else 3,
+                                                             lanes[lane][1], what)
+                      for k, (lane, what) in enumerate(n.split('_') for n in names))
     yield 'seal-distribution', table_block('d', data) + '''set title "Single messages of 64 bytes, A128GCM: share done within a time"
 set xlabel "ns"
 set ylabel "percent of messages"
 set xrange [0:%d]
-set key right bottom
+set key outside right center Left reverse
 plot %s
 ''' % (top, lines)
 
@@ -625,9 +630,10 @@ def group_plots(part):
                      o['leave']['member_bytes']))
     yield 'group', table_block('d', rows) + '''set title "Rekeying: bytes published when one member leaves, by size of the group"
 set logscale xy
+set format y "%.0s%c"
 set xlabel "members"
 set ylabel "bytes"
-set key left top
+set key outside right center Left reverse
 f(x) = a + b * log(x)
 a = 100; b = 100
 fit f(x) $d u 1:2 via a, b
@@ -645,6 +651,7 @@ def link_plots(part):
 set xrange [-0.6:*]
 set offsets 0, 0.6, 0.02, 0.02
 set ylabel "times plain"
+set bmargin 4
 set key outside top center horizontal
 set arrow from graph 0, first 1 to graph 1, first 1 nohead lc rgb "#555555" dt 2
 plot $d u ($0-0.1):2:3:4:xtic(1) w yerrorbars ls 1 t "sealed / plain", $d u ($0+0.1):5:6:7 w yerrorbars ls 5 dt 1 t "plain / plain (control)"
@@ -685,7 +692,37 @@ plot $d u 2:1 w l ls 1 t "seal", $d u 3:1 w l ls 3 t "open"
 ''' % top
 
 
-PLOTS = {'seal': seal_plots, 'session': session_plots, 'group': group_plots, 'link': link_plots,
+def start_plots(part):
+    data = [('"%s\\n%s"' % (r['what'].replace(', ', '\\n'), 'TLS' if r['tls'] else 'TCP'), r['ms']['median'], r['ms']['low'],
+             r['ms']['high']) for r in part['rows']]
+    yield 'start', table_block('d', data) + '''set title "From starting sealmq to the first opened message (median and quartiles)"
+set style data histograms
+set style histogram errorbars gap 2 lw 1.5
+set style fill solid 0.85 border rgb "#333333"
+set yrange [0:*]
+set bmargin 5
+set ylabel "ms"
+set key off
+plot $d u 2:3:4:xtic(1) ls 1
+'''
+
+
+def python_plots(part):
+    rows = [('"messages a second\\nQoS %d"' % r['qos'], r['ratio']['median']) for r in part['rates']]
+    rows += [('"%s\\n64 bytes"' % what, part['seal'][what]['ratio']['median']) for what in ('seal', 'open')]
+    yield 'python', table_block('d', rows) + '''set title "SealMQ against a Python program of the same job: times as fast (median)"
+set style data histograms
+set style fill solid 0.85 noborder
+set logscale y
+set yrange [1:*]
+set bmargin 4
+set ylabel "times as fast"
+set key off
+plot $d u 2:xtic(1) ls 1, $d u 0:2:(sprintf("%.1f", $2)) w labels offset 0,0.7 notitle
+'''
+
+
+PLOTS = {'start': start_plots, 'python': python_plots, 'seal': seal_plots, 'session': session_plots, 'group': group_plots, 'link': link_plots,
          'record': lambda part: record_part.plots(part, table_block), 'dataset': dataset_plots}
 
 

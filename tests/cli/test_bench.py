@@ -62,6 +62,24 @@ def dataset(folder):
             'the report needs no other file')
 
 
+def browser(folder):
+    """The report in a real browser, where there is one: `./run test --full`."""
+    report = os.path.join(folder, 'plots', 'report.html')
+    chromium = shutil.which('chromium', path=SEARCH)
+    if not os.environ.get('SEALMQ_LONG') or not chromium or not os.path.exists(report):
+        TAP.row(True, 'the report in a browser # SKIP SEALMQ_LONG not set, or no chromium')
+        return
+    picture = os.path.join(folder, 'report.png')
+    start = [chromium, '--headless', '--no-sandbox', '--disable-gpu', '--user-data-dir=' + os.path.join(folder, 'profile')]
+    done = subprocess.run([*start, '--window-size=1200,2000', '--screenshot=' + picture, 'file://' + report],
+                          capture_output=True, text=True, timeout=240, check=False)
+    TAP.row(done.returncode == 0 and os.path.getsize(picture) > 20000, 'the report in a browser', [done.stderr])
+    dom = subprocess.run([*start, '--dump-dom', 'file://' + report], capture_output=True, text=True, timeout=240,
+                         check=False).stdout
+    TAP.row(dom.count('<svg') == 1 and '<h2>dataset</h2>' in dom and '<h2>predecessors</h2>' in dom and
+            dom.count('<table>') == dom.count('</table>') == 2, 'holds its picture and its tables', [dom[:500]])
+
+
 def session():
     if not shutil.which('mosquitto', path=SEARCH):
         return
@@ -107,6 +125,7 @@ def main():
     try:
         wrong_uses()
         dataset(folder)
+        browser(folder)
         session()
         record()
         starting()
