@@ -511,8 +511,13 @@ static void fill_engine(struct values *v, const struct smq_broker_plan *p, unsig
 	text_value(v, "link_name", p->link_name);
 	text_value(v, "link_secret", p->link_secret);
 	value(v, "node", "%u", node);
-	value(v, "node_suffix", several ? "-%u" : "", node);
-	value(v, "node_dir", several ? "%u/" : "", node);
+	if (several) {
+		value(v, "node_suffix", "-%u", node);
+		value(v, "node_dir", "%u/", node);
+	} else {
+		text_value(v, "node_suffix", "");
+		text_value(v, "node_dir", "");
+	}
 	value(v, "link_port", "%d", smq_broker_port_link(p, node));
 	value(v, "names_port", "%d", smq_broker_port_names(p));
 	value(v, "wss_port", "%d", p->wss_port);

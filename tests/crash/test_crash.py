@@ -22,6 +22,8 @@ TAP = Tap()
 KILLS = int(os.environ.get('SEALMQ_KILLS', '0'))
 LONG = KILLS > 0
 FIGURES = {}
+WORDS = {'kills': 'killed anywhere', 'cuts': 'cut from power', 'walk': 'killed at each system call',
+         'faults': 'disks that fail at each call'}
 
 
 def run(*words, **env):
@@ -42,7 +44,7 @@ def databases():
         TAP.row(done.returncode == 0, '%s, %s %d: %s' % (name, what, count, said), (done.stdout + done.stderr).splitlines()[-5:])
         for line in done.stdout.splitlines()[:-1]:
             print(line)
-        FIGURES['%s %s' % (name, what)] = said
+        FIGURES['%s, %s' % (name, WORDS[what])] = said.split(': ', 1)[-1].replace('killed at ', '')
     for program, what in ((SERVER, 'kills'), (SERVER, 'cuts'), (RECORDS, 'kills'), (RECORDS, 'cuts')):
         done = run(program, what, '300', '--planted')
         TAP.row(done.returncode == 3 and 'BROKEN' in done.stderr, 'planted, %s %s without durability: %s' % (
@@ -95,13 +97,13 @@ def fences(deed, place, env):
     step = 1 if LONG else 4
     count, bad = files.killed(deed, place, env, step)
     TAP.row(count > 0 and not bad, '%s: killed at %d of its calls' % (deed.name, count), bad)
-    FIGURES[deed.name + ' kills'] = count
+    FIGURES[deed.name + ': killed at each call that alters a file'] = '%d kills' % count
     count, bad = files.refused(deed, place, env, 1 if LONG else 9)
     TAP.row(count > 0 and not bad, '%s: %d full disks and broken ones' % (deed.name, count), bad)
-    FIGURES[deed.name + ' errors'] = count
+    FIGURES[deed.name + ': ENOSPC and EIO at each'] = '%d errors' % count
     count, bad = files.cut(deed, place, env, 200 if LONG else 6, 1, step=1 if LONG else 5)
     TAP.row(count > 0 and not bad, '%s: %d power cuts' % (deed.name, count), bad)
-    FIGURES[deed.name + ' cuts'] = count
+    FIGURES[deed.name + ': cut from power'] = '%d cuts' % count
     count, bad = files.cut(deed, place, env, 8, 2, heed=False)
     TAP.row(bad, 'planted, %s: %d of %d cuts lose it where no sync is heeded' % (deed.name, len(bad), count), [])
 
@@ -131,7 +133,8 @@ def memory(deed, place, env):
             bad.append('allocation %d of %d: %s' % (i, total, complaint))
     TAP.row(first.returncode == 0 and refusals > 0 and not bad, '%s: each %sof %d allocations fails; %d refusals, no crash' %
             (deed.name, '' if step == 1 else '%d. ' % step, total, refusals), bad[:8])
-    FIGURES[deed.name + ' allocations'] = total
+    FIGURES[deed.name + ': failing allocations'] = '%d of %d, one at a time: %d refusals, no crash' % (
+        len(range(1, total + 1, step)), total, refusals)
 
 
 def authority(folder):
