@@ -122,16 +122,16 @@ static void walk_local(const struct smq_broker_plan *p, const struct smq_broker_
 	while (*at) {
 		size_t len = strcspn(at, "\n");
 		char line[FILTER_ROOM];
-		char first[16];
-		char second[FILTER_ROOM];
-		char third[FILTER_ROOM] = "";
+		char *save = NULL;
 		(void)snprintf(line, sizeof(line), "%.*s", (int)len, at);
-		int words = sscanf(line, "%15s %1023s %1023s", first, second, third);
-		if (words >= 2 && strcmp(first, "user") == 0)
+		const char *first = strtok_r(line, " \t\r", &save);
+		const char *second = first ? strtok_r(NULL, " \t\r", &save) : NULL;
+		const char *third = second ? strtok_r(NULL, " \t\r", &save) : NULL;
+		if (second && strcmp(first, "user") == 0)
 			ours = strcmp(second, m->name) == 0;
-		else if (words >= 2 && ours && strcmp(first, "topic") == 0)
-			tell(sink, words == 3 ? access_of(second) : SMQ_ACL_READ | SMQ_ACL_WRITE, "%s",
-			     words == 3 ? third : second);
+		else if (second && ours && strcmp(first, "topic") == 0)
+			tell(sink, third ? access_of(second) : SMQ_ACL_READ | SMQ_ACL_WRITE, "%s",
+			     third ? third : second);
 		at += len + (at[len] == '\n');
 	}
 }
