@@ -234,11 +234,48 @@ static smq_err follow(smq_group_member *m, const struct smq_manifest_step *step)
 	return SMQ_OK;
 }
 
-/* Acts on an accepted manifest, or leaves it pending. */
+/* The highest epoch that is due; what was used once is not gone back on, whatever the clock says. */
+static uint64_t due_epoch(const smq_group_member *m, const struct member_kept *k)
+{
+	uint64_t due = k->in_use;
+	for (size_t i = 0; i < SMQ_GM_EPOCHS_MAX; i++) {
+		const struct member_epoch *e = &k->epochs[i];
+		if (e->number > due && e->activate_at_ms <= m->now.unix_ms)
+			due = e->number;
+	}
+	return due;
+}
+
+static int64_t later(int64_t ms, uint64_t by) { return ms > SMQ_NO_END - (int64_t)by ? SMQ_NO_END : ms + (int64_t)by; }
+
+/* In m->next an epoch comes into use: those before it, unless the policy's history grants them, have their grace left.
+ */
+static void put_in_use(smq_group_member *m, uint64_t number)
+{
+	uint64_t oldest = number;
+	if (m->has_policy)
+		oldest = smq_policy_oldest_epoch(&m->policy, m->next.joined, number);
+	m->next.in_use = number;
+	for (size_t i = 0; i < SMQ_GM_EPOCHS_MAX; i++) {
+		struct member_epoch *e = &m->next.epochs[i];
+		if (e->number != 0 && e->number < number && e->number < oldest && e->until_ms == SMQ_NO_END)
+			e->until_ms = later(m->now.unix_ms, m->has_policy ? m->policy.grace_ms : 0);
+	}
+}
+
+/* Now that it is written down. */
+static void in_use(smq_group_member *m)
+{
+	smq_gm_drop_sealer(m);
+	smq_gm_note(m, SMQ_GROUP_EPOCH, m->k.in_use, SMQ_OK);
+}
+
+/* Acts on an accepted manifest, or leaves it pending. What is due already is in use with the same write. */
 static smq_err act_on(smq_group_member *m, smq_span bytes, const struct smq_manifest_step *step)
 {
 	smq_err err = smq_manifest_policy_check(&step->manifest, &m->k.mark);
 	bool jumped = step->manifest.epoch - m->k.chain.epoch >= SMQ_GM_JUMP;
+	uint64_t used = m->k.in_use;
 	keep_pending(m, bytes, step->manifest.epoch);
 	if (err == SMQ_ERR_STALE_EPOCH || err == SMQ_ERR_EXISTS) {
 		smq_gm_note(m, err == SMQ_ERR_EXISTS ? SMQ_GROUP_FORK : SMQ_GROUP_STALE, step->manifest.epoch, err);
@@ -248,12 +285,17 @@ static smq_err act_on(smq_group_member *m, smq_span bytes, const struct smq_mani
 	if (err == SMQ_OK) {
 		smq_gm_begin(m);
 		err = follow(m, step);
+		uint64_t due = due_epoch(m, &m->next);
+		if (err == SMQ_OK && due > used)
+			put_in_use(m, due);
 		if (err == SMQ_OK)
 			err = smq_gm_commit(m);
 		smq_wipe(&m->next, sizeof(m->next));
 	}
 	if (err != SMQ_OK)
 		return err; /* what is missing may come, or is asked for */
+	if (m->k.in_use > used)
+		in_use(m);
 	drop_pending(m);
 	m->ahead = false;
 	m->expired_told = false;
@@ -566,39 +608,15 @@ void smq_gm_forget_membership(smq_group_member *m)
 
 /* ---- time ---- */
 
-/* The highest epoch that is due; what was used once is not gone back on, whatever the clock says. */
-static uint64_t due_epoch(const smq_group_member *m)
-{
-	uint64_t due = m->k.in_use;
-	for (size_t i = 0; i < SMQ_GM_EPOCHS_MAX; i++) {
-		const struct member_epoch *e = &m->k.epochs[i];
-		if (e->number > due && e->activate_at_ms <= m->now.unix_ms)
-			due = e->number;
-	}
-	return due;
-}
-
-static int64_t later(int64_t ms, uint64_t by) { return ms > SMQ_NO_END - (int64_t)by ? SMQ_NO_END : ms + (int64_t)by; }
-
-/* An epoch comes into use: those before it, unless the policy's history grants them, have their grace left. */
 static void activate(smq_group_member *m, uint64_t number)
 {
-	uint64_t oldest = number;
 	smq_gm_begin(m);
-	if (m->has_policy)
-		oldest = smq_policy_oldest_epoch(&m->policy, m->next.joined, number);
-	m->next.in_use = number;
-	for (size_t i = 0; i < SMQ_GM_EPOCHS_MAX; i++) {
-		struct member_epoch *e = &m->next.epochs[i];
-		if (e->number != 0 && e->number < number && e->number < oldest && e->until_ms == SMQ_NO_END)
-			e->until_ms = later(m->now.unix_ms, m->has_policy ? m->policy.grace_ms : 0);
-	}
+	put_in_use(m, number);
 	if (smq_gm_commit(m) != SMQ_OK) {
 		m->commit_retry_ms = m->now.mono_ms + SMQ_GM_BACKOFF_MIN_MS;
 		return;
 	}
-	smq_gm_drop_sealer(m);
-	smq_gm_note(m, SMQ_GROUP_EPOCH, number, SMQ_OK);
+	in_use(m);
 }
 
 static bool has_passed(const smq_group_member *m, const struct member_epoch *e)
@@ -661,7 +679,7 @@ void smq_gm_pass_time(smq_group_member *m)
 {
 	if (m->now.mono_ms < m->commit_retry_ms)
 		return;
-	uint64_t due = due_epoch(m);
+	uint64_t due = due_epoch(m, &m->k);
 	if (due > m->k.in_use)
 		activate(m, due);
 	end_graces(m);

@@ -5,12 +5,13 @@ usage: test_keyserver.py SEALMQ ROOT
 """
 import json
 import os
+import re
 import signal
 import sqlite3
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from sealed_rig import SEALMQ, Process, ok, play, run, wait  # noqa: E402
+from sealed_rig import SEALMQ, Process, find, ok, play, run, wait  # noqa: E402
 
 POLICY = ('--mode', 'update', '--filter', 'plant/#', '--publish', 'fridge-*', '--subscribe', '*')
 
@@ -191,6 +192,23 @@ def a_second_one_stops(stage):
     first.stop()
 
 
+def nobody_takes_its_place_at_the_broker(stage):
+    """A client that takes the key server's client id, and a broker that is killed: neither ends it."""
+    keys = Keys(stage)
+    server = keys.start()
+    ids = wait(lambda: re.findall(r"New client connected from \S+ as (\S+) \(.*u'keys'", stage.log_text()), 60)
+    before = len(ids)
+    thief = Process([find('mosquitto_sub'), *stage.tls('observer'), '-i', ids[-1], '-t', 'x'])
+    ok(wait(lambda: len(re.findall(r"as %s \(.*u'observer'" % re.escape(ids[-1]), stage.log_text())) > 0, 60),
+       'somebody comes with its client id', ids)
+    thief.stop()
+    ok(keys.ask('list')[0] == 0 and server.child.poll() is None, 'it comes back and answers', server.lines[-5:])
+    stage.restart(signal.SIGKILL)
+    ok(keys.ask('rotate', 'telemetry')[0] == 0, 'and goes on with a broker that was killed', server.lines[-5:])
+    ok(before > 0 and server.child.poll() is None, 'in the same process')
+    server.stop()
+
+
 def killed_and_restored(stage):
     keys = Keys(stage)
     server = keys.start()
@@ -260,4 +278,5 @@ def no_secret_is_shown(stage):
 
 if __name__ == '__main__':
     play([wrong_use, the_passphrase_by_systemd, groups_by_an_admin, what_it_says_is_watched, a_second_one_stops,
+          nobody_takes_its_place_at_the_broker,
           killed_and_restored, the_log, no_secret_is_shown])

@@ -472,6 +472,36 @@ static void a_clock_that_jumps_back_reopens_no_slot(void **state)
 	end(s);
 }
 
+/* The sender's clock is so far off, over many slots and whatever part of one it is. */
+static void clocks_within_the_bound_lose_nothing(void **state)
+{
+	(void)state;
+	static const struct {
+		int64_t off_ms;
+		bool opens;
+	} rows[] = { { 0, true }, { 4900, true }, { -4900, true }, { 1, true }, { 30000, false }, { -30000, false } };
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct sim *s = with_members(SMQ_MODE_SLOTTED, 2);
+		unsigned opened = 0, tried = 0;
+		sim_pass(s, 40000);
+		struct sim_message m = sim_sealed(s, B, "13.0");
+		assert_int_equal(sim_opened(s, C, &m), SMQ_OK); /* its card has come */
+		for (int n = 0; n < 60; n++) {
+			s->world.now.unix_ms += rows[i].off_ms;
+			smq_err err = sim_try_seal(s, B, "plant/a", &m);
+			s->world.now.unix_ms -= rows[i].off_ms;
+			opened += err == SMQ_OK && sim_open_now(s, C, &m) == SMQ_OK;
+			tried++;
+			if (!rows[i].opens)
+				break; /* one is enough: its own clock has run away with it */
+			sim_pass(s, 370);
+		}
+		if (opened != (rows[i].opens ? tried : 0))
+			fail_msg("row %zu: %u of %u", i, opened, tried);
+		end(s);
+	}
+}
+
 /* An epoch that was used stays in use, and the one before does not come back. */
 static void a_clock_that_jumps_back_revives_no_epoch(void **state)
 {
@@ -637,6 +667,7 @@ int main(void)
 		cmocka_unit_test(a_damaged_state_is_refused),
 		cmocka_unit_test(an_expired_manifest_stops_the_sealing),
 		cmocka_unit_test(a_clock_that_jumps_back_reopens_no_slot),
+		cmocka_unit_test(clocks_within_the_bound_lose_nothing),
 		cmocka_unit_test(a_clock_that_jumps_back_revives_no_epoch),
 		cmocka_unit_test(an_interval_is_kept_to_and_renewed),
 		cmocka_unit_test(leaving_is_confirmed),
