@@ -4,6 +4,7 @@ keys go on. The table "Three behind NGINX" of doc/BROKERS.md, measured.
 
 usage: test_broker_cluster.py SEALMQ ROOT
 """
+import json
 import os
 import re
 import signal
@@ -25,7 +26,7 @@ class Cluster(Deployment):
 
     def __init__(self, profile):
         self.profile = profile
-        super().__init__(members=('desk', 'fridge-07', 'ward-3'), options=['--profile', profile])
+        super().__init__(members=('desk', 'centre', 'fridge-07', 'ward-3'), options=['--profile', profile])
         for words in (['keys', '--role', 'keyserver'], ['ops', '--role', 'admin']):
             self.must(SEALMQ, 'ca', 'issue', *words, '--ca', self.ca)
         self.init()
@@ -72,6 +73,8 @@ class Cluster(Deployment):
         made = wait(self.made, 60)
         self.reader = Process(self.words(['sub'], 'desk', '-c', '-i', 'desk-reads', '-q', '1', '--group', GROUP, '-t', 'plant/#',
                                          '-F', '%s %p', '-v', '-x', '600'))
+        self.store = os.path.join(self.room, 'audit.db')
+        self.recorder = Process(self.words(['record'], 'centre', '--store', self.store, '-t', 'plant/+/t', '--group', GROUP, '--json'))
         self.senders = {name: Process(self.words(['pub'], name, '-i', name, '-q', '1', '--group', GROUP, '-t',
                                                  'plant/%s/t' % name, '-l')) for name in self.sent}
         for _ in range(120):
@@ -80,6 +83,7 @@ class Cluster(Deployment):
             for name in self.sent:
                 self.send(name, warm=True)
             time.sleep(0.5)
+        wait(lambda: set(self.stored()) == set(self.sent), 60)
         return made and {line.split()[0] for line in self.reader.lines} == set(self.sent)
 
     def made(self):
@@ -96,6 +100,12 @@ class Cluster(Deployment):
             self.sent[name].append(word)
         self.senders[name].write(word)
         return word
+
+    def stored(self):
+        """How many messages of each sender the recorder has."""
+        status, out, _ = run(SEALMQ, 'query', 'counts', '--store', self.store, '--json')
+        rows = [json.loads(line) for line in out.splitlines()] if status == 0 else []
+        return {row['sender']: sum(r.get('messages', r.get('count', 0)) for r in rows if r['sender'] == row['sender']) for row in rows}
 
     def heard(self, name, word):
         return '%s %s' % (name, word) in self.reader.lines
@@ -174,6 +184,10 @@ def one(profile, kind):
         lost = [(n, w) for n in d.sent for w in d.sent[n] if not d.heard(n, w)]
         ok(whole, '%s: each of %d messages of QoS 1 arrived' % (profile, sum(map(len, d.sent.values()))), '%s\n%s\n%s' % (lost[:5], d.reader.said[-10:], [s.said[-12:] for s in d.senders.values()]))
         ok(len(lines) == len(set(lines)), profile + ': and each once', '')
+        heard = {n: sum(line.startswith(n + ' ') for line in d.reader.lines) for n in d.sent}
+        good = wait(lambda: all(d.stored().get(n, 0) >= len(d.sent[n]) for n in d.sent), 60)
+        ok(good and all(d.stored()[n] <= heard[n] + 20 for n in d.sent), profile + ': and the recorder has stored them',
+           '%s %s %s' % (d.stored(), heard, d.recorder.said[-5:]))
     finally:
         Process.stop_all()
         d.strike()

@@ -18,6 +18,7 @@ from sealed_rig import LONG, SEALMQ, TAP, Process, find, free_port, ok, run, wai
 from broker_rig import MQTT_JS, Deployment, find_mqtt_js, needs, revoke
 
 PASSWORD = 'meter-password-1'
+MEMBERS = 1000
 PAHO = '''
 import json, ssl, sys, time
 import paho.mqtt.client as mqtt
@@ -179,6 +180,30 @@ def mqtt_js(d):
         judge('MQTT.js', how, run('node', script, ask(d, how), NODE_PATH=place, seconds=60), [topic + ' from mqttjs'])
 
 
+# ---- what is noticed, and who is told ----
+
+def alarms(d):
+    """A member probes the ACL; the alarm reaches another one sealed."""
+    for n in range(7):
+        run(find('mosquitto_pub'), *d.tls('fridge-07'), '-i', 'prober', '-q', '1', '-t', 'plant/ward-3/set%d' % n, '-m', 'x')
+    eye = Process([find('mosquitto_sub'), *d.tls('desk'), '-i', 'alarm-eye', '-t', 'plant/ward-3/alarms', '-q', '1', '-F', '%x'])
+    desk = Process([SEALMQ, 'sub', '--realm', d.member('desk'), *d.tls('desk'), '-i', 'alarm-desk', '-q', '1', '-t',
+                    'plant/ward-3/alarms', '-F', '%s %p'])
+    wait(lambda: subscribed(d, 'alarm-desk', 'plant/ward-3/alarms') and subscribed(d, 'alarm-eye', 'plant/ward-3/alarms'), 60)
+    watch = subprocess.Popen([SEALMQ, 'watch', d.dir, '--once', '--json'], stdout=subprocess.PIPE)
+    told = subprocess.run([SEALMQ, 'pub', '--realm', d.member('ward-3'), *d.tls('ward-3'), '--to', 'desk', '-q', '1', '-t',
+                           'plant/ward-3/alarms', '-l'], stdin=watch.stdout, capture_output=True, timeout=90)
+    watch.wait(30)
+    wait(lambda: any('"acl-probing"' in line and '"fridge-07"' in line for line in desk.lines), 60)
+    mine = [json.loads(line.split(' ', 1)[1]) for line in desk.lines if line.startswith('ward-3 ')]
+    ok(watch.returncode >= 91 and told.returncode == 0 and any(a['alarm'] == 'acl-probing' and a['subject'] == 'fridge-07' for a in mine),
+       'an alarm arrives sealed, and opens', '%s %s %s' % (watch.returncode, told, desk.lines))
+    ok(eye.got(1, 20) and not any(b'acl-probing'.hex() in line for line in eye.lines), 'and who only sees the broker does not read it',
+       eye.lines)
+    eye.stop()
+    desk.stop()
+
+
 # ---- load, and the end of a membership ----
 
 def junk(d):
@@ -201,33 +226,58 @@ def junk(d):
             s.close()
 
 
-def many(d):
-    """Members of a site come at once."""
-    count = 1000 if LONG else 300
-    links, failures = [], []
-    connect = b'\x10\x12\0\x04MQTT\x04\x02\0\x3c\0\x06'
+def flood(d, stop, count):
+    """Junk from one other address, as fast as it is taken, 5,000 connections at most."""
+    held = []
+    while not stop.is_set() and count[0] < 5000:
+        try:
+            s = socket.create_connection(('127.0.0.1', d.port), 5, ('127.0.0.2', 0))
+            s.sendall(b'\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03' if count[0] % 2 else b'junk\r\n')
+            held.append(s)
+            count[0] += 1
+        except OSError:
+            pass
+        if len(held) > 800:
+            held.pop(0).close()
+    for s in held:
+        s.close()
 
-    def come(numbers):
-        context = d.context('ward-3')
-        for n in numbers:
-            try:
-                link = context.wrap_socket(socket.create_connection(('127.0.0.1', d.port), 30), server_hostname='localhost')
-                link.sendall(connect + b'm%05d' % n)
-                if link.recv(4) != b'\x20\x02\0\0':
-                    failures.append(n)
-                links.append(link)
-            except OSError as e:
-                failures.append((n, e))
-    started = time.monotonic()
-    threads = [threading.Thread(target=come, args=(range(k, count, 8),)) for k in range(8)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join()
-    print('# %d members connected through NGINX in %.1f s' % (count, time.monotonic() - started))
-    ok(not failures and len(links) == count, '%d members of one address connect' % count, failures[:5])
-    for link in links:
-        link.close()
+
+def many(d):
+    """Members of a site come at once; then again, while somebody floods the port."""
+    for name, flooded in (('', False), (', and junk from one other address', True)):
+        links, failures, stop, junks = [], [], threading.Event(), [0]
+        connect = b'\x10\x12\0\x04MQTT\x04\x02\0\x3c\0\x06'
+
+        def come(numbers):
+            context = d.context('ward-3')
+            for n in numbers:
+                try:
+                    link = context.wrap_socket(socket.create_connection(('127.0.0.1', d.port), 30), server_hostname='localhost')
+                    link.sendall(connect + b'm%05d' % n)
+                    if link.recv(4) != b'\x20\x02\0\0':
+                        failures.append(n)
+                    links.append(link)
+                except OSError as e:
+                    failures.append((n, e))
+        noise = threading.Thread(target=flood, args=(d, stop, junks))
+        if flooded:
+            noise.start()
+        started = time.monotonic()
+        threads = [threading.Thread(target=come, args=(range(k, MEMBERS, 8),)) for k in range(8)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        took = time.monotonic() - started
+        stop.set()
+        if flooded:
+            noise.join()
+        print('# %d members connected through NGINX in %.1f s%s' % (MEMBERS, took, ' beside %d junk connections' % junks[0] if flooded else ''))
+        ok(not failures and len(links) == MEMBERS and took < 30, '%d members of one address connect within 30 s%s' % (MEMBERS, name),
+           '%.1f s %s' % (took, failures[:5]))
+        for link in links:
+            link.close()
 
 
 def revoked(d):
@@ -272,7 +322,7 @@ def main():
         run('mosquitto_passwd', '-b', d.path('passwords'), 'meter', PASSWORD)
         d.init()
         d.start('--realm', d.ca)
-        for part in (sessions, names_forged, strangers, mosquitto_clients, paho, mqtt_js, junk, many, from_outside, revoked):
+        for part in (sessions, names_forged, strangers, mosquitto_clients, paho, mqtt_js, alarms, junk, many, from_outside, revoked):
             if os.environ.get('SEALMQ_ONLY', part.__name__) == part.__name__:
                 started = time.monotonic()
                 part(d)
