@@ -216,6 +216,112 @@ def revocation():
        'BEGIN X509 CRL' in read('b/certs/crl.pem'), 'a realm with a revocation list has it at the broker', done.stderr)
 
 
+def dockerfile(path):
+    """What a linter of Dockerfiles would say: pinned base and packages, one layer without leftovers, no root, a form of
+    entrypoint that passes signals on."""
+    text = re.sub(r'\\\n', ' ', read(path))
+    lines = [line for line in text.splitlines() if line and not line.startswith('#')]
+    words = [line.split()[0] for line in lines]
+    installed = re.search(r'apt-get install -y --no-install-recommends (.*?) *&& rm -rf /var/lib/apt/lists/\*', text)
+    return (words[0] == 'FROM' and ':latest' not in lines[0] and installed and
+            all(re.fullmatch(r'"[a-z0-9.+-]+=[0-9][^"]*"', word) for word in installed.group(1).split()) and
+            'ADD' not in words and 'sudo' not in text and 'curl' not in text and
+            re.search(r'^USER [1-9]', text, re.M) and words.index('USER') > words.index('RUN') and
+            re.search(r'^ENTRYPOINT \[".*"\]$', text, re.M) and 'STOPSIGNAL' in words)
+
+
+PROFILES = {  # profile: (more options, files that must be there, services of compose, units)
+    'single': ([], ['mosquitto.conf'], ['mosquitto'], ['sealmq-mosquitto.service']),
+    'nginx': (['--end-tls', '--wss-port', '8443', '--password-port', '8884'], ['identity.js'], ['mosquitto', 'nginx'],
+              ['sealmq-mosquitto.service', 'sealmq-nginx.service']),
+    'mosquittos': (['--balance', 'hash', '--sni', 'www.example=127.0.0.1:8443', '--alpn-http', '127.0.0.1:8443', '--password-port', '8884'],
+                   ['mosquitto-1.conf', 'mosquitto-3.conf', 'mesh.so', 'acl'],
+                   ['mosquitto-1', 'mosquitto-2', 'mosquitto-3', 'nginx'], ['sealmq-mosquitto@.service', 'sealmq-nginx.service']),
+    'nats': ([], ['nats-2.conf', 'nats-users.conf'], ['nats-1', 'nats-2', 'nats-3', 'nginx'],
+             ['sealmq-nats@.service', 'sealmq-nginx.service']),
+    'rabbitmq': ([], ['rabbitmq-2.conf', 'rabbitmq-2.env', 'rabbitmq-users.json'],
+                 ['nginx', 'rabbitmq-1', 'rabbitmq-2', 'rabbitmq-3'],
+                 ['sealmq-rabbitmq@.service', 'sealmq-epmd.service', 'sealmq-nginx.service']),
+}
+
+
+def one_profile(name, more, files, services, units_):
+    top = 'p-' + name
+    done = sealmq('broker', 'init', top, '--realm', 'plant', '--profile', name, *more)
+    if 'mosquitto-dev' in done.stderr:
+        TAP.skip('profile ' + name, 'the plugin was not built: mosquitto-dev is not installed')
+        return
+    have_all = all(os.path.exists(os.path.join(top, 'conf', f)) for f in files)
+    texts = {f: read(os.path.join(folder, f)) for folder, _, names in os.walk(top + '/conf') for f in names if f != 'mesh.so'}
+    ok(done.returncode == 0 and have_all, 'profile %s: its files' % name, done.stderr)
+    ok(not [f for f, text in texts.items() if re.search(r'@\w+@(?!localhost)', text)], 'profile %s: no hole is left' % name)
+    if name != 'single' and have('nginx', 'nginx.conf of ' + name):
+        done = run('nginx', '-t', '-p', os.path.abspath(top), '-e', 'log/nginx-error.log', '-c', 'conf/nginx.conf')
+        ok(done.returncode == 0, 'profile %s: NGINX takes its configuration' % name, done.stderr)
+    secret = [f for f in ('certs/server.key', 'certs/link.key', 'data/link.secret', 'data/.erlang.cookie', 'conf/nats-1.conf', 'conf/rabbitmq-users.json')
+              if os.path.exists(os.path.join(top, f)) and os.stat(os.path.join(top, f)).st_mode & 0o077]
+    ok(not secret, 'profile %s: what is secret is closed' % name, str(secret))
+    done = sealmq('broker', 'check', top)
+    ok(done.returncode in (0, 91), 'profile %s: check has nothing to complain about' % name, done.stdout)
+    if have('systemd-analyze', 'units of ' + name):
+        for unit in units_:
+            done = run('systemd-analyze', 'security', '--offline=yes', os.path.abspath(top + '/conf/' + unit))
+            match = re.search(r'exposure level for \S+: ([0-9.]+)', done.stdout)
+            ok(match and float(match.group(1)) <= 2.0, 'profile %s: exposure of %s at most 2.0' % (name, unit), done.stdout[-300:] + done.stderr)
+    for path in os.listdir(top + '/conf/docker'):
+        ok(dockerfile(os.path.join(top, 'conf/docker', path)), 'profile %s: %s' % (name, path), read(os.path.join(top, 'conf/docker', path)))
+    try:
+        import yaml
+    except ImportError:
+        TAP.skip('compose of ' + name, 'python3-yaml is not installed')
+        return
+    said = yaml.safe_load(texts['docker-compose.yml'])['services']
+    ok(sorted(said) == sorted(services) and all(s['read_only'] and s['cap_drop'] == ['ALL'] and s['healthcheck'] and
+                                                s['security_opt'] == ['no-new-privileges:true'] for s in said.values()),
+       'profile %s: its services are closed in' % name, str(said))
+    ok(all('ports' not in s for n, s in said.items() if n != 'nginx' and name != 'single'), 'profile %s: one is seen from outside' % name)
+
+
+def profiles():
+    for name, row in PROFILES.items():
+        one_profile(name, *row)
+    secret = read('p-nats/data/link.secret')
+    sealmq('broker', 'init', 'p-nats', '--realm', 'plant', '--profile', 'nats')
+    ok(read('p-nats/data/link.secret') == secret and secret in read('p-nats/conf/nats-1.conf'), 'again: what the nodes know each other by stays')
+    if not shutil.which('nats-server', path=PATH):
+        TAP.skip('nats-server takes its configuration', 'it is not installed')
+    else:
+        done = subprocess.run(['nats-server', '-t', '-c', 'conf/nats-1.conf'], cwd='p-nats', capture_output=True, text=True, env={'PATH': PATH})
+        ok(done.returncode == 0, 'nats-server takes its configuration', done.stderr)
+
+
+def heeds_revocations():
+    """conf/revoked.sh beside a systemctl that only writes down what it was told."""
+    os.mkdir('bin')
+    write('bin/systemctl', '#!/bin/sh\necho "$@" >>told\n')
+    os.chmod('bin/systemctl', 0o755)
+
+    def heed():
+        done = subprocess.run(['sh', 'conf/revoked.sh', 'run/count', 'a.service', 'b.service'], cwd='b', capture_output=True, text=True,
+                              env={'PATH': os.path.abspath('bin') + ':' + PATH})
+        return done.returncode == 0 and read('b/told').splitlines()[-1]
+    sealmq('ca', 'init', 'other')
+    sealmq('ca', 'issue', 'gone', '--ca', 'other')
+    sealmq('ca', 'crl', '--ca', 'other')
+    shutil.copy('other/crl.pem', 'b/certs/crl.pem')
+    ok(heed() == 'try-reload-or-restart a.service b.service', 'systemd: a list that revokes nobody is reloaded')
+    sealmq('ca', 'revoke', 'gone', '--ca', 'other')
+    shutil.copy('other/crl.pem', 'b/certs/crl.pem')
+    ok(heed() == 'try-restart a.service b.service', 'systemd: one that revokes more makes everybody connect again')
+    sealmq('ca', 'crl', '--ca', 'other')
+    shutil.copy('other/crl.pem', 'b/certs/crl.pem')
+    ok(heed() == 'try-reload-or-restart a.service b.service', 'systemd: the same one, renewed, is reloaded')
+    text = read('b/conf/sealmq-revoked.path')
+    ok('PathChanged=%s/certs/crl.pem\n' % os.path.realpath('b') in text and 'sealmq-mosquitto.service' in read('b/conf/sealmq-revoked.service'),
+       'systemd: a unit looks for it', text)
+    os.unlink('b/told')
+
+
 def refusals():
     os.mkdir('full')
     write('full/x', 'mine')
@@ -238,6 +344,15 @@ def refusals():
         (USAGE, ['n', '--realm', 'plant', '--place', 'srv'], '--place'),
         (USAGE, ['n', '--realm', 'plant', '--frobnicate'], '--frobnicate'),
         (USAGE, ['n', 'm', '--realm', 'plant'], "'m'"),
+        (USAGE, ['n', '--realm', 'plant', '--profile', 'emqx'], 'emqx'),
+        (USAGE, ['n', '--realm', 'plant', '--profile', 'nats', '--password-port', '8884'], 'passwords'),
+        (USAGE, ['n', '--realm', 'plant', '--profile', 'nats', '--topics', 'a.b'], 'a.b'),
+        (USAGE, ['n', '--realm', 'plant', '--profile', 'mosquittos', '--end-tls'], '--profile nginx'),
+        (USAGE, ['n', '--realm', 'plant', '--profile', 'single', '--wss-port', '8443'], '--profile nginx'),
+        (USAGE, ['n', '--realm', 'plant', '--balance', 'luck'], 'luck'),
+        (USAGE, ['n', '--realm', 'plant', '--sni', 'www.example'], 'www.example'),
+        (USAGE, ['n', '--realm', 'plant', '--sni', 'a;b=127.0.0.1:1'], 'route'),
+        (USAGE, ['n', '--realm', 'plant', '--no-nginx', '--alpn-http', '127.0.0.1:1'], 'NGINX'),
         (USAGE, [], 'directory'),
     ]
     for status, words, says in rows:
@@ -290,7 +405,8 @@ def main():
         sealmq('ca', 'init', 'plant')
         for name in ('fridge-07', 'desk'):
             sealmq('ca', 'issue', name, '--ca', 'plant')
-        for part in (made, mosquitto_conf, no_key_of_the_authority, units, others, again, without_nginx, revocation, refusals, failing, killed):
+        for part in (made, mosquitto_conf, no_key_of_the_authority, units, others, again, without_nginx, revocation, profiles,
+                     heeds_revocations, refusals, failing, killed):
             part()
     finally:
         os.chdir('/')
