@@ -52,7 +52,8 @@ struct smq_keyserver_options {
 	const char *master_pkcs11;
 	const struct smq_client_options *broker; /* how to get to the broker; only those fields are read */
 	uint32_t requests_per_min;               /* of one identity; 0: 120 */
-	int http_port;                           /* /metrics and /healthz on 127.0.0.1; 0: none */
+	bool announce_again; /* each manifest a few times more, for brokers that retain on one of their nodes only */
+	int http_port;       /* /metrics and /healthz on 127.0.0.1; 0: none */
 	void *self;
 	void (*on_event)(void *self, const struct smq_keyserver_happening *what);
 };

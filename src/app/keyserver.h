@@ -47,6 +47,7 @@ struct smq_keyserver_config {
 	/* Publishes at QoS 1; *ret_id comes back in smq_keyserver_published. SMQ_ERR_NO_CONNECTION: later. */
 	smq_err (*publish)(void *self, const char *topic, smq_span payload, bool retain, uint64_t *ret_id);
 	void (*on_event)(void *self, const struct smq_keyserver_event *event);
+	bool announce_again;       /* each manifest a few times more: the broker retains on one of its nodes only */
 	uint32_t requests_per_min; /* of one identity; 120 by default */
 	uint32_t starts_per_s;     /* key exchanges per second; 2,000 by default */
 	size_t out_max;            /* messages on their way to the broker; 64 by default */

@@ -435,6 +435,27 @@ static void check_retained(struct ks_group *g, struct smq_now now)
 		g->heard_by = now.mono_ms + KS_RETAINED_WAIT_MS;
 }
 
+/* Members that were between two nodes of the broker when the epoch came, and arrive where it is not retained, hear of
+ * it after 2, 6, 14, 30 and 62 seconds. */
+static void announce_again(struct ks_group *g, struct smq_now now)
+{
+	enum { FIRST_MS = 2000, MOST = 5 };
+	if (!g->ks->config.announce_again)
+		return;
+	if (g->announced != g->chain.epoch) {
+		g->announced = g->chain.epoch;
+		g->announcements = 0;
+		g->announce_at = now.mono_ms + FIRST_MS;
+	}
+	if (g->announcements == MOST || now.mono_ms < g->announce_at || g->manifest.len == 0)
+		return;
+	struct ks_out manifest = { g, KS_OUT_MANIFEST, 0 };
+	if (ks_out_push(&g->ks->outs, &manifest) != SMQ_OK)
+		return;
+	g->announcements++;
+	g->announce_at = now.mono_ms + ((int64_t)FIRST_MS << g->announcements);
+}
+
 /* Our clock has jumped back, and the latest epoch was to begin at a time that we take for wrong now: it is stated anew,
  * or members would wait for it. */
 static bool is_ahead_of_us(const struct ks_group *g, struct smq_now now)
@@ -451,6 +472,7 @@ void ks_group_timers(struct ks_group *g, struct smq_now now)
 	if (g->broken || g->fresh)
 		return;
 	check_retained(g, now);
+	announce_again(g, now);
 	if (now.unix_ms >= g->soonest_end_ms)
 		lapse(g, now);
 	if (slots_missing(g, now))

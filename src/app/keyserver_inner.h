@@ -116,6 +116,10 @@ struct ks_group {
 	/* what the broker has */
 	bool heard;
 	int64_t heard_by; /* mono ms; INT64_MAX: not waiting */
+	/* announced again: which epoch, how often, when next (mono ms; INT64_MAX: not) */
+	uint64_t announced;
+	unsigned announcements;
+	int64_t announce_at;
 	/* of the last epoch */
 	uint64_t messages, bytes;
 };

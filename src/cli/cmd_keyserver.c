@@ -45,6 +45,8 @@ static const char usage[] =
     "                          that object= or id= names; the passphrase file holds the PIN then. Later it is needed\n"
     "                          only for a module that p11-kit does not know (?module-path=)\n"
     "  --requests N            requests per minute of one identity (default 120)\n"
+    "  --announce-again        tell of each epoch a few times more within a minute: for brokers that keep retained\n"
+    "                          messages on one of their nodes only (clusters of NATS and RabbitMQ)\n"
     "  --metrics-port N        run: /metrics (Prometheus) and /healthz over HTTP on 127.0.0.1\n"
     "  --undivided             run: one process that is not confined, in place of three that are (for debuggers)\n"
     "  --json                  lines and results as JSON\n"
@@ -58,7 +60,7 @@ struct keyserver {
 	struct tool tool;
 	struct smq_keyserver_options o;
 	uint64_t requests, metrics_port;
-	bool json, help, undivided;
+	bool json, help, undivided, announce_again;
 	const char *duty;
 	char **argv; /* as it was */
 	const char *words[2];
@@ -458,6 +460,7 @@ static int start(struct keyserver *k, size_t which, int argc, char **argv)
 		{ "--master-pkcs11", OWN_TEXT, &k->o.master_pkcs11, 0 },
 		{ "--requests", OWN_NUMBER, &k->requests, 1000000 },
 		{ "--metrics-port", OWN_NUMBER, &k->metrics_port, 65535 },
+		{ "--announce-again", OWN_FLAG, &k->announce_again, 0 },
 		{ "--undivided", OWN_FLAG, &k->undivided, 0 },
 		{ "--duty", OWN_TEXT, &k->duty, 0 },
 		{ "--json", OWN_FLAG, &k->json, 0 },
@@ -485,6 +488,7 @@ static int start(struct keyserver *k, size_t which, int argc, char **argv)
 	k->o.realm = k->tool.realm;
 	k->o.broker = &k->tool.options;
 	k->o.requests_per_min = (uint32_t)k->requests;
+	k->o.announce_again = k->announce_again;
 	k->o.http_port = (int)k->metrics_port;
 	k->o.self = k;
 	k->o.on_event = on_event;

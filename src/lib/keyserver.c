@@ -494,6 +494,7 @@ smq_err smq_keyserver_make(const struct smq_keyserver_options *o, const struct s
 					  .publish = publish_by,
 					  .on_event = on_event,
 					  .requests_per_min = o->requests_per_min,
+					  .announce_again = o->announce_again,
 					  .out_max = SMQ_KEYSERVER_INFLIGHT };
 	const char *why = "";
 	smq_err err = smq_keyserver_new(&c, ret_server, &why);

@@ -68,7 +68,7 @@ class Cluster(Deployment):
     def join(self):
         keys = ('--db', os.path.join(self.room, 'keys.db'), '--passphrase-file', self.passphrase)
         self.must(SEALMQ, 'keyserver', 'init', '--realm', self.member('keys'), *keys)
-        self.keyserver = Process(self.words(['keyserver', 'run'], 'keys', *keys))
+        self.keyserver = Process(self.words(['keyserver', 'run'], 'keys', *keys, *(['--announce-again'] if self.profile != 'mosquittos' else [])))
         wait(lambda: any('connected' in line for line in self.keyserver.lines), 60)
         made = wait(self.made, 60)
         self.reader = Process(self.words(['sub'], 'desk', '-c', '-i', 'desk-reads', '-q', '1', '--group', GROUP, '-t', 'plant/#',
