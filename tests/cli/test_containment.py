@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from sealed_rig import SEALMQ, TAP, Process, find, ok, play, run, wait  # noqa: E402
+from sealed_rig import LONG, SEALMQ, TAP, Process, find, ok, play, run, wait  # noqa: E402
 from test_keyserver import POLICY, Keys  # noqa: E402
 
 DUTIES = ('listener', 'signer', 'store')
@@ -181,6 +181,9 @@ def they_lie_to_each_other(stage):
         ('signer', 'a commit out of turn to the store', 'write(4, "\\002", 1)', {'signer', 'store'}),
         ('store', 'junk to the signer', 'write(4, "\\377junk", 5)', {'signer', 'store'}),
     ]
+    if not LONG:
+        rows = rows[0:1] + rows[3:4] + rows[5:]
+        print('# SEALMQ_LONG has all seven lies')
     for duty, what, call, gone in rows:
         before = parts(server)
         try:
