@@ -155,6 +155,69 @@ def authority(folder):
         memory(deed, place, env)
 
 
+# ---- a device that enrols ----
+
+class Device:
+    """A new directory each time, at one running enrolment server."""
+
+    def __init__(self, folder, env):
+        self.folder, self.env, self.count = folder, env, 0
+        self.ca = os.path.join(folder, 'authority')
+        for words in (('init', self.ca), ('issue', 'enrol', '--role', 'broker', '--dns', 'localhost', '--ca', self.ca)):
+            run(SEALMQ, 'ca', *words)
+        self.server = subprocess.Popen([SEALMQ, 'ca', 'serve', self.ca, '--port', '0', '--json'], stdout=subprocess.PIPE,
+                                       stderr=subprocess.DEVNULL, text=True, env=env)
+        self.port = str(json.loads(self.server.stdout.readline())['port'])
+        self.token = os.path.join(folder, 'token')
+
+    def new_token(self, *more):
+        done = run(SEALMQ, 'ca', 'token', self.name, '--ca', self.ca, *more)
+        with open(self.token, 'w', encoding='ascii', opener=lambda p, f: os.open(p, f, 0o600)) as file:
+            file.write(done.stdout)
+        return done.returncode == 0
+
+    def next(self):
+        self.count += 1
+        self.name = 'tap-%d' % self.count
+        self.place = os.path.join(self.folder, self.name)
+        self.new_token()
+        return [SEALMQ, 'ca', 'enrol', self.place, '--server', 'localhost', '--port', self.port, '--root', self.ca + '/root.crt',
+                '--name', self.name, '--token-file', self.token]
+
+    def good(self):
+        place = self.place
+        if os.path.exists(place + '/member.pem'):
+            text = run('openssl', 'x509', '-in', place + '/member.pem', '-noout', '-pubkey').stdout
+            return text and text == run('openssl', 'pkey', '-in', place + '/member.pem', '-pubout').stdout
+        return os.path.exists(place + '/member.crt') and same_key(place)
+
+
+def enrolment(folder, env):
+    """A device killed at every call that alters a file: the same command goes on, or another token does."""
+    device = Device(folder, env)
+    try:
+        status, calls = files.trace(device.next(), env)
+        bad, count, again = [] if status == 0 and device.good() else ['it does not enrol at all'], 0, 0
+        for call, number in files.points(calls)[::1 if LONG else 6]:
+            words = device.next()
+            count += files.inject(words, env, call, number, 'signal=KILL').returncode in (-9, 137)
+            done = subprocess.run(words, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+            if done.returncode != 0:  # the token was used up, and its certificate never came
+                again += 1
+                device.new_token('--reissue')
+                done = subprocess.run(words, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+            if done.returncode != 0 or not device.good():
+                bad.append('killed at %s %d: %d %s' % (call, number, done.returncode, done.stderr.strip()[-200:]))
+        serials = [row['serial'] for row in listed(device.ca)]
+        if len(serials) != len(set(serials)):
+            bad.append('a serial number was given twice')
+        TAP.row(count > 0 and not bad, 'enrol: killed at %d of its calls; %d times another token was needed' % (count, again), bad[:6])
+        FIGURES['enrol: killed at each call that alters a file'] = '%d kills; %d times another token was needed' % (count, again)
+    finally:
+        device.server.terminate()
+        device.server.wait()
+
+
 def main():
     sanitized = b'__asan_init' in open(SEALMQ, 'rb').read()
     databases()
@@ -164,6 +227,8 @@ def main():
             TAP.skip('files', 'a build with sanitizers has allocations and traces of its own')
         else:
             authority(os.path.realpath(folder))
+            if shutil.which('strace'):
+                enrolment(os.path.realpath(folder), dict(os.environ, TMPDIR=folder, HOME='/nonexistent'))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if os.environ.get('SEALMQ_FIGURES'):
