@@ -7,6 +7,7 @@ import json
 import os
 import random
 import resource
+import sqlite3
 import subprocess
 import sys
 import time
@@ -78,12 +79,12 @@ def wrong_use(w):
 
 def killed(w):
     """SIGKILL at random moments while messages flow: every message that the broker took from its publisher is stored
-    once, in the end."""
+    once, in the end. One of them signs each message, which other threads verify; the other signs checkpoints."""
     store, count = w.path('killed.db'), 6000
     first = w.recorder(store, '-i', 'killed', '-W', '1')
     first.wait(30)
     publishers = [w.start(*w.pub_words(name, 'audit/%s/n' % name, '--source', 'vitals', '--limit', str(count // 2), '--rate',
-                                       '1500')) for name in ('aud-1', 'aud-2')]
+                                       '1500', '--sign', sign)) for name, sign in (('aud-1', 'every'), ('aud-2', 'checkpoint'))]
     kills = 0
     while any(p.poll() is None for p in publishers) and kills < 60:
         recorder = w.recorder(store, '-i', 'killed')
@@ -117,6 +118,29 @@ def disk_full(w):
     stored = w.stored(store)
     TAP.row(before < count and stored == count and status == 0, 'and with room again nothing is missing',
             ['%d before, %d after: %s' % (before, stored, out)])
+
+
+def locked(w):
+    """A database that somebody else holds, an SQLite's way of being gone: it is waited for, nothing is acknowledged
+    meanwhile, and what was signed and checked by other threads is stored too once it is back."""
+    store, count = w.path('locked.db'), 600
+    recorder = w.recorder(store, '-i', 'locked', '--verify-threads', '2')
+    wait(lambda: os.path.exists(store))
+    time.sleep(0.5)
+    holder = sqlite3.connect(store, isolation_level=None)
+    holder.execute('BEGIN IMMEDIATE')
+    w.pub('aud-1', ['n%d' % n for n in range(count)], 'audit/aud-1/n', '--sign', 'every')
+    w.pub('aud-2', ['n%d' % n for n in range(count)], 'audit/aud-2/n', '--sign', 'checkpoint')
+    TAP.row(wait(lambda: 'nothing is acknowledged' in w.said(recorder), 60), 'a database that is held is told',
+            [w.said(recorder)])
+    before = w.stored(store)
+    holder.execute('ROLLBACK')
+    holder.close()
+    wait(lambda: w.stored(store) >= 2 * count, 60)
+    status, out = w.stop(recorder)
+    counts = [','.join(row.split(',')[:3]) for row in w.rows(store, 'counts')]
+    TAP.row(before == 0 and status == 0 and counts == ['aud-1,proven,%d' % count, 'aud-2,proven,%d' % count],
+            'and when it is let go of nothing is missing', ['%d before: %s' % (before, counts), out])
 
 
 def proven(w):
@@ -197,4 +221,4 @@ def replayed(w):
     TAP.row(counts['stored'] == 1001 and counts['repeated'] == 5 and counts['commits'] < 500, 'many messages to one commit', [out])
 
 
-sys.exit(play([declared, wrong_use, killed, disk_full, proven, refused, replayed]))
+sys.exit(play([declared, wrong_use, killed, disk_full, locked, proven, refused, replayed]))
