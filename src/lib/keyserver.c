@@ -2,6 +2,7 @@
 #include "lib/keyserver_internal.h"
 
 #include <limits.h>
+#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -123,12 +124,28 @@ static smq_err say_store(smq_err err, const char *path)
 		return because(err, "%s: not there; `sealmq keyserver init` makes it", path);
 	case SMQ_ERR_EXISTS:
 		return because(err, "%s: there already, and not replaced", path);
+	case SMQ_ERR_CORRUPT:
+		return because(err, "%s: no key server's database, or damaged", path);
 	case SMQ_ERR_UNSAFE_FILE:
 		return because(err, "%s: others may read it, or it is a symlink: chmod 600, owned by the key server",
 			       path);
 	default:
 		return because(err, "%s: %s", path, smq_err_text(err));
 	}
+}
+
+/* Of a copy: which of the two files is meant. */
+static smq_err say_copy(smq_err err, const char *from, const char *to)
+{
+	char directory[SMQ_PATH_MAX];
+	if (err == SMQ_ERR_NOT_FOUND)
+		return because(err, "%s: not there: nothing to copy", from);
+	if (err == SMQ_ERR_EXISTS || err == SMQ_ERR_DISK_FULL)
+		return say_store(err, to);
+	if (err == SMQ_ERR_IO && snprintf(directory, sizeof(directory), "%s", to) < (int)sizeof(directory) &&
+	    access(dirname(directory), W_OK | X_OK) != 0)
+		return because(err, "%s: its directory is not there, or cannot be written to", to);
+	return say_store(err, from);
 }
 
 smq_err smq_keyserver_check_role(const struct smq_keyserver_options *o)
@@ -197,7 +214,17 @@ smq_err smq_keyserver_init(const struct smq_keyserver_options *o, const char **r
 smq_err smq_keyserver_backup(const char *database, const char *to, const char **ret_why)
 {
 	smq_err err = smq_keyserver_sqlite_backup(database, to);
-	return answer(say_store(err, err == SMQ_ERR_EXISTS ? to : database), ret_why);
+	return answer(say_copy(err, database, to), ret_why);
+}
+
+static void undo_copy(const char *database)
+{
+	static const char *const beside[] = { "", "-wal", "-shm", ".lock" };
+	char path[SMQ_PATH_MAX];
+	for (size_t i = 0; i < sizeof(beside) / sizeof(beside[0]); i++) {
+		if (snprintf(path, sizeof(path), "%s%s", database, beside[i]) < (int)sizeof(path))
+			unlink(path);
+	}
 }
 
 smq_err smq_keyserver_restore(const struct smq_keyserver_options *o, const char *backup, const char **ret_why)
@@ -206,8 +233,10 @@ smq_err smq_keyserver_restore(const struct smq_keyserver_options *o, const char 
 	uint8_t mark[1] = { 1 };
 	smq_err err = smq_keyserver_sqlite_backup(backup, o->database);
 	if (err != SMQ_OK)
-		return answer(say_store(err, err == SMQ_ERR_EXISTS ? o->database : backup), ret_why);
+		return answer(say_copy(err, backup, o->database), ret_why);
 	err = open_database(o, false, false, &store);
+	if (err == SMQ_ERR_OPEN || err == SMQ_ERR_CORRUPT)
+		err = say_store(err, backup);
 	if (err == SMQ_OK) {
 		err = store.begin(store.self);
 		if (err == SMQ_OK)
@@ -218,7 +247,7 @@ smq_err smq_keyserver_restore(const struct smq_keyserver_options *o, const char 
 		store.free(store.self);
 	}
 	if (err != SMQ_OK)
-		unlink(o->database); /* unmarked it would issue things twice */
+		undo_copy(o->database); /* unmarked it would issue things twice */
 	return answer(err, ret_why);
 }
 

@@ -224,6 +224,21 @@ def killed_and_restored(stage):
     server.stop(signal.SIGKILL)
     status, _, err = keys.do('restore', backup)
     ok(status != 0 and 'not replaced' in err, 'restore does not replace a database', err)
+    other, words = stage.path('other'), stage.path('words')
+    with open(words, 'w', encoding='ascii', opener=lambda p, f: os.open(p, f, 0o600)) as file:
+        file.write('another\n')
+    with open(other, 'wb') as file, open(backup, 'rb') as whole:
+        file.write(whole.read(5000))
+    realm = ('--realm', stage.member('keys'), '--db', stage.path('new.db'))
+    for name, words_of, args, says in (
+            ('a backup that is not there', keys.passphrase, ('restore', stage.path('none'), *realm), 'none: not there'),
+            ('another passphrase', words, ('restore', backup, *realm), 'backup.db: another passphrase'),
+            ('a backup that was cut off', keys.passphrase, ('restore', other, *realm), 'other: no key server'),
+            ('a backup into nowhere', keys.passphrase, ('backup', '/nowhere/b', '--db', backup), '/nowhere/b: its directory')):
+        more = () if args[0] == 'backup' else ('--passphrase-file', words_of)
+        status, _, err = run(SEALMQ, 'keyserver', *args, *more)
+        ok(status != 0 and says in err and not [f for f in os.listdir(stage.dir) if f.startswith('new.db')],
+           name + ': says so, of the file that is meant, and leaves nothing', (status, err, os.listdir(stage.dir)))
     os.unlink(keys.db)
     for end in ('-wal', '-shm'):
         if os.path.exists(keys.db + end):
