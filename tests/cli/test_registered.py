@@ -59,7 +59,10 @@ def keys_are_registered_and_belong(stage):
     ok(wait(lambda: any('in the name of sensor-03: a credential that is not known here' in line
                         for line in keys.process.lines), 60),
        'a key that nobody registered is not let in, and the key server says so', keys.process.lines[-4:])
-    if LONG:
+    if not LONG:
+        early.stop()
+        print('# skipped: that it waits until it is registered (SEALMQ_LONG)')
+    else:
         ok(early.says('silent to keys that are not registered', 90), 'the member says what that may mean',
            early.said[-4:])
     keys.ask('register', 'sensor-03', stage.member('sensor-03', 'member.pub'))
@@ -110,8 +113,9 @@ def keys_are_registered_and_belong(stage):
        late.said[-4:])
     late.stop()
 
-    ok(early.end(120) == 0 and 'sensor-03 early' in desk.lines, 'what waited for the registration is published',
-       (early.said[-4:], desk.lines))
+    if LONG:
+        ok(early.end(120) == 0 and 'sensor-03 early' in desk.lines, 'what waited for the registration is published',
+           (early.said[-4:], desk.lines))
     before = keys.epoch('g')
     keys.ask('unregister', 'sensor-03')
     ok(keys.epoch('g') == before + 1, 'unregistering moves the epoch')
