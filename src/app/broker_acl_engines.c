@@ -129,7 +129,11 @@ static void add_definitions(struct smq_acl_text *t, const struct smq_broker_plan
 		add_patterns(t, p, &p->members[i], SMQ_ACL_READ, "read");
 		smq_acl_add(t, " }");
 	}
-	smq_acl_add(t, "\n  ]\n}\n");
+	/* Queues of clients that keep no session are classic ones, whatever is preset, and lie on one node: with that
+	 * node dead, their client could not come back under its id. */
+	smq_acl_add(t, "\n  ],\n  \"policies\": [\n    { \"vhost\": \"/\", \"name\": \"mqtt\", \"pattern\": "
+		       "\"^mqtt-subscription-\", \"apply-to\": \"queues\", \"priority\": 0, \"definition\": { "
+		       "\"ha-mode\": \"all\", \"ha-sync-mode\": \"automatic\" } }\n  ]\n}\n");
 }
 
 smq_err smq_broker_acl_rabbitmq(const struct smq_broker_plan *plan, char **ret_text)
