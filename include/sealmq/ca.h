@@ -183,8 +183,19 @@ struct smq_ca_rollover_options {
 	int days;             /* 0: SMQ_CA_ISSUING_DAYS; never longer than the root */
 	enum smq_curve curve; /* 0: SMQ_P256 */
 	const char *passphrase_file;
-	const char *pkcs11; /* as in smq_ca_init_options; NULL: a token, if the key before was in one */
+	const char *pkcs11;    /* as in smq_ca_init_options; NULL: a token, if the key before was in one */
+	const char *const *to; /* of smq_ca_rollover_root: directories elsewhere that get root.crt too */
+	size_t to_count;
 };
+
+/*
+ * A new root, which the one before vouches for; needs the key of the one before. It makes issuing authorities from now
+ * on (smq_ca_rollover), and issues nothing itself. dir/root.crt then holds both, for dir/members/NAME and options->to;
+ * members elsewhere take it over MQTT or when they enrol, by the certificate that the one before has given it. days 0:
+ * SMQ_CA_ROOT_DAYS. SMQ_ERR_STATE: the root issues certificates itself.
+ */
+SMQ_MUST_USE smq_err smq_ca_rollover_root(const char *dir, const struct smq_ca_rollover_options *options,
+					  struct smq_ca_issued *ret_issued, const char **ret_why);
 
 /*
  * A new issuing authority, which issues from now on; needs root.key. What the one before has issued stays good, and its

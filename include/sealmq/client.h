@@ -77,12 +77,13 @@ struct smq_message {
 	uint64_t slot;    /* SMQ_NO_SLOT where there are none */
 	uint64_t counter; /* the sender's number for this message under this boot id and key */
 	uint8_t boot_id[16];
-	size_t overhead;      /* sealed length minus plaintext length, bytes */
-	int64_t age_ms;       /* since the sender sealed it, by both clocks; SMQ_NO_AGE if it carries no time stamp */
-	uint64_t open_ns;     /* time taken to open it */
-	uint64_t missing;     /* messages of this sender that should have come between the last one and this */
-	unsigned signer_roles; /* enum smq_role bits of the certificate whose signature this very message carries; else 0 */
-	bool repeated;        /* delivered before in this process's life (only with options.repeats) */
+	size_t overhead;  /* sealed length minus plaintext length, bytes */
+	int64_t age_ms;   /* since the sender sealed it, by both clocks; SMQ_NO_AGE if it carries no time stamp */
+	uint64_t open_ns; /* time taken to open it */
+	uint64_t missing; /* messages of this sender that should have come between the last one and this */
+	unsigned
+	    signer_roles; /* enum smq_role bits of the certificate whose signature this very message carries; else 0 */
+	bool repeated;    /* delivered before in this process's life (only with options.repeats) */
 	/* Of a message that is signed or covered, with options.evidence; on_proof: of one that was signed, the
 	 * signature and whose it is. Else NULL. */
 	const struct smq_evidence *evidence;
@@ -95,27 +96,28 @@ struct smq_refusal {
 	smq_err reason;
 	const char *topic;
 	size_t payload_len;
-	const char *sender;   /* "" while unknown; claimed, not proven */
+	const char *sender;     /* "" while unknown; claimed, not proven */
 	const char *moved_from; /* the topic it was sealed for, where that is known, else NULL */
 	uint64_t epoch;
 	uint64_t counter;
 };
 
 enum smq_event_kind {
-	SMQ_EVENT_SESSION_NEW,     /* first session with a peer */
-	SMQ_EVENT_SESSION_ROTATED, /* keys with a peer replaced */
-	SMQ_EVENT_SESSION_WIPED,   /* an old session's keys are gone */
-	SMQ_EVENT_SESSION_FAILED,  /* a key exchange ended with err */
-	SMQ_EVENT_PEER_SILENT,     /* no answer to our key exchange so far; still trying */
-	SMQ_EVENT_QUEUED,          /* a message waits for a connection or a session */
-	SMQ_EVENT_DROPPED,         /* a QoS 0 message was dropped: no connection or no session */
-	SMQ_EVENT_SESSION_ENDED,   /* the peer's certificate does not hold any more, err says why: its keys are gone */
-	SMQ_EVENT_CRL_NEW,         /* crl.pem of the realm was exchanged, and the new one is in force */
-	SMQ_EVENT_CRL_REFUSED,     /* crl.pem, or what came over MQTT, is of no use (err); the list before stays */
-	SMQ_EVENT_CRL_ENDING,      /* the revocation list ends in took_ms, and no newer one is there */
-	SMQ_EVENT_IDENTITY_NEW,    /* our certificate was renewed in the realm directory, and is in use */
+	SMQ_EVENT_SESSION_NEW,      /* first session with a peer */
+	SMQ_EVENT_SESSION_ROTATED,  /* keys with a peer replaced */
+	SMQ_EVENT_SESSION_WIPED,    /* an old session's keys are gone */
+	SMQ_EVENT_SESSION_FAILED,   /* a key exchange ended with err */
+	SMQ_EVENT_PEER_SILENT,      /* no answer to our key exchange so far; still trying */
+	SMQ_EVENT_QUEUED,           /* a message waits for a connection or a session */
+	SMQ_EVENT_DROPPED,          /* a QoS 0 message was dropped: no connection or no session */
+	SMQ_EVENT_SESSION_ENDED,    /* the peer's certificate does not hold any more, err says why: its keys are gone */
+	SMQ_EVENT_CRL_NEW,          /* crl.pem of the realm was exchanged, and the new one is in force */
+	SMQ_EVENT_CRL_REFUSED,      /* crl.pem, or what came over MQTT, is of no use (err); the list before stays */
+	SMQ_EVENT_CRL_ENDING,       /* the revocation list ends in took_ms, and no newer one is there */
+	SMQ_EVENT_ROOT_NEW,         /* the realm's root.crt was exchanged, and is in force */
+	SMQ_EVENT_IDENTITY_NEW,     /* our certificate was renewed in the realm directory, and is in use */
 	SMQ_EVENT_IDENTITY_REFUSED, /* it was exchanged by one that is of no use (err); the one before stays */
-	SMQ_EVENT_CRL_STALE,       /* it has ended: err is SMQ_OK where the realm's settings accept that */
+	SMQ_EVENT_CRL_STALE,        /* it has ended: err is SMQ_OK where the realm's settings accept that */
 	/* of groups at a key server; `group` says which */
 	SMQ_EVENT_GROUP_JOINED,      /* granted, after took_ms; epoch: the present one */
 	SMQ_EVENT_GROUP_REFUSED,     /* the key server says no: err, text */
@@ -150,9 +152,9 @@ struct smq_counts {
 	uint64_t seal_ns, open_ns;          /* sums */
 	uint64_t refused;                   /* all refusals, the ones below included */
 	uint64_t refused_replay, refused_open, refused_no_key, refused_moved, refused_malformed, refused_sender,
-		refused_stale, refused_not_sealed;
-	uint64_t missing;    /* gaps in senders' counters that were never filled */
-	uint64_t sessions;   /* key exchanges completed */
+	    refused_stale, refused_not_sealed;
+	uint64_t missing;  /* gaps in senders' counters that were never filled */
+	uint64_t sessions; /* key exchanges completed */
 	uint64_t failed_exchanges;
 	uint64_t reconnects;
 	uint64_t published, acknowledged, queued, dropped;
@@ -163,8 +165,8 @@ struct smq_counts {
 struct smq_tls_options {
 	const char *ca_file, *ca_dir; /* either one turns TLS on */
 	const char *cert_file, *key_file, *key_passphrase_file;
-	const char *ciphers;  /* OpenSSL list for TLS up to 1.2 */
-	const char *version;  /* "tlsv1.3" (default), "tlsv1.2" */
+	const char *ciphers; /* OpenSSL list for TLS up to 1.2 */
+	const char *version; /* "tlsv1.3" (default), "tlsv1.2" */
 	const char *alpn;
 	const char *psk, *psk_identity; /* hex; instead of certificates */
 	const char *key_form, *engine, *engine_pin_sha1;
@@ -179,17 +181,17 @@ struct smq_client_options {
 	int port;         /* 0: 1883, or 8883 with TLS */
 	const char *bind_address;
 	bool srv_lookup;
-	const char *socks5; /* "socks5h://user:pass@host:port" */
-	int keepalive_s;    /* default 60 */
-	int protocol;       /* 5 (default), 4 (3.1.1), 3 (3.1) */
+	const char *socks5;    /* "socks5h://user:pass@host:port" */
+	int keepalive_s;       /* default 60 */
+	int protocol;          /* 5 (default), 4 (3.1.1), 3 (3.1) */
 	const char *client_id; /* NULL: random */
 	const char *username, *password;
 	struct smq_tls_options tls;
-	bool clean_start;             /* default true */
-	uint32_t session_expiry_s;    /* MQTT 5, for clean_start false */
-	int inflight_max;             /* default 20 */
-	int backoff_min_ms, backoff_max_ms; /* default 250 and 30,000; jittered */
-	int connect_timeout_ms;       /* default 10,000 */
+	bool clean_start;                    /* default true */
+	uint32_t session_expiry_s;           /* MQTT 5, for clean_start false */
+	int inflight_max;                    /* default 20 */
+	int backoff_min_ms, backoff_max_ms;  /* default 250 and 30,000; jittered */
+	int connect_timeout_ms;              /* default 10,000 */
 	const struct smq_mqtt_message *will; /* sealed for will_group, or as it is where plain is set; NULL: none */
 	/* a session's keys do not exist yet when the broker takes the will, a group's may. Of a group at a key server
 	 * the will is sealed at the first join and at every epoch, for which the client connects anew by itself */
@@ -198,26 +200,26 @@ struct smq_client_options {
 	size_t property_count;
 
 	/* end to end */
-	smq_realm *realm;        /* NULL only with plain; not owned, must outlive the client */
-	bool plain;              /* publish unsealed, deliver unsealed payloads too */
-	const char *algorithm;   /* for what we seal; NULL: A128GCM */
+	smq_realm *realm;              /* NULL only with plain; not owned, must outlive the client */
+	bool plain;                    /* publish unsealed, deliver unsealed payloads too */
+	const char *algorithm;         /* for what we seal; NULL: A128GCM */
 	const char *accept_algorithms; /* comma-separated; NULL: all three */
-	const char *const *peers;  /* members whose sessions are kept up from the start (pub --to, sub --from) */
+	const char *const *peers;      /* members whose sessions are kept up from the start (pub --to, sub --from) */
 	size_t peer_count;
-	bool only_publishes;     /* never opens anything: another process of this name may subscribe */
-	bool only_subscribes;    /* never seals for a member: another process of this name may publish */
-	bool any_peer;           /* accept sessions from every member of the realm, not from `peers` alone */
+	bool only_publishes;  /* never opens anything: another process of this name may subscribe */
+	bool only_subscribes; /* never seals for a member: another process of this name may publish */
+	bool any_peer;        /* accept sessions from every member of the realm, not from `peers` alone */
 	/* groups to read, and to join at the key server where the realm holds no key file of them (groups/NAME.key);
 	 * NULL with count 0: all that the realm holds */
 	const char *const *groups;
 	size_t group_count;
-	bool find_groups;        /* joins those, too, whose policies cover something of what is subscribed to and admit
-				    this member to read it, as they come by; 64 at most */
-	bool only_groups;        /* no sessions: nothing is said or heard on the key-exchange topic */
-	const char *keyserver;   /* its name; NULL: the realm's, else whoever has the role */
-	int64_t group_lease_ms;  /* how long to belong to groups of the key server, from now; 0: as long as may be */
-	bool leave_on_exit;      /* smq_client_disconnect leaves those groups first */
-	const char *keyex_topic; /* NULL: the realm's; may hold "{to}" */
+	bool find_groups;         /* joins those, too, whose policies cover something of what is subscribed to and admit
+				     this member to read it, as they come by; 64 at most */
+	bool only_groups;         /* no sessions: nothing is said or heard on the key-exchange topic */
+	const char *keyserver;    /* its name; NULL: the realm's, else whoever has the role */
+	int64_t group_lease_ms;   /* how long to belong to groups of the key server, from now; 0: as long as may be */
+	bool leave_on_exit;       /* smq_client_disconnect leaves those groups first */
+	const char *keyex_topic;  /* NULL: the realm's; may hold "{to}" */
 	uint32_t rotate_every_ms; /* default 300,000; at least 1,000 */
 	uint64_t rotate_messages; /* default 2^24; a new key exchange after so many seals */
 	uint32_t grace_ms;        /* how long old keys still open; default 10,000 */
@@ -232,21 +234,21 @@ struct smq_client_options {
 	enum smq_sign sign;          /* with the key of our certificate; wills and retained ones each on its own */
 	size_t checkpoint_messages;  /* one signature for so many, 1 to 256; 0: 32, or up to 256 of 20 ms */
 	uint32_t checkpoint_every_ms; /* ... and at the latest after so long, 10 to 60,000; 0: 2,000 */
-	bool sign_commands;          /* commands and their acknowledgements (sealmq/command.h) are signed each on its
-				      * own, whatever `sign` is */
-	enum smq_check check;        /* of the signatures of others */
-	uint32_t proof_wait_ms;      /* how long a message waits for its checkpoint; 0: 15,000 */
-	size_t verify_threads;       /* with before_ack: signatures of messages are verified by so many threads
-					besides the caller's, in which all callbacks are; what came in one go is then
-					told of at its end, signed messages after the others; 0: none */
-	bool evidence;               /* hand out what a third party needs to verify a message: keys among it */
-	bool keep_boot_id;        /* groups: go on under the boot id in the state directory, with counters reserved there
-				     before use. For devices without a trustworthy random source alone: a state
-				     directory that is copied or restored repeats nonces */
+	bool sign_commands;           /* commands and their acknowledgements (sealmq/command.h) are signed each on its
+				       * own, whatever `sign` is */
+	enum smq_check check;         /* of the signatures of others */
+	uint32_t proof_wait_ms;       /* how long a message waits for its checkpoint; 0: 15,000 */
+	size_t verify_threads;        /* with before_ack: signatures of messages are verified by so many threads
+					 besides the caller's, in which all callbacks are; what came in one go is then
+					 told of at its end, signed messages after the others; 0: none */
+	bool evidence;                /* hand out what a third party needs to verify a message: keys among it */
+	bool keep_boot_id; /* groups: go on under the boot id in the state directory, with counters reserved there
+			      before use. For devices without a trustworthy random source alone: a state
+			      directory that is copied or restored repeats nonces */
 
 	/* local */
-	const char *outbox_file;  /* SQLite; NULL: the queue lives in memory */
-	size_t queue_max;         /* messages waiting for a connection or a session; default 10,000 */
+	const char *outbox_file; /* SQLite; NULL: the queue lives in memory */
+	size_t queue_max;        /* messages waiting for a connection or a session; default 10,000 */
 
 	/*
 	 * For whoever stores what he receives. before_ack: acknowledgements to the broker are held back until it has
@@ -298,8 +300,12 @@ SMQ_MUST_USE smq_err smq_client_connect(smq_client *client);
 
 /* options: QoS 0..2, plus SMQ_SUB_ bits (MQTT 5). Kept and repeated after every connect, each time under an id of its
  * own: *ret_id is the one that on_subscribed will name for this call, and 0 while there is no connection. */
-enum { SMQ_SUB_NO_LOCAL = 0x04, SMQ_SUB_RETAIN_AS_PUBLISHED = 0x08, SMQ_SUB_SEND_RETAIN_NEW = 0x10,
-       SMQ_SUB_SEND_RETAIN_NEVER = 0x20 };
+enum {
+	SMQ_SUB_NO_LOCAL = 0x04,
+	SMQ_SUB_RETAIN_AS_PUBLISHED = 0x08,
+	SMQ_SUB_SEND_RETAIN_NEW = 0x10,
+	SMQ_SUB_SEND_RETAIN_NEVER = 0x20
+};
 SMQ_MUST_USE smq_err smq_client_subscribe(smq_client *client, const char *filter, int options,
 					  const struct smq_property *properties, size_t property_count, int *ret_id);
 SMQ_MUST_USE smq_err smq_client_unsubscribe(smq_client *client, const char *filter,
@@ -312,11 +318,11 @@ struct smq_publish {
 	bool retain;
 	const struct smq_property *properties;
 	size_t property_count;
-	const char *to;    /* seal for this member's session */
+	const char *to; /* seal for this member's session */
 	/* seal for this group; with neither, for the group whose topic filters match most narrowly, unless
 	 * options.plain is set */
 	const char *group;
-	bool plain;        /* send this one unsealed although a realm is open (e.g. an empty retained message) */
+	bool plain; /* send this one unsealed although a realm is open (e.g. an empty retained message) */
 };
 
 /*

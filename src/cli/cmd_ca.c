@@ -146,8 +146,11 @@ static const struct {
 	    "daily: past its end (--hours) a list is no proof any more, and members refuse each other." },
 	  ca_run_crl,
 	  WORD_IS_CA },
-	{ { CA_ROLLOVER, "rollover", "[CA]", "a new issuing authority; needs root.key",
-	    "Makes a new issuing authority, which issues from now on. What the one before has issued stays good." },
+	{ { CA_ROLLOVER, "rollover", "[CA]", "a new issuing authority, or a new root; needs root.key",
+	    "Makes a new issuing authority, which issues from now on. What the one before has issued stays good.\n"
+	    "With --root it makes a new root: members take it beside the old one, since that vouches for it, and the "
+	    "next\n"
+	    "issuing authority is made by it." },
 	  ca_run_rollover,
 	  WORD_IS_CA },
 	{ { CA_TOKEN, "token", "NAME", "a one-time token, for a device to enrol itself by",

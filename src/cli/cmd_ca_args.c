@@ -74,6 +74,7 @@ static bool t_dh(struct ca_args *a, const char *v) { return (a->static_dh = !v);
 static bool t_reissue(struct ca_args *a, const char *v) { return (a->reissue = !v); }
 static bool t_issuing(struct ca_args *a, const char *v) { return (a->issuing = !v); }
 static bool t_stale(struct ca_args *a, const char *v) { return (a->stale_crl = !v); }
+static bool t_new_root(struct ca_args *a, const char *v) { return (a->new_root = !v); }
 static bool t_keep(struct ca_args *a, const char *v) { return (a->keep_key = !v); }
 static bool t_json(struct ca_args *a, const char *v) { return (a->json = !v); }
 
@@ -149,9 +150,10 @@ static const struct row {
 	  t_reason, "key-compromise, superseded, cessation, ... (see --help)" },
 	{ "hours", "N", CA_REVOKE | CA_CRL | CA_TOKEN,
 	  "until the next list is due (default: 168); how long a token is good (24)", t_hours, "1 to 876000" },
-	{ "to", "DIR", CA_REVOKE | CA_CRL,
-	  "put the list there too: a realm directory, or a broker's of `sealmq broker init`; may be repeated", t_to,
-	  "at most 64 directories" },
+	{ "to", "DIR", CA_REVOKE | CA_CRL | CA_ROLLOVER,
+	  "put the list (rollover --root: root.crt) there too: a realm directory, or a broker's of `sealmq broker "
+	  "init`; may be repeated",
+	  t_to, "at most 64 directories" },
 	{ "from", "DIR", CA_ACCEPT, "what `sealmq ca sign` made", t_from, NULL },
 	{ "address", "ADDRESS", CA_SERVE, "where to listen (default: 127.0.0.1; :: and 0.0.0.0 are everywhere)",
 	  t_address, NULL },
@@ -160,6 +162,8 @@ static const struct row {
 	{ "identity", "DIR", CA_SERVE, "where server.crt and server.key are (default: CA/members/enrol)", t_identity,
 	  NULL },
 	{ "server", "HOST", CA_ENROL, "where `sealmq ca serve` is; its certificate must say so", t_server, NULL },
+	{ "root", NULL, CA_ROLLOVER,
+	  "a new root, which the one before vouches for; an issuing authority is made after it", t_new_root, NULL },
 	{ "root", "FILE", CA_ENROL, "the realm's root (default: DIR/root.crt)", t_root, NULL },
 	{ "token-file", "FILE", CA_ENROL, "the first time: its first line is the token; mode 0600", t_token, NULL },
 	{ "mqtt", NULL, CA_SERVE | CA_ENROL, "over a broker instead; with --help it says more", t_mqtt, NULL },

@@ -270,14 +270,18 @@ int ca_run_renew(struct ca_args *a)
 
 int ca_run_rollover(struct ca_args *a)
 {
-	struct smq_ca_rollover_options o = {
-		.days = a->days, .curve = a->curve, .passphrase_file = a->passphrase_file, .pkcs11 = a->pkcs11
-	};
+	struct smq_ca_rollover_options o = { .days = a->days,
+					     .curve = a->curve,
+					     .passphrase_file = a->passphrase_file,
+					     .pkcs11 = a->pkcs11,
+					     .to = a->to,
+					     .to_count = a->to_count };
 	struct smq_ca_issued issued;
 	const char *why = NULL;
 	sigset_t before;
 	hold_signals(&before);
-	smq_err err = smq_ca_rollover(a->ca, &o, &issued, &why);
+	smq_err err =
+	    a->new_root ? smq_ca_rollover_root(a->ca, &o, &issued, &why) : smq_ca_rollover(a->ca, &o, &issued, &why);
 	let_signals(&before);
 	return say_issued(a, err, &issued, why);
 }

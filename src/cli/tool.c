@@ -457,6 +457,9 @@ void tool_trust_event(struct tool *t, const struct smq_event *event)
 		report_line(&t->report, "a new revocation list is not taken, the one before stays in force: %s",
 			    smq_err_text(event->err));
 		break;
+	case SMQ_EVENT_ROOT_NEW:
+		report_line(&t->report, "the realm's roots have changed, and are in force");
+		break;
 	case SMQ_EVENT_IDENTITY_NEW:
 		report_line(&t->report, "our certificate was renewed, and is in use");
 		break;

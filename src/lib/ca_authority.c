@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/text.h"
+#include "lib/ca_crl.h"
 #include "lib/ca_key.h"
 #include "lib/ca_log.h"
 
@@ -19,6 +20,8 @@ struct authority {
 	struct smq_pem cert;
 	uint8_t serial[SMQ_SERIAL_LEN];
 	int64_t from_ms, until_ms;
+	bool later; /* a root that is not the realm's first */
+	char name[72];
 };
 
 static void authority_free(struct authority *a)
@@ -29,12 +32,15 @@ static void authority_free(struct authority *a)
 }
 
 /* Issuing authorities each have a name of their own, so that theirs and their lists are not mixed up. */
-static smq_err name_of(const char *realm, const struct authority *above, const uint8_t *serial, char ret_name[72])
+static smq_err name_of(const char *realm, const struct authority *above, bool later_root, const uint8_t *serial,
+		       char ret_name[72])
 {
 	char hex[9];
 	smq_err err = smq_hex_encode(smq_span_of(serial, 4), hex, sizeof(hex));
 	if (above)
 		(void)snprintf(ret_name, 72, "%.45s issuing %s", realm, hex);
+	else if (later_root)
+		(void)snprintf(ret_name, 72, "%.45s root %s", realm, hex);
 	else
 		(void)snprintf(ret_name, 72, "%.55s root", realm);
 	return err;
@@ -83,14 +89,13 @@ static smq_err certify_root(const struct smq_cert_template *t, struct authority 
 static smq_err make(const char *realm, enum smq_curve curve, int days, const struct keeping *keep,
 		    const struct authority *above, struct authority *ret)
 {
-	char name[72];
 	struct smq_cert_template t = template_of(days, above);
-	t.common_name = name;
+	t.common_name = ret->name;
 	smq_err err = smq_ca_new_serial(t.serial);
 	if (err == SMQ_OK)
-		err = name_of(realm, above, t.serial, name);
+		err = name_of(realm, above, ret->later, t.serial, ret->name);
 	if (err == SMQ_OK)
-		err = smq_ca_key_make(keep->token, curve, name, keep->passphrase_file, &ret->key);
+		err = smq_ca_key_make(keep->token, curve, ret->name, keep->passphrase_file, &ret->key);
 	if (err == SMQ_OK)
 		err = above ? smq_ca_issuer_certify(above->issuer, &t, smq_pem_span(&ret->key.public), &ret->cert)
 			    : certify_root(&t, ret);
@@ -222,11 +227,22 @@ smq_err smq_ca_make_authorities(const char *made, const struct smq_realm_setting
 static smq_err read_root(const struct smq_ca_dir *ca, const char *passphrase_file, struct authority *ret_root)
 {
 	smq_span cert = smq_file_span(&ca->root);
-	smq_err err = smq_ca_key_open(ca, "", cert, passphrase_file, &ret_root->issuer);
-	if (err == SMQ_ERR_NOT_FOUND)
-		return smq_ca_because(err, "%s/root.key: is not here; bring it back for this", ca->dir);
+	struct smq_file_bytes later = { NULL, 0 };
+	smq_err err = SMQ_OK;
+	if (ca->root_serial[0]) {
+		err = smq_ca_dir_cert(ca, ca->root_serial, &later);
+		cert = smq_file_span(&later);
+	}
+	if (err == SMQ_OK)
+		err = smq_ca_key_open(ca, ca->root_serial, cert, passphrase_file, &ret_root->issuer);
 	if (err == SMQ_OK)
 		err = smq_ca_validity(cert, &ret_root->from_ms, &ret_root->until_ms);
+	smq_file_bytes_free(&later);
+	if (err == SMQ_ERR_NOT_FOUND && ca->root_serial[0])
+		return smq_ca_because(err, "%s/roots/%s/root.key: is not here; bring it back for this", ca->dir,
+				      ca->root_serial);
+	if (err == SMQ_ERR_NOT_FOUND)
+		return smq_ca_because(err, "%s/root.key: is not here; bring it back for this", ca->dir);
 	if (err != SMQ_OK)
 		return err;
 	if (ret_root->until_ms <= smq_ca_now_ms())
@@ -234,10 +250,10 @@ static smq_err read_root(const struct smq_ca_dir *ca, const char *passphrase_fil
 	return SMQ_OK;
 }
 
-static smq_err make_issuers(const struct smq_ca_dir *ca)
+static smq_err make_dir(const struct smq_ca_dir *ca, const char *name)
 {
 	char path[SMQ_PATH_MAX];
-	smq_err err = smq_path_join(ca->dir, "issuers", path);
+	smq_err err = smq_path_join(ca->dir, name, path);
 	if (err == SMQ_OK && mkdir(path, 0700) != 0 && errno != EEXIST)
 		err = smq_ca_because(smq_err_of_errno(errno), "%s: %s", path, strerror(errno));
 	return err;
@@ -248,7 +264,7 @@ static smq_err rollover(struct smq_ca_dir *ca, const struct smq_ca_rollover_opti
 {
 	struct authority root = { .from_ms = 0 };
 	struct authority issuing = { .from_ms = 0 };
-	struct smq_ca_event e;
+	struct smq_ca_event e = { .kind = SMQ_CA_AUTHORITY };
 	char path[SMQ_PATH_MAX];
 	char token[SMQ_PATH_MAX] = "";
 	smq_err err = read_root(ca, o->passphrase_file, &root);
@@ -260,9 +276,11 @@ static smq_err rollover(struct smq_ca_dir *ca, const struct smq_ca_rollover_opti
 			   &keep, &root, &issuing);
 	if (err == SMQ_OK)
 		err = event_of(&issuing, &e);
+	memcpy(e.issued.issuer, ca->root_serial, sizeof(e.issued.issuer));
 	if (err == SMQ_OK)
-		err = make_issuers(ca);
-	if (err == SMQ_OK && smq_path_join(ca->dir, "root-crl.pem", path) == SMQ_OK && access(path, F_OK) != 0)
+		err = make_dir(ca, "issuers");
+	if (err == SMQ_OK && !ca->root_serial[0] && smq_path_join(ca->dir, "root-crl.pem", path) == SMQ_OK &&
+	    access(path, F_OK) != 0)
 		err = put_root_list(ca->dir, &root);
 	if (err == SMQ_OK)
 		err = put_issuing(ca->dir, &issuing, ca->log, &e);
@@ -287,6 +305,127 @@ smq_err smq_ca_rollover(const char *dir, const struct smq_ca_rollover_options *o
 	smq_err err = smq_ca_dir_open(dir, &ca);
 	if (err == SMQ_OK)
 		err = rollover(&ca, o, ret_issued);
+	smq_ca_dir_close(&ca);
+	return smq_ca_finish(err);
+}
+
+/* ---- another root ---- */
+
+/*
+ * What the root before says of the new one: its name and key under the old signature. An issuing authority has path
+ * length 0; this has 1, which only a root can give, so that no issuing authority can make itself a root by it.
+ */
+static smq_err make_link(const struct authority *before, const struct authority *after, struct smq_pem *ret_link)
+{
+	struct smq_cert_template t = template_of(SMQ_CA_DAYS_MAX, before);
+	t.common_name = after->name;
+	t.path_len = 1;
+	if (t.not_after_ms > after->until_ms)
+		t.not_after_ms = after->until_ms;
+	smq_err err = smq_ca_new_serial(t.serial);
+	return err == SMQ_OK ? smq_ca_issuer_certify(before->issuer, &t, smq_pem_span(&after->cert), ret_link) : err;
+}
+
+/* roots/SERIAL, whole or not at all; its line in the log first. */
+static smq_err put_root(const struct smq_ca_dir *ca, const struct authority *a, const struct smq_pem *link,
+			const struct smq_ca_event *e)
+{
+	char name[64];
+	char path[SMQ_PATH_MAX];
+	char made[SMQ_PATH_MAX];
+	(void)snprintf(name, sizeof(name), "roots/%s", e->issued.serial);
+	smq_err err = smq_path_join(ca->dir, name, path);
+	if (err == SMQ_OK)
+		err = smq_ca_make_beside(path, made);
+	if (err != SMQ_OK)
+		return err;
+	err = smq_ca_put_file(made, "root.crt", smq_pem_span(&a->cert), 0644);
+	if (err == SMQ_OK)
+		err = smq_ca_put_file(made, "link.crt", smq_pem_span(link), 0644);
+	if (err == SMQ_OK)
+		err = put_key(made, "root.key", a);
+	if (err == SMQ_OK)
+		err = put_root_list(made, a);
+	if (err == SMQ_OK)
+		err = smq_ca_log_append(ca->log, e, 1, smq_ca_why(), SMQ_WHY_MAX);
+	if (err == SMQ_OK)
+		err = smq_ca_appear(made, path);
+	if (err != SMQ_OK)
+		smq_dir_remove(made);
+	return err;
+}
+
+/* root.crt: those before, and the new one behind them. */
+static smq_err publish_root(const struct smq_ca_dir *ca, const struct authority *a)
+{
+	char path[SMQ_PATH_MAX];
+	struct smq_pem both = { .p = malloc(ca->root.len + a->cert.len), .len = ca->root.len + a->cert.len };
+	if (!both.p)
+		return SMQ_ERR_NO_MEMORY;
+	memcpy(both.p, ca->root.p, ca->root.len);
+	memcpy(both.p + ca->root.len, a->cert.p, a->cert.len);
+	smq_err err = smq_path_join(ca->dir, "root.crt", path);
+	if (err == SMQ_OK)
+		err = smq_file_put(path, smq_pem_span(&both), 0644, true, smq_ca_why(), SMQ_WHY_MAX);
+	smq_pem_free(&both);
+	return err;
+}
+
+static smq_err rollover_root(struct smq_ca_dir *ca, const struct smq_ca_rollover_options *o,
+			     struct smq_ca_issued *ret_issued)
+{
+	struct authority before = { .from_ms = 0 };
+	struct authority after = { .later = true };
+	struct smq_pem link = { NULL, 0 };
+	const struct keeping keep = { o->pkcs11, o->passphrase_file };
+	struct smq_ca_event e = { .kind = SMQ_CA_ROOT };
+	smq_err err = read_root(ca, o->passphrase_file, &before);
+	if (err == SMQ_OK)
+		err = make(ca->settings.realm, o->curve ? o->curve : SMQ_P256, o->days ? o->days : SMQ_CA_ROOT_DAYS,
+			   &keep, NULL, &after);
+	if (err == SMQ_OK)
+		err = make_link(&before, &after, &link);
+	if (err == SMQ_OK)
+		err = event_of(&after, &e);
+	e.kind = SMQ_CA_ROOT;
+	(void)snprintf(e.issued.name, sizeof(e.issued.name), "root");
+	if (err == SMQ_OK)
+		err = make_dir(ca, "roots");
+	if (err == SMQ_OK)
+		err = put_root(ca, &after, &link, &e);
+	if (err != SMQ_OK)
+		smq_ca_new_key_undo(&after.key);
+	else
+		err = publish_root(ca, &after);
+	authority_free(&after);
+	if (err == SMQ_OK)
+		*ret_issued = e.issued;
+	smq_pem_free(&link);
+	authority_free(&before);
+	return err;
+}
+
+smq_err smq_ca_rollover_root(const char *dir, const struct smq_ca_rollover_options *options,
+			     struct smq_ca_issued *ret_issued, const char **ret_why)
+{
+	static const struct smq_ca_rollover_options defaults;
+	const struct smq_ca_rollover_options *o = options ? options : &defaults;
+	struct smq_ca_dir ca;
+	smq_ca_begin(ret_why);
+	if (o->days < 0 || o->days > SMQ_CA_DAYS_MAX)
+		return smq_ca_because(SMQ_ERR_USAGE, "a root is valid for 1 to 36500 days");
+	if (!smq_ca_authority_curve(o->curve))
+		return smq_ca_because(SMQ_ERR_USAGE, "an authority's key is of P-256, P-384 or Ed25519");
+	smq_err err = smq_ca_dir_open(dir, &ca);
+	if (err == SMQ_OK && ca.issuer.len == 0)
+		err = smq_ca_because(SMQ_ERR_STATE,
+				     "%s: its root issues certificates itself; `sealmq ca rollover` "
+				     "makes an issuing authority, which comes first",
+				     dir);
+	if (err == SMQ_OK)
+		err = rollover_root(&ca, o, ret_issued);
+	if (err == SMQ_OK)
+		err = smq_ca_carry_roots(&ca, o->to, o->to_count);
 	smq_ca_dir_close(&ca);
 	return smq_ca_finish(err);
 }

@@ -22,6 +22,7 @@ struct making {
 	struct smq_ca_record record;
 	struct smq_crl_entry *entries;
 	struct smq_pem all;
+	bool roots; /* what is carried is root.crt */
 	struct smq_ca_crl made;
 };
 
@@ -75,13 +76,21 @@ static smq_err sign(struct making *m, const char *serial, smq_span cert, size_t 
 	return err;
 }
 
+/* roots/SERIAL for a later root. */
+static smq_err kept_path(const struct making *m, const char *serial, char ret_path[SMQ_PATH_MAX])
+{
+	char name[80];
+	(void)snprintf(name, sizeof(name), *serial ? "roots/%.32s/root-crl.pem" : "root-crl.pem%s", serial);
+	return smq_path_join(m->ca->dir, name, ret_path);
+}
+
 /* The list that the root signed when it was here: good as long as it says everything. */
-static smq_err kept_root_list(struct making *m, size_t count)
+static smq_err kept_root_list(struct making *m, const char *serial, size_t count)
 {
 	char path[SMQ_PATH_MAX];
 	struct smq_file_bytes file = { NULL, 0 };
 	struct smq_crl_summary was;
-	smq_err err = smq_path_join(m->ca->dir, "root-crl.pem", path);
+	smq_err err = kept_path(m, serial, path);
 	if (err == SMQ_OK)
 		err = smq_file_read_most(path, false, SMQ_CRL_FILE_MAX, &file, smq_ca_why(), SMQ_WHY_MAX);
 	if (err == SMQ_OK && smq_crl_summarize(smq_file_span(&file), &was) != SMQ_OK)
@@ -97,34 +106,48 @@ static smq_err kept_root_list(struct making *m, size_t count)
 	return err;
 }
 
-static smq_err keep_root_list(struct making *m, smq_span crl)
+static smq_err keep_root_list(struct making *m, const char *serial, smq_span crl)
 {
 	char path[SMQ_PATH_MAX];
-	smq_err err = smq_path_join(m->ca->dir, "root-crl.pem", path);
+	smq_err err = kept_path(m, serial, path);
 	return err == SMQ_OK ? smq_file_put(path, crl, 0644, true, smq_ca_why(), SMQ_WHY_MAX) : err;
 }
 
 /* With authorities below it, the root's list lives long, so that its key can be elsewhere. */
-static smq_err root_list(struct making *m)
+static smq_err root_list(struct making *m, const char *serial)
 {
 	bool below = m->ca->issuer.len > 0;
 	int64_t until = below ? smq_ca_now_ms() + SMQ_CA_ROOT_CRL_HOURS * SMQ_CA_HOUR : m->made.next_update_ms;
+	struct smq_file_bytes cert = { NULL, 0 };
 	struct smq_pem crl = { NULL, 0 };
+	int64_t from, end = 0;
 	size_t count = 0;
-	smq_err err = collect(m, "", &count);
+	smq_err err = smq_ca_dir_cert(m->ca, serial, &cert);
 	if (err == SMQ_OK)
-		err = sign(m, "", smq_file_span(&m->ca->root), count, until, &crl);
+		err = smq_ca_validity(smq_file_span(&cert), &from, &end);
+	if (err == SMQ_OK && m->ca->root_serial[0] && end <= smq_ca_now_ms()) {
+		smq_file_bytes_free(&cert); /* nobody goes by it any more, and there is a later one */
+		return SMQ_OK;
+	}
+	if (err == SMQ_OK)
+		err = collect(m, serial, &count);
+	if (err == SMQ_OK)
+		err = sign(m, serial, smq_file_span(&cert), count, until, &crl);
+	smq_file_bytes_free(&cert);
 	if (err == SMQ_ERR_NOT_FOUND && below) {
 		smq_ca_why()[0] = 0;
-		return kept_root_list(m, count);
+		return kept_root_list(m, serial, count);
 	}
 	if (err == SMQ_OK && below)
-		err = keep_root_list(m, smq_pem_span(&crl));
+		err = keep_root_list(m, serial, smq_pem_span(&crl));
 	if (err == SMQ_OK)
 		err = append(m, smq_pem_span(&crl), count);
 	smq_pem_free(&crl);
 	return err;
 }
+
+/* A root that was made later, beside the issuing authorities. */
+static bool is_root(const struct smq_ca_issued *i) { return strcmp(i->name, "root") == 0; }
 
 static smq_err issuing_list(struct making *m, const struct smq_ca_issued *authority)
 {
@@ -152,11 +175,11 @@ static smq_err all_lists(struct making *m)
 	m->entries = calloc(m->record.count + 1, sizeof(*m->entries));
 	if (!m->entries)
 		return SMQ_ERR_NO_MEMORY;
-	smq_err err = root_list(m);
+	smq_err err = root_list(m, "");
 	for (size_t k = 0; err == SMQ_OK && k < m->record.count; k++) {
 		const struct smq_ca_issued *i = &m->record.issued[k];
 		if (i->roles == 0 && i->not_after_ms > smq_ca_now_ms())
-			err = issuing_list(m, i);
+			err = is_root(i) ? root_list(m, i->serial) : issuing_list(m, i);
 	}
 	return err;
 }
@@ -181,9 +204,10 @@ static smq_err carry_to(struct making *m, const char *dir)
 {
 	smq_err err = SMQ_OK;
 	if (there(dir, "certs/server.crt"))
-		err = put(m, dir, "certs/crl.pem"); /* which `sealmq broker run` watches */
+		err =
+		    put(m, dir, m->roots ? "certs/root.crt" : "certs/crl.pem"); /* which `sealmq broker run` watches */
 	else if (there(dir, "realm.yaml") || there(dir, "server.crt"))
-		err = put(m, dir, "crl.pem");
+		err = put(m, dir, m->roots ? "root.crt" : "crl.pem");
 	else
 		err = smq_ca_because(SMQ_ERR_REALM, "%s: neither a member's directory nor a broker's", dir);
 	m->made.copies += err == SMQ_OK ? 1 : 0;
@@ -245,6 +269,23 @@ static smq_err make(struct making *m)
 	return err == SMQ_OK ? carry(m) : err;
 }
 
+/* root.crt as it is now, for everybody in reach. */
+smq_err smq_ca_carry_roots(const struct smq_ca_dir *ca, const char *const *to, size_t to_count)
+{
+	const struct smq_ca_crl_options o = { .to = to, .to_count = to_count };
+	struct making *m = calloc(1, sizeof(*m));
+	struct smq_file_bytes roots = { NULL, 0 };
+	if (!m)
+		return SMQ_ERR_NO_MEMORY;
+	smq_err err = smq_ca_dir_cert(ca, "", &roots);
+	*m = (struct making){ .ca = ca, .o = &o, .all = { roots.p, roots.len }, .roots = true };
+	if (err == SMQ_OK)
+		err = carry(m);
+	smq_file_bytes_free(&roots);
+	free(m);
+	return err;
+}
+
 smq_err smq_ca_crl_renew(const struct smq_ca_dir *ca, const struct smq_ca_crl_options *o, struct smq_ca_crl *ret_crl)
 {
 	struct making *m = calloc(1, sizeof(*m));
@@ -288,7 +329,23 @@ static smq_err add(struct smq_pem *all, smq_span pem)
 	return SMQ_OK;
 }
 
-static smq_err add_authorities(const struct smq_ca_dir *ca, struct smq_pem *all)
+/* What the root before says of a later one. */
+static smq_err add_link(const struct smq_ca_dir *ca, const char *serial, struct smq_pem *all)
+{
+	struct smq_file_bytes link = { NULL, 0 };
+	char name[80];
+	char path[SMQ_PATH_MAX];
+	(void)snprintf(name, sizeof(name), "roots/%.32s/link.crt", serial);
+	smq_err err = smq_path_join(ca->dir, name, path);
+	if (err == SMQ_OK)
+		err = smq_file_read(path, false, &link, smq_ca_why(), SMQ_WHY_MAX);
+	if (err == SMQ_OK)
+		err = add(all, smq_file_span(&link));
+	smq_file_bytes_free(&link);
+	return err;
+}
+
+smq_err smq_ca_add_authorities(const struct smq_ca_dir *ca, struct smq_pem *all)
 {
 	struct smq_ca_record record;
 	smq_err err = smq_ca_record_read(ca->dir, NULL, smq_ca_now_ms(), &record);
@@ -301,6 +358,8 @@ static smq_err add_authorities(const struct smq_ca_dir *ca, struct smq_pem *all)
 		err = smq_ca_dir_cert(ca, record.issued[k].serial, &cert);
 		if (err == SMQ_OK)
 			err = add(all, smq_file_span(&cert));
+		if (err == SMQ_OK && is_root(&record.issued[k]))
+			err = add_link(ca, record.issued[k].serial, all);
 		else if (err == SMQ_ERR_NOT_FOUND)
 			err = SMQ_OK;
 		smq_file_bytes_free(&cert);
@@ -320,7 +379,7 @@ smq_err smq_ca_crl_bundle(const char *dir, struct smq_pem *ret_bundle)
 	if (err == SMQ_OK && lists.len == 0)
 		err = SMQ_ERR_NOT_FOUND;
 	if (err == SMQ_OK)
-		err = add_authorities(&ca, &all);
+		err = smq_ca_add_authorities(&ca, &all);
 	if (err == SMQ_OK)
 		err = add(&all, smq_file_span(&lists));
 	if (err == SMQ_OK)

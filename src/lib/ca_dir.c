@@ -117,41 +117,52 @@ static smq_err read_settings(struct smq_ca_dir *ca)
 	return err == SMQ_OK ? smq_realm_yaml_load(path, &ca->settings, why, sizeof(why)) : err;
 }
 
-void smq_ca_authority_file(const char *serial, const char *what, char ret_name[80])
+static bool there(const char *dir, const char *name)
 {
-	if (*serial)
-		(void)snprintf(ret_name, 80, "issuers/%.32s/issuing.%s", serial, what);
-	else
+	char path[SMQ_PATH_MAX];
+	struct stat st;
+	return smq_path_join(dir, name, path) == SMQ_OK && lstat(path, &st) == 0;
+}
+
+void smq_ca_authority_file(const char *dir, const char *serial, const char *what, char ret_name[80])
+{
+	(void)snprintf(ret_name, 80, "roots/%.32s", serial);
+	if (!*serial)
 		(void)snprintf(ret_name, 80, "root.%s", what);
+	else if (there(dir, ret_name))
+		(void)snprintf(ret_name, 80, "roots/%.32s/root.%s", serial, what);
+	else
+		(void)snprintf(ret_name, 80, "issuers/%.32s/issuing.%s", serial, what);
 }
 
 struct newest {
 	const char *dir;
-	char serial[33];
+	char issuing[33], root[33];
 };
 
-/* The last one that the log has and that is there; a crash may have kept one from getting its name. */
+/* The last ones that the log has and that are there; a crash may have kept one from getting its name. */
 static void look_at(void *self, const struct smq_ca_event *e)
 {
 	struct newest *n = self;
-	char path[SMQ_PATH_MAX];
 	char name[80];
-	struct stat st;
-	if (e->kind != SMQ_CA_AUTHORITY)
+	if (e->kind != SMQ_CA_AUTHORITY && e->kind != SMQ_CA_ROOT)
 		return;
-	smq_ca_authority_file(e->issued.serial, "crt", name);
-	if (smq_path_join(n->dir, name, path) == SMQ_OK && lstat(path, &st) == 0)
-		memcpy(n->serial, e->issued.serial, sizeof(n->serial));
+	smq_ca_authority_file(n->dir, e->issued.serial, "crt", name);
+	if (there(n->dir, name))
+		memcpy(e->kind == SMQ_CA_ROOT ? n->root : n->issuing, e->issued.serial, 33);
 }
 
 static smq_err read_issuer(struct smq_ca_dir *ca)
 {
 	struct newest n = { .dir = ca->dir };
 	smq_err err = smq_ca_log_read(ca->dir, "authority\t", look_at, &n, why, sizeof(why));
-	if (err != SMQ_OK || !n.serial[0])
+	if (err == SMQ_OK)
+		err = smq_ca_log_read(ca->dir, "root\t", look_at, &n, why, sizeof(why));
+	memcpy(ca->root_serial, n.root, sizeof(ca->root_serial));
+	if (err != SMQ_OK || !n.issuing[0])
 		return err;
-	memcpy(ca->issuer_serial, n.serial, sizeof(ca->issuer_serial));
-	return smq_ca_dir_cert(ca, n.serial, &ca->issuer);
+	memcpy(ca->issuer_serial, n.issuing, sizeof(ca->issuer_serial));
+	return smq_ca_dir_cert(ca, n.issuing, &ca->issuer);
 }
 
 smq_err smq_ca_dir_open(const char *dir, struct smq_ca_dir *ca)
@@ -195,7 +206,7 @@ smq_err smq_ca_dir_cert(const struct smq_ca_dir *ca, const char *serial, struct 
 	char name[80];
 	int64_t from;
 	int64_t until;
-	smq_ca_authority_file(serial, "crt", name);
+	smq_ca_authority_file(ca->dir, serial, "crt", name);
 	smq_err err = read_file(ca->dir, name, false, ret_cert);
 	if (err == SMQ_OK && smq_ca_validity(smq_file_span(ret_cert), &from, &until) != SMQ_OK)
 		err = smq_ca_because(SMQ_ERR_CORRUPT, "%s/%s: not a certificate in PEM", ca->dir, name);

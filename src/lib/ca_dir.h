@@ -48,6 +48,7 @@ struct smq_ca_dir {
 	struct smq_file_bytes root;   /* root.crt */
 	struct smq_file_bytes issuer; /* of the newest issuing authority, or empty: the root issues itself */
 	char issuer_serial[33];       /* empty: the root */
+	char root_serial[33];         /* of the root that makes authorities now; empty: the first one */
 };
 
 /* Locks and reads; waits for whoever holds the lock. SMQ_ERR_REALM: no CA directory. Close it also after a failure. */
@@ -57,8 +58,8 @@ void smq_ca_dir_close(struct smq_ca_dir *ca);
 smq_span smq_ca_dir_issuer(const struct smq_ca_dir *ca);
 /* A certificate as it goes into a member's directory: with its issuers below the root behind it. */
 SMQ_MUST_USE smq_err smq_ca_dir_chain(const struct smq_ca_dir *ca, smq_span cert, struct smq_pem *ret_chain);
-/* Where an authority's files lie below the CA's directory: its "crt", its "key". */
-void smq_ca_authority_file(const char *serial, const char *what, char ret_name[80]);
+/* Where an authority's files lie below the CA's directory: its "crt", its "key". Later roots are in roots/SERIAL. */
+void smq_ca_authority_file(const char *dir, const char *serial, const char *what, char ret_name[80]);
 /* The certificate of one of the authorities; an empty serial: the root's. */
 SMQ_MUST_USE smq_err smq_ca_dir_cert(const struct smq_ca_dir *ca, const char *serial, struct smq_file_bytes *ret_cert);
 /* realm.yaml as it is; it was checked when the directory was opened. */

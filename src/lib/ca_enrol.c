@@ -213,6 +213,28 @@ static smq_err take(struct enrolling *e, smq_span chain)
 	return err;
 }
 
+/* A root that ours vouches for, before a certificate can be of it. Over HTTPS /cacerts has it (RFC 7030, 4.1.3). */
+static smq_err get_roots(struct enrolling *e)
+{
+	struct smq_https_answer answer = { .status = 0 };
+	struct smq_pem certs = { NULL, 0 };
+	char unused[SMQ_WHY_MAX];
+	bool new = false;
+	smq_err err = SMQ_OK;
+	if (!e->renewal) /* its root is what the operator has given it */
+		return SMQ_OK;
+	if (!e->o->broker)
+		err = fetch(e, "/.well-known/est/cacerts", &answer);
+	if (err == SMQ_OK && answer.len > 0 && smq_ca_certs_of(smq_span_of(answer.body, answer.len), &certs) != SMQ_OK)
+		certs = (struct smq_pem){ NULL, 0 };
+	smq_span offered = e->o->broker ? smq_pem_span(&e->reply.lists) : smq_pem_span(&certs);
+	if (err == SMQ_OK && offered.len > 0)
+		(void)!smq_roots_take(e->o->dir, offered, &new, unused, sizeof(unused));
+	free(answer.body);
+	smq_pem_free(&certs);
+	return err;
+}
+
 static smq_err get_certificate(struct enrolling *e)
 {
 	struct smq_ca_csr_options o = { .name = e->renewal ? NULL : e->o->name, .curve = e->o->curve };
@@ -230,6 +252,8 @@ static smq_err get_certificate(struct enrolling *e)
 		err = ask_mqtt(e, smq_file_span(&request));
 	else if (err == SMQ_OK)
 		err = ask_certificate(e, smq_file_span(&request), &chain);
+	if (err == SMQ_OK && e->o->broker)
+		err = get_roots(e);
 	if (err == SMQ_OK)
 		err = take(e, e->o->broker ? smq_pem_span(&e->reply.certificates) : smq_pem_span(&chain));
 	smq_file_bytes_free(&request);
@@ -272,6 +296,8 @@ static smq_err get_list_mqtt(struct enrolling *e)
 	smq_err err = e->reply.lists.len > 0 || e->done.issued ? SMQ_OK : ask_mqtt(e, smq_span_of(NULL, 0));
 	if (err != SMQ_OK || e->reply.lists.len == 0)
 		return err;
+	bool roots = false;
+	(void)!smq_roots_take(e->o->dir, smq_pem_span(&e->reply.lists), &roots, unused, sizeof(unused));
 	if (smq_crl_take(e->o->dir, smq_pem_span(&e->reply.lists), &e->done.crl, unused, sizeof(unused)) != SMQ_OK)
 		e->done.crl = false;
 	return SMQ_OK;
@@ -286,6 +312,8 @@ smq_err smq_enrol(const struct smq_enrol_options *options, struct smq_enrolled *
 		err = open_realm(&e);
 	if (err == SMQ_OK && e.renewal)
 		err = look_when(&e, smq_file_span(&e.chain));
+	if (err == SMQ_OK && !options->broker)
+		err = get_roots(&e);
 	if (err == SMQ_OK && (!e.renewal || options->force || e.done.due_ms <= smq_ca_now_ms()))
 		err = get_certificate(&e);
 	if (err == SMQ_OK)

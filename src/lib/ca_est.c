@@ -12,6 +12,7 @@
 
 #include "base/table.h"
 #include "base/text.h"
+#include "lib/ca_crl.h"
 #include "lib/ca_identity.h"
 #include "lib/ca_list.h"
 #include "lib/ca_token.h"
@@ -180,6 +181,8 @@ static void give_cacerts(struct asking *a)
 	smq_err err = smq_ca_dir_open(a->est->dir, &ca);
 	if (err == SMQ_OK)
 		err = smq_ca_dir_chain(&ca, smq_file_span(&ca.root), &chain);
+	if (err == SMQ_OK && ca.root_serial[0]) /* RFC 7030, 4.1.3: and what leads to a new root */
+		err = smq_ca_add_authorities(&ca, &chain);
 	if (err == SMQ_OK)
 		err = smq_ca_certs_only(smq_pem_span(&chain), &body);
 	if (err == SMQ_OK)

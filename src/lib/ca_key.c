@@ -120,7 +120,7 @@ static smq_err read_key_file(const struct smq_ca_dir *ca, const char *serial, ch
 			     struct smq_file_bytes *ret_text)
 {
 	char path[SMQ_PATH_MAX];
-	smq_ca_authority_file(serial, "key", ret_name);
+	smq_ca_authority_file(ca->dir, serial, "key", ret_name);
 	smq_err err = smq_path_join(ca->dir, ret_name, path);
 	return err == SMQ_OK ? smq_file_read(path, true, ret_text, smq_ca_why(), SMQ_WHY_MAX) : err;
 }

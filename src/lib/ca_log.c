@@ -78,7 +78,7 @@ static bool is_hex(const char *text, size_t bytes)
 static bool parse_issue(char **f, size_t count, struct smq_ca_event *e)
 {
 	struct smq_ca_issued *i = &e->issued;
-	bool authority = e->kind == SMQ_CA_AUTHORITY;
+	bool authority = e->kind == SMQ_CA_AUTHORITY || e->kind == SMQ_CA_ROOT;
 	if (count < 8 || !is_hex(f[2], 16) || !is_hex(f[7], 32) || !smq_name_valid(smq_span_str(f[3])))
 		return false;
 	if (!authority && smq_roles_parse(f[4], &i->roles) != SMQ_OK)
@@ -126,6 +126,7 @@ static const struct {
 	[SMQ_CA_AUTHORITY] = { "authority", print_issue, parse_issue },
 	[SMQ_CA_REVOKE] = { "revoke", print_revoke, parse_revoke },
 	[SMQ_CA_CRL] = { "crl", print_crl, parse_crl },
+	[SMQ_CA_ROOT] = { "root", print_issue, parse_issue },
 };
 
 size_t smq_ca_log_line(const struct smq_ca_event *e, char *ret_line, size_t room)

@@ -8,11 +8,11 @@
 
 #include <sealmq/ca.h>
 
-enum smq_ca_event_kind { SMQ_CA_ISSUE, SMQ_CA_AUTHORITY, SMQ_CA_REVOKE, SMQ_CA_CRL };
+enum smq_ca_event_kind { SMQ_CA_ISSUE, SMQ_CA_AUTHORITY, SMQ_CA_REVOKE, SMQ_CA_CRL, SMQ_CA_ROOT };
 
 struct smq_ca_event {
 	enum smq_ca_event_kind kind;
-	struct smq_ca_issued issued; /* ISSUE, AUTHORITY; REVOKE: serial, name, reason, revoked_ms */
+	struct smq_ca_issued issued; /* ISSUE, AUTHORITY, ROOT; REVOKE: serial, name, reason, revoked_ms */
 	int64_t when_ms;
 	int64_t number, until_ms; /* CRL */
 	size_t entries;

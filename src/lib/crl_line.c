@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "adapters/x509_openssl/crl_merge.h"
+#include "adapters/x509_openssl/roots_merge.h"
 #include "lib/files.h"
 #include "lib/realm_internal.h"
 
@@ -43,6 +44,24 @@ static smq_err merge(const char *dir, smq_span held, smq_span offered, struct sm
 		    smq_crl_merge(smq_span_of(root.p, root.len), held, offered, (int64_t)time(NULL) * 1000, ret_merged);
 	smq_file_bytes_free(&root);
 	smq_file_bytes_free(&file);
+	return err;
+}
+
+smq_err smq_roots_take(const char *dir, smq_span offered, bool *ret_new, char *why, size_t why_len)
+{
+	struct smq_file_bytes root = { NULL, 0 };
+	struct smq_roots_merged merged = { .added = 0 };
+	char path[SMQ_PATH_MAX];
+	smq_err err = read_one(dir, "root.crt", &root, why, why_len);
+	if (err == SMQ_OK)
+		err = smq_roots_merge(smq_span_of(root.p, root.len), offered, (int64_t)time(NULL) * 1000, &merged);
+	if (err == SMQ_OK && merged.added > 0)
+		err = smq_path_join(dir, "root.crt", path);
+	if (err == SMQ_OK && merged.added > 0)
+		err = smq_file_put(path, smq_span_of(merged.pem, merged.len), 0644, true, why, why_len);
+	*ret_new = err == SMQ_OK && merged.added > 0;
+	free(merged.pem);
+	smq_file_bytes_free(&root);
 	return err;
 }
 
@@ -97,8 +116,11 @@ smq_err smq_crl_line_take(const struct smq_crl_line *l, smq_span payload, bool *
 	char unused[SMQ_WHY_MAX];
 	const char *dir = smq_realm_dir(l->realm);
 	*ret_new = false;
+	bool roots = false;
 	if (payload.len == 0) /* somebody has cleared the topic */
 		return SMQ_OK;
+	/* first, since a list may be a new root's */
+	(void)!smq_roots_take(dir, payload, &roots, unused, sizeof(unused));
 	smq_err err = merge(dir, smq_realm_held_crl(l->realm), payload, &merged, unused, sizeof(unused));
 	if (err == SMQ_OK && merged.newer > 0) {
 		*ret_new = put(dir, &merged, unused, sizeof(unused)) == SMQ_OK;

@@ -13,6 +13,9 @@ enum { SMQ_CRL_TOPIC_MAX = 320 };
 
 SMQ_MUST_USE smq_err smq_crl_topic(const char *control_prefix, char ret_topic[SMQ_CRL_TOPIC_MAX]);
 
+/* Takes new roots that those of dir/root.crt vouch for; nobody is told of others. *ret_new: root.crt is another now. */
+SMQ_MUST_USE smq_err smq_roots_take(const char *dir, smq_span offered, bool *ret_new, char *ret_why, size_t why_len);
+
 /*
  * Takes what is newer in `offered` (PEM: lists, and certificates of issuing authorities) into dir/crl.pem, judged by
  * dir/root.crt. *ret_new: something was. SMQ_ERR_REPLAY, SMQ_ERR_SIGNATURE, SMQ_ERR_MALFORMED, SMQ_ERR_CERT_NOT_YET:

@@ -89,6 +89,9 @@ void smq_crl_watch_look(struct smq_crl_watch *w, smq_member *member, const struc
 			struct smq_now now)
 {
 	w->due_ms = now.mono_ms + LOOK_EVERY_MS;
+	/* first: lists and the own certificate may be a new root's */
+	if (smq_realm_roots_changed(w->realm) && smq_realm_reload_roots(w->realm) == SMQ_OK)
+		tell(options, SMQ_EVENT_ROOT_NEW, SMQ_OK, 0);
 	if (smq_realm_crl_changed(w->realm)) {
 		smq_err err = smq_realm_reload_crl(w->realm, NULL);
 		if (err != SMQ_OK)

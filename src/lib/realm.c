@@ -33,6 +33,7 @@ struct smq_realm {
 	uint8_t root_fingerprint[SMQ_HASH_LEN];
 	struct smq_store stores[SMQ_STATE_USES]; /* self NULL: not opened */
 	unsigned crl_generation, own_generation;
+	struct stat roots_seen;         /* root.crt, likewise */
 	struct stat own_seen;           /* of the certificate's file when it was last looked at */
 	struct smq_file_bytes held_crl; /* in force, and not in crl.pem */
 	bool has_crl;
@@ -133,6 +134,13 @@ static smq_err load_settings(smq_realm *r)
 	return err == SMQ_OK ? smq_realm_yaml_load(path, &r->settings, why, sizeof(why)) : err;
 }
 
+static void see(const smq_realm *r, const char *name, struct stat *ret_seen)
+{
+	char path[SMQ_PATH_MAX];
+	if (smq_path_join(r->dir, name, path) != SMQ_OK || stat(path, ret_seen) != 0)
+		memset(ret_seen, 0, sizeof(*ret_seen));
+}
+
 static void see_crl(const smq_realm *r, struct stat *ret_seen)
 {
 	char path[SMQ_PATH_MAX];
@@ -170,6 +178,7 @@ static smq_err load_trust(smq_realm *r)
 		.realm = r->settings.realm,
 		.insecure_stale_crl = smq_realm_takes_stale_crl(r),
 	};
+	see(r, "root.crt", &r->roots_seen);
 	smq_err err = read_file(r, "root.crt", false, &root);
 
 	if (err == SMQ_OK)
@@ -480,6 +489,24 @@ smq_err smq_realm_reload_crl(smq_realm *realm, const char **ret_why)
 		note_crl(realm, &crl);
 	}
 	smq_file_bytes_free(&crl);
+	return err;
+}
+
+bool smq_realm_roots_changed(smq_realm *realm)
+{
+	struct stat is;
+	see(realm, "root.crt", &is);
+	return is.st_ino != 0 && !same_file(&is, &realm->roots_seen);
+}
+
+smq_err smq_realm_reload_roots(smq_realm *realm)
+{
+	struct smq_file_bytes root = { NULL, 0 };
+	see(realm, "root.crt", &realm->roots_seen);
+	smq_err err = read_file(realm, "root.crt", false, &root);
+	if (err == SMQ_OK)
+		err = smq_x509_change_roots(realm->x509, smq_span_of(root.p, root.len));
+	smq_file_bytes_free(&root);
 	return err;
 }
 

@@ -55,6 +55,9 @@ SMQ_MUST_USE smq_err smq_realm_reload_own(smq_realm *realm, const char **ret_why
 /* Whether its file is another than the one read last. */
 bool smq_realm_own_changed(smq_realm *realm);
 unsigned smq_realm_own_generation(const smq_realm *realm); /* another one after each exchange */
+/* The same for root.crt, which grows when the realm changes its root. */
+SMQ_MUST_USE smq_err smq_realm_reload_roots(smq_realm *realm);
+bool smq_realm_roots_changed(smq_realm *realm);
 /* The same for lists that are in memory alone, where crl.pem cannot be written: until crl.pem is another one. */
 SMQ_MUST_USE smq_err smq_realm_use_crl(smq_realm *realm, smq_span crl_pem);
 smq_span smq_realm_held_crl(const smq_realm *realm); /* those; empty: crl.pem is in force */

@@ -1,5 +1,6 @@
 /* What a certificate must be before it leaves the authority: looked at once more, as whoever gets it will. */
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/x509_vfy.h>
 
 #include "adapters/ca_openssl/ca_internal.h"
@@ -8,6 +9,7 @@ enum { AUTH_LEVEL = 2, SERIAL_BITS_MIN = 64, SERIAL_BYTES_MAX = 20 };
 
 struct looking {
 	X509 *cert, *issuer, *root; /* issuer NULL: the root */
+	smq_span roots;
 	bool server;
 	int64_t now_ms;
 };
@@ -74,6 +76,20 @@ static const char *look_at_extensions(const struct looking *l)
 	return good ? NULL : "it has no name";
 }
 
+/* Several during a change of root. */
+static bool add_roots(X509_STORE *store, smq_span pem)
+{
+	BIO *bio = BIO_new_mem_buf(pem.p, (int)pem.len);
+	X509 *root;
+	bool ok = bio != NULL;
+	while (ok && (root = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL) {
+		ok = X509_STORE_add_cert(store, root) == 1;
+		X509_free(root);
+	}
+	BIO_free(bio);
+	return ok;
+}
+
 static const char *look_at_chain(const struct looking *l)
 {
 	const char *wrong = "its chain could not be looked at";
@@ -82,7 +98,7 @@ static const char *look_at_chain(const struct looking *l)
 	STACK_OF(X509) *issuers = sk_X509_new_null();
 	X509_VERIFY_PARAM *param;
 
-	if (!store || !ctx || !issuers || X509_STORE_add_cert(store, l->root) != 1 ||
+	if (!store || !ctx || !issuers || !add_roots(store, l->roots) ||
 	    (l->issuer && sk_X509_push(issuers, l->issuer) <= 0) ||
 	    X509_STORE_CTX_init(ctx, store, l->cert, issuers) != 1)
 		goto out;
@@ -104,6 +120,7 @@ const char *smq_ca_lint(smq_span cert_pem, smq_span issuer_pem, smq_span root_pe
 	struct looking l = { .cert = smq_pem_read_cert(cert_pem),
 			     .issuer = issuer_pem.len > 0 ? smq_pem_read_cert(issuer_pem) : NULL,
 			     .root = smq_pem_read_cert(root_pem),
+			     .roots = root_pem,
 			     .server = server,
 			     .now_ms = now_ms };
 	const char *wrong = NULL;

@@ -74,10 +74,17 @@ static bool use_chain(SSL_CTX *ctx, smq_span pem)
 static bool use_root(SSL_CTX *ctx, smq_span pem)
 {
 	BIO *bio = reading(pem);
-	X509 *root = bio ? PEM_read_bio_X509(bio, NULL, no_passphrase, NULL) : NULL;
-	bool ok = root && X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), root) == 1 &&
-		  SSL_CTX_add_client_CA(ctx, root) == 1;
-	X509_free(root);
+	X509 *root;
+	bool ok = bio != NULL;
+	int count = 0;
+	while (ok && (root = PEM_read_bio_X509(bio, NULL, no_passphrase, NULL)) != NULL) { /* several after a change */
+		ok = X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), root) == 1 &&
+		     SSL_CTX_add_client_CA(ctx, root) == 1;
+		X509_free(root);
+		count++;
+	}
+	ok = ok && count > 0;
+	ERR_clear_error();
 	BIO_free(bio);
 	return ok;
 }

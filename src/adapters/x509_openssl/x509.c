@@ -440,6 +440,29 @@ smq_err smq_x509_change_crl(struct smq_x509 *x, smq_span crl_pem, smq_span own_i
 	return err;
 }
 
+smq_err smq_x509_change_roots(struct smq_x509 *x, smq_span roots_pem)
+{
+	struct smq_x509 fresh = { .crls = x->crls };
+	X509_STORE *trust = NULL;
+	fresh.root_count = smq_x509_read_certs(roots_pem, fresh.roots, ROOTS_MAX);
+	smq_err err = fresh.root_count > 0 ? SMQ_OK : SMQ_ERR_MALFORMED;
+	for (size_t i = 0; err == SMQ_OK && i < fresh.root_count; i++)
+		err = X509_check_ca(fresh.roots[i]) == 1 ? SMQ_OK : SMQ_ERR_CERT_INVALID;
+	if (err == SMQ_OK)
+		err = new_trust(&fresh, x->crls, &trust);
+	struct smq_x509 *gone = err == SMQ_OK ? x : &fresh;
+	for (size_t i = 0; i < gone->root_count; i++)
+		X509_free(gone->roots[i]);
+	if (err != SMQ_OK)
+		return err;
+	memcpy(x->roots, fresh.roots, sizeof(x->roots));
+	x->root_count = fresh.root_count;
+	X509_STORE_free(x->trust);
+	x->trust = trust;
+	x->crl_number++;
+	return SMQ_OK;
+}
+
 smq_err smq_x509_set_crl(struct smq_x509 *x, smq_span crl_pem)
 {
 	return smq_x509_change_crl(x, crl_pem, smq_span_of(NULL, 0), 0);

@@ -41,6 +41,10 @@ SMQ_MUST_USE smq_err smq_x509_set_crl(struct smq_x509 *x, smq_span crl_pem);
  */
 SMQ_MUST_USE smq_err smq_x509_change_crl(struct smq_x509 *x, smq_span crl_pem, smq_span own_id_cred, int64_t now_ms);
 
+/* Other roots: those before and more. What was accepted is judged anew. SMQ_ERR_MALFORMED, SMQ_ERR_CERT_INVALID: they
+ * are no authorities; then those before stay. */
+SMQ_MUST_USE smq_err smq_x509_change_roots(struct smq_x509 *x, smq_span roots_pem);
+
 /* When the lists in use were made and when the first of them ends; without lists, the ends of time. */
 struct smq_crl_times {
 	int64_t this_update_ms, next_update_ms;
