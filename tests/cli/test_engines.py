@@ -3,6 +3,7 @@
 
 usage: test_engines.py SEALMQ ROOT
 """
+import itertools
 import os
 import re
 import shutil
@@ -224,7 +225,9 @@ def compare(tables):
     rows += ['| %s | %s |' % (key, ' | '.join(shown(can[key]) for _, can in tables)) for key in tables[0][1]]
     print('\n'.join('# ' + row for row in rows))
     with open(os.path.join(ROOT, 'doc', 'BROKERS.md'), encoding='utf-8') as file:
-        said = [[cell.strip() for cell in line.strip('|\n').split('|')] for line in file if line.startswith('|')]
+        lines = itertools.dropwhile(lambda line: not line.startswith('|'), file)
+        table = itertools.takewhile(lambda line: line.startswith('|'), lines)  # the first one, of single engines
+        said = [[cell.strip() for cell in line.strip('|\n').split('|')] for line in table]
     columns = said[0]
     for name, can in tables:
         column = next((n for n, cell in enumerate(columns) if cell == name), None)
