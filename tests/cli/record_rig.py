@@ -36,7 +36,7 @@ def free_port():
         return s.getsockname()[1]
 
 
-def wait(condition, seconds=30):
+def wait(condition, seconds=60):
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
