@@ -31,4 +31,8 @@ enum smq_curve smq_openssl_signer_curve(const struct smq_signer *signer);
 /* Also fine on a zeroed struct. */
 void smq_openssl_signer_free(struct smq_signer *signer);
 
+/* This thread's memory of signatures that have just verified (verify.c): where many members live in one process and
+ * each is to do its own work, as in a simulation that measures it. */
+void smq_openssl_forget_verified(void);
+
 #endif

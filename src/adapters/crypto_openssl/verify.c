@@ -6,6 +6,7 @@
 #include <openssl/err.h>
 
 #include "adapters/crypto_openssl/openssl_internal.h"
+#include "adapters/crypto_openssl/signer.h"
 
 enum { DER_SIG_MAX = 80 }; /* SEQUENCE of two INTEGERs of up to 33 bytes: 72 */
 
@@ -129,6 +130,8 @@ static void remember(const uint8_t digest[SMQ_HASH_LEN])
 {
 	memcpy(remembered.digests[remembered.next++ % REMEMBERED], digest, SMQ_HASH_LEN);
 }
+
+void smq_openssl_forget_verified(void) { memset(&remembered, 0, sizeof(remembered)); }
 
 static smq_err verify_es256(smq_span public_key, const smq_span *parts, size_t count, const uint8_t *signature)
 {
