@@ -33,7 +33,10 @@ TURNS = 6
 def usage_of(pid):
     with open('/proc/%d/status' % pid, encoding='ascii') as file:
         rss = int(re.search(r'VmRSS:\s+(\d+)', file.read()).group(1))
-    return rss, len(os.listdir('/proc/%d/fd' % pid))
+    try:
+        return rss, len(os.listdir('/proc/%d/fd' % pid))
+    except PermissionError:  # not dumpable: its descriptors are for root to see
+        return rss, 0
 
 
 def children_of(pid):
