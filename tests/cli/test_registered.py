@@ -73,23 +73,23 @@ def keys_are_registered_and_belong(stage):
     ok(one['name'] == 'sensor-03' and len(one['kid']) == 8, 'and as JSON', one)
 
     desk = stage.sub('desk', '--group', 'g', '-q', '1', '-t', 'plant/#', '-F', '%s %p', '-d')
-    ok(wait(lambda: any('joined at epoch' in line for line in desk.said), 20), 'a member with a certificate reads')
+    ok(wait(lambda: any('joined at epoch' in line for line in desk.said), 60), 'a member with a certificate reads')
     pub = Process(words(stage, 'pub', 'sensor-03', '--group', 'g', '-q', '1', '-t', 'plant/a', '-l', '-d'))
     pub.write('13.1')
     ok(wait(lambda: 'sensor-03 13.1' in desk.lines, 30), 'it publishes, and is heard by its name',
        (desk.lines, desk.said[-5:], pub.said[-5:]))
     sub = Process(words(stage, 'sub', 'sensor-03', '--group', 'g', '-q', '1', '-t', 'plant/#', '-F', '%s %p', '-d'))
-    ok(wait(lambda: any('joined at epoch' in line for line in sub.said), 20), 'and reads, as another process',
+    ok(wait(lambda: any('joined at epoch' in line for line in sub.said), 60), 'and reads, as another process',
        sub.said[-5:])
     status, _, err = stage.pub_now('fridge-07', '--group', 'g', '-q', '1', '-t', 'plant/b', '-m', '4.0')
-    ok(status == 0 and wait(lambda: 'fridge-07 4.0' in sub.lines, 20), 'what those with certificates publish',
+    ok(status == 0 and wait(lambda: 'fridge-07 4.0' in sub.lines, 60), 'what those with certificates publish',
        (err, sub.said[-5:]))
     members = keys.ask('members', 'g')
     ok(re.search(r'^sensor-03 .* key ', members, re.M) and re.search(r'^desk .* certificate ', members, re.M),
        'the list of members says who is which', members)
     # nobody has to say which group
     status, _, err = run(*words(stage, 'pub', 'sensor-03', '-q', '1', '-t', 'plant/c', '-m', 'chosen'))
-    ok(status == 0 and wait(lambda: 'sensor-03 chosen' in desk.lines, 20), 'the topic picks its group too', err)
+    ok(status == 0 and wait(lambda: 'sensor-03 chosen' in desk.lines, 60), 'the topic picks its group too', err)
 
     refused(stage, 'with another key', 'register', 'sensor-03', stage.member('sensor-04', 'member.pub'))
     refused(stage, 'under another name', 'register', 'sensor-05', stage.member('sensor-03', 'member.pub'))
@@ -120,7 +120,7 @@ def keys_are_registered_and_belong(stage):
     keys.ask('unregister', 'sensor-03')
     ok(keys.epoch('g') == before + 1, 'unregistering moves the epoch')
     stage.pub_now('fridge-07', '--group', 'g', '-q', '1', '-t', 'plant/b', '-m', 'after')
-    ok(wait(lambda: 'fridge-07 after' in desk.lines, 20) and 'fridge-07 after' not in sub.lines,
+    ok(wait(lambda: 'fridge-07 after' in desk.lines, 60) and 'fridge-07 after' not in sub.lines,
        'and what follows is not read by it', sub.lines[-3:])
     ok(pub.says('not registered any more', 60), 'it is told so', pub.said[-5:])
     pub.write('still here')
