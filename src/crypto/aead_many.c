@@ -7,8 +7,10 @@ void smq_aead_seal_many(const struct smq_crypto *crypto, struct smq_aead_work *w
 		crypto->aead_seal_many(work, count);
 		return;
 	}
-	for (struct smq_aead_work *w = work; w < work + count; w++)
+	for (size_t i = 0; i < count; i++) {
+		struct smq_aead_work *w = &work[i];
 		w->err = crypto->aead_seal(w->aead, w->nonce, w->aad, w->text, w->out);
+	}
 }
 
 void smq_aead_open_many(const struct smq_crypto *crypto, struct smq_aead_work *work, size_t count)
@@ -17,6 +19,8 @@ void smq_aead_open_many(const struct smq_crypto *crypto, struct smq_aead_work *w
 		crypto->aead_open_many(work, count);
 		return;
 	}
-	for (struct smq_aead_work *w = work; w < work + count; w++)
+	for (size_t i = 0; i < count; i++) {
+		struct smq_aead_work *w = &work[i];
 		w->err = crypto->aead_open(w->aead, w->nonce, w->aad, w->text, w->out);
+	}
 }

@@ -35,7 +35,8 @@ static void retain(struct sim *s, const char *topic, smq_span payload)
 		return;
 	strcpy(r->topic, topic);
 	r->bytes = realloc(r->bytes, payload.len + 1);
-	memcpy(r->bytes, payload.p, payload.len);
+	if (payload.len > 0)
+		memcpy(r->bytes, payload.p, payload.len);
 	r->len = payload.len;
 }
 

@@ -179,7 +179,7 @@ static void values(void **state)
 	(void)state;
 	begin(&r);
 	for (size_t i = 0; i < SMQ_COUNT(rows); i++) {
-		print_message("row %zu: %s=%s\n", i, rows[i].name, rows[i].value);
+		print_message("# row %zu: %s=%s\n", i, rows[i].name, rows[i].value);
 		struct smq_command_document c = setting((uint8_t)(i + 1), rows[i].name, rows[i].value);
 		send(&r, &c);
 		is(&r, rows[i].result);
