@@ -131,7 +131,8 @@ def memory(deed, place, env):
             complaint = complaint or deed.sound(place) or deed.again(place, env)
         if complaint:
             bad.append('allocation %d of %d: %s' % (i, total, complaint))
-    TAP.row(first.returncode == 0 and refusals > 0 and not bad, '%s: each %sof %d allocations fails; %d refusals, no crash' %
+    # most of them are OpenSSL's, which does without: a dozen may all be of those
+    TAP.row(first.returncode == 0 and (refusals > 0 or not LONG) and not bad, '%s: each %sof %d allocations fails; %d refusals, no crash' %
             (deed.name, '' if step == 1 else '%d. ' % step, total, refusals), bad[:8])
     FIGURES[deed.name + ': failing allocations'] = '%d of %d, one at a time: %d refusals, no crash' % (
         len(range(1, total + 1, step)), total, refusals)
