@@ -72,10 +72,10 @@ def answers(tool):
         if not row.strip() or row.startswith('#'):
             continue
         parts = [p.strip() for p in row.rstrip('\n').split(' || ')]
-        if len(parts) != 5:
+        if len(parts) < 5:
             sys.exit(f'tools/analyse_answers.txt:{number}: TOOL || FILE || CHECK || LINE OF SOURCE || REASON')
         if parts[0] == tool:
-            ret[tuple(parts[1:4])] = parts[4]
+            ret[(parts[1], parts[2], ' || '.join(parts[3:-1]))] = parts[-1]
     return ret
 
 
