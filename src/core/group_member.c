@@ -76,6 +76,7 @@ smq_err smq_group_member_init(void *memory, size_t len, const struct smq_group_m
 	    (struct smq_tree_scope){ config->crypto, NULL, smq_span_str(config->realm), smq_span_str(config->group) };
 	m->k.path.scope = &m->scope;
 	m->first_online_ms = INT64_MAX;
+	m->confirm_at_ms = INT64_MAX;
 	m->wanted_until_ms = config->lease_ms > 0 ? now.unix_ms + config->lease_ms : SMQ_NO_END;
 	m->asked_for_ms = now.mono_ms;
 	m->commit_retry_ms = m->floor_saved_ms = m->renewed_ms = INT64_MIN / 2;
@@ -315,6 +316,7 @@ static void joined(smq_group_member *m, smq_span body)
 		return;
 	}
 	m->want_join = false;
+	m->confirm_at_ms = INT64_MAX;
 	m->refused = SMQ_OK;
 	m->renewed_ms = m->now.mono_ms;
 	if (before)
@@ -327,6 +329,7 @@ static void fetched(smq_group_member *m, smq_span body)
 {
 	struct smq_ks_fetched f;
 	m->want_fetch = false;
+	m->confirm_at_ms = INT64_MAX;
 	m->ahead = false;
 	if (smq_ks_fetched_decode(body, &f) != SMQ_OK)
 		return;
@@ -452,6 +455,10 @@ static void ask_for_missing(smq_group_member *m)
 		m->want_fetch = true;
 	if (m->online && !m->heard_manifest && mono - m->online_ms >= SMQ_GM_MISSING_MS)
 		m->want_fetch = m->heard_manifest = true;
+	if (m->online && mono >= m->confirm_at_ms) {
+		m->confirm_at_ms = INT64_MAX;
+		m->want_fetch = true;
+	}
 }
 
 static void renew(smq_group_member *m)
@@ -518,6 +525,7 @@ static int64_t missing_due(const smq_group_member *m)
 		due = least(due, m->ahead_since_ms + SMQ_GM_MISSING_MS);
 	if (!m->heard_manifest)
 		due = least(due, m->online_ms + SMQ_GM_MISSING_MS);
+	due = least(due, m->confirm_at_ms);
 	if (misses_own_card(m))
 		due = least(due, m->own_card_ms + SMQ_GM_MISSING_MS);
 	return due;
@@ -550,13 +558,31 @@ int64_t smq_group_member_wake_at(const smq_group_member *m)
 
 /* ---- the broker ---- */
 
+/*
+ * An epoch may have begun while we were away, and the broker that we came back to may retain an older manifest than
+ * another one of its cluster: only the key server knows. All members of a broker that was restarted come back at once,
+ * so they spread over a time that grows with the tree.
+ */
+static void confirm_later(smq_group_member *m)
+{
+	uint8_t bytes[2] = { 0x80, 0 };
+	int64_t within = SMQ_GM_CONFIRM_MS;
+	(void)!m->c.random->fill(m->c.random->self, smq_mspan_of(bytes, sizeof(bytes)));
+	for (int64_t i = 0, leaf = SMQ_GM_CONFIRM_LEAF_MS; i <= m->k.path.height && leaf <= SMQ_GM_CONFIRM_MAX_MS;
+	     i++, leaf *= 4)
+		within = leaf > within ? leaf : within;
+	m->confirm_at_ms = m->now.mono_ms + within * (bytes[0] << 8 | bytes[1]) / 0x10000;
+}
+
 void smq_group_member_online(smq_group_member *m, struct smq_now now)
 {
 	m->now = now;
 	m->online = true;
 	m->online_ms = now.mono_ms;
 	if (m->first_online_ms == INT64_MAX)
-		m->first_online_ms = now.mono_ms;
+		m->first_online_ms = now.mono_ms; /* the join that follows brings the newest manifest */
+	else
+		confirm_later(m);
 	m->heard_manifest = false;
 	m->ask_at_ms = now.mono_ms;
 	m->topic_count = 0;

@@ -32,11 +32,14 @@ enum {
 	SMQ_GM_SIGNED_MANIFEST_MAX = SMQ_MANIFEST_MAX + SMQ_SIGN1_OVERHEAD_MAX,
 
 	/* times, ms */
-	SMQ_GM_MISSING_MS = 2000,     /* what the broker should have had by then is asked for */
-	SMQ_GM_KEPT_MS = 2000,        /* silence of the key server, then the old sender id goes on */
-	SMQ_GM_START_MS = 3000,       /* to message_2 */
-	SMQ_GM_ANSWER_MS = 20000,     /* from the request to its answer: an epoch may have to come first */
-	SMQ_GM_BACKOFF_MIN_MS = 1000, /* between two attempts, doubling */
+	SMQ_GM_MISSING_MS = 2000,       /* what the broker should have had by then is asked for */
+	SMQ_GM_CONFIRM_MS = 2000,       /* within so long of a reconnect the newest manifest is asked for, ... */
+	SMQ_GM_CONFIRM_LEAF_MS = 2,     /* ... or of so much for each member that the tree has room for, ... */
+	SMQ_GM_CONFIRM_MAX_MS = 600000, /* ... but no later */
+	SMQ_GM_KEPT_MS = 2000,          /* silence of the key server, then the old sender id goes on */
+	SMQ_GM_START_MS = 3000,         /* to message_2 */
+	SMQ_GM_ANSWER_MS = 20000,       /* from the request to its answer: an epoch may have to come first */
+	SMQ_GM_BACKOFF_MIN_MS = 1000,   /* between two attempts, doubling */
 	SMQ_GM_BACKOFF_MAX_MS = 30000,
 	SMQ_GM_CARD_MS = 10000,      /* a card that has not come by then is not waited for */
 	SMQ_GM_FLOOR_MS = 5000,      /* the floor of slots is written no more often */
@@ -119,9 +122,11 @@ struct smq_group_member {
 	int64_t first_online_ms; /* mono; INT64_MAX: never yet */
 	int64_t online_ms;       /* mono */
 	bool heard_manifest;     /* since then */
-	unsigned heights;        /* of the path's nodes, subscribed to */
-	uint64_t own_card;       /* our sender id, whose card we watch; 0: none */
-	int64_t own_card_ms;     /* mono: since when it should come; INT64_MAX: it did */
+	int64_t
+	    confirm_at_ms;   /* mono: back at the broker, whether its manifest is the newest is asked; INT64_MAX: not */
+	unsigned heights;    /* of the path's nodes, subscribed to */
+	uint64_t own_card;   /* our sender id, whose card we watch; 0: none */
+	int64_t own_card_ms; /* mono: since when it should come; INT64_MAX: it did */
 
 	/* asking */
 	struct smq_ks_asker asker;

@@ -258,6 +258,54 @@ static void what_the_broker_lost_is_asked_for(void **state)
 	end(s);
 }
 
+/* The retained manifest is that of another node of the broker's cluster: of `back` epochs ago. */
+static void come_back_to(struct sim *s, int back, bool server_down)
+{
+	uint8_t kept[3][1024];
+	size_t lens[3];
+	for (int k = 0; k < 3; k++) {
+		if (k == 2)
+			sim_disconnect(s, B);
+		sim_epoch(s);
+		sim_settle(s);
+		memcpy(kept[k], s->manifest_signed, s->manifest_len);
+		lens[k] = s->manifest_len;
+	}
+	struct sim_retained *r = sim_find(s, "sealmq/world/g/temps/m");
+	assert_non_null(r);
+	memcpy(r->bytes, kept[2 - back], lens[2 - back]);
+	r->len = lens[2 - back];
+	s->server_down = server_down;
+	sim_connect(s, B);
+}
+
+static void an_older_manifest_after_a_reconnect_is_asked_about(void **state)
+{
+	static const struct {
+		int back; /* epochs; 1 is what the member has */
+		bool server_down;
+	} rows[] = { { 0, false }, { 1, false }, { 2, false }, { 1, true }, { 2, true } };
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct sim *s = with_members(SMQ_MODE_UPDATE, 3);
+		unsigned sent = s->members[B].sent;
+		come_back_to(s, rows[i].back, rows[i].server_down);
+		sim_pass(s, 2000);
+		if (rows[i].server_down) {
+			assert_int_not_equal(epoch_at(s, B), epoch_at(s, C));
+			assert_true(s->members[B].sent > sent);
+			s->server_down = false;
+			sim_pass(s, 40000);
+		}
+		assert_int_equal(epoch_at(s, B), epoch_at(s, C));
+		sent = s->members[B].sent;
+		assert_true(sent > 0);
+		sim_pass(s, 60000);
+		assert_int_equal(s->members[B].sent, sent); /* once for a reconnect */
+		end(s);
+	}
+}
+
 /* ---- a broker that lies ---- */
 
 static void what_is_played_back_is_refused(void **state)
@@ -659,6 +707,7 @@ int main(void)
 		cmocka_unit_test(an_epoch_is_used_when_it_is_due_and_wiped_after_its_grace),
 		cmocka_unit_test(what_was_missed_is_caught_up_with),
 		cmocka_unit_test(what_the_broker_lost_is_asked_for),
+		cmocka_unit_test(an_older_manifest_after_a_reconnect_is_asked_about),
 		cmocka_unit_test(what_is_played_back_is_refused),
 		cmocka_unit_test(another_history_is_noticed),
 		cmocka_unit_test(forged_nodes_are_survived),
