@@ -190,6 +190,8 @@ struct smq_client_options {
 	bool clean_start;                    /* default true */
 	uint32_t session_expiry_s;           /* MQTT 5, for clean_start false */
 	int inflight_max;                    /* default 20 */
+	bool control_at_qos0;                /* subscribe at QoS 0 to what is asked for again where it is lost: key
+						exchange, key server, revocation lists */
 	int backoff_min_ms, backoff_max_ms;  /* default 250 and 30,000; jittered */
 	int connect_timeout_ms;              /* default 10,000 */
 	const struct smq_mqtt_message *will; /* sealed for will_group, or as it is where plain is set; NULL: none */

@@ -39,7 +39,7 @@ struct smq_settings {
 		const char *host, *bind_address, *socks5, *client_id, *username, *password, *password_file;
 		const char *protocol; /* "5", "3.1.1", "3.1", or mosquitto's words for them */
 		int64_t port, keepalive_ms, session_expiry_ms, inflight_max, backoff_min_ms, backoff_max_ms,
-		    connect_timeout_ms;
+		    connect_timeout_ms, control_qos;
 		bool clean_start;
 		struct smq_tls_options tls;
 	} broker;

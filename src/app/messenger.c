@@ -322,8 +322,9 @@ static void subscribe_group(struct smq_messenger *g, const struct smq_group_acti
 {
 	const struct smq_transport_ops *ops = g->transport->ops;
 	int id = 0;
-	smq_err err = a->kind == SMQ_GROUP_ACT_SUBSCRIBE ? ops->subscribe(g->transport, a->topic, 1, NULL, 0, &id)
-							 : ops->unsubscribe(g->transport, a->topic, NULL, 0, &id);
+	smq_err err = a->kind == SMQ_GROUP_ACT_SUBSCRIBE
+			  ? ops->subscribe(g->transport, a->topic, SMQ_SUB_CONTROL, NULL, 0, &id)
+			  : ops->unsubscribe(g->transport, a->topic, NULL, 0, &id);
 	if (err == SMQ_OK)
 		g->group_subs[(id & (MIDS - 1)) / 8] |= (uint8_t)(1u << id % 8);
 	if (err == SMQ_OK && searches)
@@ -905,7 +906,7 @@ static smq_err before_ack(void *self)
 
 static void subscribe_control(struct smq_messenger *g)
 {
-	int options = 1 | (g->o->protocol == 5 ? SMQ_SUB_NO_LOCAL : 0);
+	int options = SMQ_SUB_CONTROL | (g->o->protocol == 5 ? SMQ_SUB_NO_LOCAL : 0);
 	g->control_subs = 0;
 	for (int i = 0; g->config.member && i < 2; i++) {
 		const char *topic = smq_member_topic(g->config.member, i);

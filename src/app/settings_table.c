@@ -47,6 +47,8 @@ const struct smq_settings_row smq_settings_rows[] = {
 	    .preset = "0s", .example = "1h", .help = "how long it keeps them (MQTT 5)"),
 	ROW("broker.inflight_max", broker.inflight_max, NUMBER, CLIENT, .min = 1, .max = 65535, .preset = "20",
 	    .example = "100", .help = "QoS 1 and 2 messages on their way at once"),
+	ROW("broker.control_qos", broker.control_qos, NUMBER, CLIENT, .min = 0, .max = 1, .preset = "1",
+	    .example = "0", .help = "subscriptions to key exchange, key server, lists; 0 for NATS clusters"),
 	ROW("broker.backoff_min", broker.backoff_min_ms, DURATION, CLIENT, .min = 10, .max = HOUR,
 	    .preset = "250ms", .example = "500ms", .help = "wait before the first reconnect"),
 	ROW("broker.backoff_max", broker.backoff_max_ms, DURATION, CLIENT, .min = 10, .max = DAY,

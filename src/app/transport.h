@@ -19,6 +19,10 @@ struct smq_transport;
 
 #define SMQ_PUBLISHED_NEVER (-1)
 
+/* In the place of a subscription's QoS: what comes there is asked for again where it is lost, so QoS 1, or 0 where
+ * control_at_qos0 is set (clusters that make a consensus group for each subscription of QoS 1). */
+enum { SMQ_SUB_CONTROL = 0x100 };
+
 struct smq_transport_events {
 	void *self;
 	/* CONNACK arrived; reason is MQTT's own code (0: accepted), session_present as the broker says. */

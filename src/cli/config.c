@@ -27,6 +27,7 @@ static const struct row {
 	{ "broker.password_file", KIND_TEXT, BOTH, FROM(broker.password_file), TO(password_file) },
 	{ "broker.bind_address", KIND_TEXT, BOTH, FROM(broker.bind_address), TO(bind) },
 	{ "broker.inflight_max", KIND_INT, BOTH, FROM(broker.inflight_max), TO(max_inflight) },
+	{ "broker.control_qos", KIND_INT, BOTH, FROM(broker.control_qos), TO(control_qos) },
 	{ "broker.tls.by_realm", KIND_FLAG, BOTH, FROM(broker.tls.by_realm), TO(tls_by_realm) },
 	{ "broker.tls.ca_file", KIND_TEXT, BOTH, FROM(broker.tls.ca_file), TO(cafile) },
 	{ "broker.tls.ca_dir", KIND_TEXT, BOTH, FROM(broker.tls.ca_dir), TO(capath) },

@@ -178,6 +178,8 @@ const struct option_row option_rows[] = {
 	TEXT(0, "proxy", FOR_BOTH, proxy, "URL", BROKER, "socks5h://[user[:password]@]host[:port]"),
 	INT('M', "max-inflight", FOR_BOTH, max_inflight, 0, U16, "N", BROKER,
 	    "messages of QoS 1 and 2 under way at once; default 20"),
+	INT(0, "control-qos", FOR_BOTH, control_qos, 0, 1, "0|1", BROKER,
+	    "of our subscriptions to key exchange, key server and revocation lists; default 1, for NATS clusters 0"),
 	FLAG(0, "nodelay", FOR_BOTH, nodelay, BROKER, "accepted for compatibility: small packets never wait"),
 
 	FLAG(0, "tls", FOR_BOTH, tls_by_realm, TLS, "TLS with the realm's root and this member's certificate"),

@@ -36,6 +36,7 @@ void settings_init(struct settings *s)
 	*s = (struct settings){ .keepalive = 60,
 				.protocol = 5,
 				.max_inflight = 20,
+				.control_qos = 1,
 				.repeat = 1,
 				.random_filter = 100,
 				.rotate_every_s = 300,
@@ -384,6 +385,7 @@ static void fill_broker(const struct settings *s, struct smq_client_options *o)
 	o->clean_start = s->clean_start;
 	o->session_expiry_s = s->session_expiry_s;
 	o->inflight_max = s->max_inflight ? (int)s->max_inflight : 65535;
+	o->control_at_qos0 = s->control_qos == 0;
 	o->properties = s->properties.items;
 	o->property_count = s->properties.count;
 }

@@ -37,7 +37,7 @@ enum { MESSAGE_LEN_MAX = 268435455 }; /* MQTT 5, 2.1.4: what the remaining lengt
 struct settings {
 	/* broker */
 	const char *host, *unix_path, *bind, *proxy, *id, *id_prefix, *username, *password, *password_file, *url;
-	int64_t port, keepalive, protocol, max_inflight;
+	int64_t port, keepalive, protocol, max_inflight, control_qos;
 	bool srv, nodelay, persistent;
 	const char *session_expiry;
 	const char *config_file;

@@ -83,8 +83,8 @@ static void on_connected(void *self, int reason, bool session_present)
 	struct smq_admin *a = self;
 	int id = 0;
 	(void)session_present;
-	if (reason == 0 &&
-	    a->line.transport->ops->subscribe(a->line.transport, a->answer_topic, 1, NULL, 0, &id) != SMQ_OK)
+	if (reason == 0 && a->line.transport->ops->subscribe(a->line.transport, a->answer_topic, SMQ_SUB_CONTROL, NULL,
+							     0, &id) != SMQ_OK)
 		give_up(a, SMQ_ERR_NO_CONNECTION);
 }
 

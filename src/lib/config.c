@@ -217,6 +217,7 @@ static void broker_options(const struct smq_settings *s, struct smq_client_optio
 	o->clean_start = s->broker.clean_start;
 	o->session_expiry_s = (uint32_t)((s->broker.session_expiry_ms + 999) / 1000);
 	o->inflight_max = (int)s->broker.inflight_max;
+	o->control_at_qos0 = s->broker.control_qos == 0;
 	o->backoff_min_ms = (int)s->broker.backoff_min_ms;
 	o->backoff_max_ms = (int)s->broker.backoff_max_ms;
 	o->connect_timeout_ms = (int)s->broker.connect_timeout_ms;

@@ -98,7 +98,7 @@ struct smq_crl_line smq_crl_line_on(smq_realm *realm)
 void smq_crl_line_subscribe(struct smq_crl_line *l, struct smq_transport *t)
 {
 	l->id = -1;
-	if (l->realm && t->ops->subscribe(t, l->topic, 1, NULL, 0, &l->id) != SMQ_OK)
+	if (l->realm && t->ops->subscribe(t, l->topic, SMQ_SUB_CONTROL, NULL, 0, &l->id) != SMQ_OK)
 		l->id = -1;
 }
 

@@ -402,8 +402,8 @@ static void subscribe_all(struct smq_keyserver_service *s)
 	int id;
 	s->again_ms = 0;
 	for (size_t i = 0; smq_keyserver_filter(s->server, i); i++)
-		(void)!s->line.transport->ops->subscribe(s->line.transport, smq_keyserver_filter(s->server, i), 1, NULL,
-							 0, &id);
+		(void)!s->line.transport->ops->subscribe(s->line.transport, smq_keyserver_filter(s->server, i),
+							 SMQ_SUB_CONTROL, NULL, 0, &id);
 	smq_crl_line_subscribe(&s->lists.line, s->line.transport);
 }
 

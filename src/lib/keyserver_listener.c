@@ -200,7 +200,7 @@ static bool serve(struct smq_keyserver_part *p, const struct smq_frame *f)
 	else if (f->kind != SMQ_FRAME_SUBSCRIBE)
 		p->over = true;
 	else if (p->online)
-		(void)!t->ops->subscribe(t, smq_frame_text(f, 0), 1, NULL, 0, &id);
+		(void)!t->ops->subscribe(t, smq_frame_text(f, 0), SMQ_SUB_CONTROL, NULL, 0, &id);
 	return true;
 }
 

@@ -36,7 +36,8 @@ class Cluster(Deployment):
         self.sent = {'fridge-07': [], 'ward-3': []}
 
     def words(self, command, name, *more):
-        return [SEALMQ, *command, '--realm', self.member(name), *self.tls(name), '-V', '5' if self.profile == 'mosquittos' else '311', *more]
+        how = {'mosquittos': ['5'], 'nats': ['311', '--control-qos', '0'], 'rabbitmq': ['311']}[self.profile]
+        return [SEALMQ, *command, '--realm', self.member(name), *self.tls(name), '-V', *how, *more]
 
     def port_at(self, node):
         """A broker's own port, without NGINX."""
@@ -55,10 +56,11 @@ class Cluster(Deployment):
                     for kind, body in ((0x10, b'\0\x04MQTT\x04\x02\0\x3c' + text(b'probe%d' % node)),
                                        (0x82, b'\0\x01' + topic + b'\x01'), (0x32, topic + b'\0\x02probe')):
                         link.sendall(bytes([kind, len(body)]) + body)
-                        got = link.recv(256)
-                        while kind == 0x32 and b'probe' not in got.replace(topic, b''):
-                            got += link.recv(256)
-                    return time.monotonic() < until
+                        got = more = link.recv(256)
+                        while more and kind == 0x32 and b'probe' not in got.replace(topic, b'') and time.monotonic() < until:
+                            more = link.recv(256)
+                            got += more
+                    return bool(more) and time.monotonic() < until
         except OSError:
             return False
 

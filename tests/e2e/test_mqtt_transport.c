@@ -298,6 +298,25 @@ static void properties_go_both_ways(void **state)
 	broker_stop(&b);
 }
 
+static void control_topics_at_the_qos_that_was_asked_for(void **state)
+{
+	struct broker b;
+	(void)state;
+	assert_int_equal(broker_start(&b, NULL), 0);
+	for (int qos = 0; qos < 2; qos++) {
+		struct peer p;
+		peer_init(&p, b.port);
+		p.o.control_at_qos0 = qos == 0;
+		connect_peer(&p);
+		assert_int_equal(subscribe(&p, "control", SMQ_SUB_CONTROL), SMQ_OK);
+		assert_int_equal(p.sub_reason[0], qos);
+		assert_int_equal(subscribe(&p, "data", 1), SMQ_OK);
+		assert_int_equal(p.sub_reason[0], 1);
+		say_goodbye(&p);
+	}
+	broker_stop(&b);
+}
+
 static void a_will_and_a_kept_session(void **state)
 {
 	struct broker b;
@@ -1186,6 +1205,7 @@ int main(int argc, char **argv)
 		ROW(a_refused_login_is_told),
 		ROW(the_brokers_goodbye_is_told),
 		ROW(properties_go_both_ways),
+		ROW(control_topics_at_the_qos_that_was_asked_for),
 		ROW(a_will_and_a_kept_session),
 		ROW(tls_by_name_and_by_address),
 		ROW(a_wrong_server_name_is_refused),

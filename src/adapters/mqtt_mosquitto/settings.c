@@ -49,6 +49,7 @@ static smq_err apply_times(const struct smq_client_options *o, struct settings *
 	s->backoff_max_ms = o->backoff_max_ms ? o->backoff_max_ms : 30000;
 	s->connect_timeout_ms = o->connect_timeout_ms ? o->connect_timeout_ms : 10000;
 	s->inflight_max = o->inflight_max ? (size_t)o->inflight_max : 20;
+	s->control_at_qos0 = o->control_at_qos0;
 	s->protocol = o->protocol ? o->protocol : MQTT_PROTOCOL_V5;
 	if (s->keepalive_s < 5 || s->keepalive_s > UINT16_MAX)
 		return refuse(ret_why, "keepalive must be 5 to 65535 seconds", SMQ_ERR_USAGE);

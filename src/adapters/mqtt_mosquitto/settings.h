@@ -17,6 +17,7 @@ struct settings {
 	int backoff_min_ms, backoff_max_ms, connect_timeout_ms;
 	int protocol;
 	size_t inflight_max;
+	bool control_at_qos0;
 	bool tls;
 	mosquitto_property *goodbye; /* for DISCONNECT */
 	mosquitto_property *will;    /* the will's */

@@ -751,6 +751,8 @@ static smq_err op_subscribe(struct smq_transport *transport, const char *filter,
 	struct transport *t = of(transport);
 	mosquitto_property *list = NULL;
 	int mid = 0;
+	if (options & SMQ_SUB_CONTROL)
+		options = (options & 0x3c) | (t->s.control_at_qos0 ? 0 : 1);
 	if ((options & ~0x3f) != 0 || (options & 3) == 3 || (options & 0x30) == 0x30)
 		return SMQ_ERR_USAGE;
 	smq_err err = begin_request(t, "subscribe", filter, properties, property_count, &list);
