@@ -39,8 +39,8 @@ struct smq_transport_events {
 	 * SMQ_PUBLISHED_NEVER: the connection ended before a QoS 0 message was written (comes before disconnected). */
 	void (*published)(void *self, int id, int reason);
 	void (*subscribed)(void *self, int id, const int *reasons, size_t count);
-	void (*unsubscribed)(void *self, int id);
-	/* One line of the library's own debug output; may hold topics, never payloads. */
+	void (*unsubscribed)(void *self, int id); /* may be NULL */
+	/* One line of the library's own debug output; may hold topics, never payloads. NULL: none is made. */
 	void (*log)(void *self, int level, const char *line);
 };
 

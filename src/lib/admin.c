@@ -137,19 +137,6 @@ static void on_published(void *self, int id, int reason)
 		give_up(a, SMQ_ERR_NOT_AUTHORIZED);
 }
 
-static void on_unsubscribed(void *self, int id)
-{
-	(void)self;
-	(void)id;
-}
-
-static void on_log(void *self, int level, const char *line)
-{
-	(void)self;
-	(void)level;
-	(void)line;
-}
-
 static void tick(void *self)
 {
 	struct smq_admin *a = self;
@@ -170,9 +157,7 @@ static smq_err open_line(struct smq_admin *a)
 						     .disconnected = on_disconnected,
 						     .message = on_message,
 						     .published = on_published,
-						     .subscribed = on_subscribed,
-						     .unsubscribed = on_unsubscribed,
-						     .log = on_log };
+						     .subscribed = on_subscribed };
 	const char *why = "";
 	if (a->line.transport)
 		return SMQ_OK;

@@ -146,19 +146,6 @@ static void on_published(void *self, int id, int reason)
 		tell(self, "publish", SMQ_ERR_NOT_AUTHORIZED);
 }
 
-static void on_unsubscribed(void *self, int id)
-{
-	(void)self;
-	(void)id;
-}
-
-static void on_log(void *self, int level, const char *line)
-{
-	(void)self;
-	(void)level;
-	(void)line;
-}
-
 static void tick(void *self) { look_at_lists(self, smq_line_clock.now().mono_ms); }
 
 static int64_t wake_at(void *self)
@@ -193,9 +180,7 @@ static smq_err connect_line(struct smq_ca_mqtt *s, const struct smq_client_optio
 						     .disconnected = on_disconnected,
 						     .message = on_message,
 						     .published = on_published,
-						     .subscribed = on_subscribed,
-						     .unsubscribed = on_unsubscribed,
-						     .log = on_log };
+						     .subscribed = on_subscribed };
 	struct smq_client_options options = *broker;
 	const char *why = "";
 	options.inflight_max = INFLIGHT;

@@ -197,19 +197,6 @@ static void on_published(void *self, int id, int reason)
 		give_up(self, SMQ_ERR_NOT_AUTHORIZED);
 }
 
-static void on_unsubscribed(void *self, int id)
-{
-	(void)self;
-	(void)id;
-}
-
-static void on_log(void *self, int level, const char *line)
-{
-	(void)self;
-	(void)level;
-	(void)line;
-}
-
 /* The lists may have come already; then there is nothing to wait for. */
 static void tick(void *self)
 {
@@ -249,9 +236,7 @@ static smq_err converse(struct asking *a)
 						     .disconnected = on_disconnected,
 						     .message = on_message,
 						     .published = on_published,
-						     .subscribed = on_subscribed,
-						     .unsubscribed = on_unsubscribed,
-						     .log = on_log };
+						     .subscribed = on_subscribed };
 	const char *why = "";
 	a->line.self = a;
 	a->line.tick = tick;

@@ -468,19 +468,6 @@ static void on_subscribed(void *self, int id, const int *reasons, size_t count)
 	ask_again_later(s);
 }
 
-static void on_unsubscribed(void *self, int id)
-{
-	(void)self;
-	(void)id;
-}
-
-static void on_log(void *self, int level, const char *line)
-{
-	(void)self;
-	(void)level;
-	(void)line;
-}
-
 static void tick(void *self)
 {
 	struct smq_keyserver_service *s = self;
@@ -588,9 +575,7 @@ static smq_err connect_line(struct smq_keyserver_service *s)
 						     .disconnected = on_disconnected,
 						     .message = on_message,
 						     .published = on_published,
-						     .subscribed = on_subscribed,
-						     .unsubscribed = on_unsubscribed,
-						     .log = on_log };
+						     .subscribed = on_subscribed };
 	const char *why = "";
 	struct smq_client_options broker = *s->options.broker;
 	broker.inflight_max = SMQ_KEYSERVER_INFLIGHT;

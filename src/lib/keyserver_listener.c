@@ -78,19 +78,6 @@ static void on_subscribed(void *self, int id, const int *reasons, size_t count)
 		(void)!say(p, &(struct smq_frame){ .kind = SMQ_FRAME_DENIED }, -1);
 }
 
-static void on_unsubscribed(void *self, int id)
-{
-	(void)self;
-	(void)id;
-}
-
-static void on_log(void *self, int level, const char *line)
-{
-	(void)self;
-	(void)level;
-	(void)line;
-}
-
 /* ---- /metrics and /healthz, of what the signer says of itself ---- */
 
 static void take_status(struct smq_keyserver_part *p, const struct smq_frame *f)
@@ -251,9 +238,7 @@ smq_err smq_listener_new(struct smq_keyserver_part *p)
 						     .disconnected = on_disconnected,
 						     .message = on_message,
 						     .published = on_published,
-						     .subscribed = on_subscribed,
-						     .unsubscribed = on_unsubscribed,
-						     .log = on_log };
+						     .subscribed = on_subscribed };
 	struct smq_client_options broker = *p->options.broker;
 	struct smq_frame stale;
 	const char *why = "";
