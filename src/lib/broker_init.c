@@ -59,20 +59,13 @@ static smq_err usage(const char *text) { return smq_because(SMQ_ERR_USAGE, why, 
 
 /* ---- what is there already ---- */
 
-static bool there(const char *dir, const char *name)
-{
-	char path[SMQ_PATH_MAX];
-	struct stat st;
-	return smq_path_join(dir, name, path) == SMQ_OK && lstat(path, &st) == 0;
-}
-
 /* What only we have made. */
 static bool has_engine(const char *dir)
 {
 	static const char *const names[] = { "conf/mosquitto.conf", "conf/mosquitto-1.conf", "conf/nats-1.conf",
 					     "conf/rabbitmq-1.conf" };
 	for (size_t i = 0; i < SMQ_COUNT(names); i++) {
-		if (there(dir, names[i]))
+		if (smq_dir_has(dir, names[i]))
 			return true;
 	}
 	return false;
@@ -119,7 +112,7 @@ static smq_err find_target(struct making *m, const char *dir)
 	memcpy(m->path, real, strlen(real) + 1);
 	if (is_empty(m->path))
 		return SMQ_OK;
-	if (!there(m->path, "conf/realm.yaml") || !has_engine(m->path))
+	if (!smq_dir_has(m->path, "conf/realm.yaml") || !has_engine(m->path))
 		return smq_because(SMQ_ERR_EXISTS, why, sizeof(why),
 				   "%s: exists already, and `sealmq broker init` has not made it", m->path);
 	return lock_existing(m);
@@ -198,7 +191,7 @@ static smq_err read_realm(struct making *m)
 
 	if (!m->o->ca)
 		return usage("a broker is made from a realm: --realm DIR names its authority (`sealmq ca init`)");
-	if (!there(m->o->ca, "issued.log"))
+	if (!smq_dir_has(m->o->ca, "issued.log"))
 		return smq_because(SMQ_ERR_REALM, why, sizeof(why), "%s: not a realm's authority (`sealmq ca init`)",
 				   m->o->ca);
 	smq_err err = smq_path_join(m->o->ca, "realm.yaml", path);
@@ -266,14 +259,7 @@ static smq_err find_identity(struct making *m)
 	smq_err err = smq_path_join(m->o->ca, below, m->identity);
 	if (err != SMQ_OK)
 		return err;
-	return there(m->o->ca, below) ? SMQ_OK : issue_identity(m, name);
-}
-
-static smq_err read_one(const char *dir, const char *name, bool secret, struct smq_file_bytes *ret_bytes)
-{
-	char path[SMQ_PATH_MAX];
-	smq_err err = smq_path_join(dir, name, path);
-	return err == SMQ_OK ? smq_file_read(path, secret, ret_bytes, why, sizeof(why)) : err;
+	return smq_dir_has(m->o->ca, below) ? SMQ_OK : issue_identity(m, name);
 }
 
 static smq_err read_crl(struct making *m)
@@ -315,13 +301,13 @@ static smq_err read_link(struct making *m)
 		return SMQ_OK;
 	(void)snprintf(below, sizeof(below), "members/%s", m->link_name);
 	smq_err err = read_plugin(m);
-	if (err == SMQ_OK && !there(m->o->ca, below))
+	if (err == SMQ_OK && !smq_dir_has(m->o->ca, below))
 		err = issue_one(m, &io);
 	if (err == SMQ_OK)
 		err = smq_path_join(m->o->ca, below, dir);
 	if (err == SMQ_OK)
-		err = read_one(dir, "member.crt", false, &m->link_cert);
-	return err == SMQ_OK ? read_one(dir, "member.key", true, &m->link_key) : err;
+		err = smq_dir_read(dir, "member.crt", false, &m->link_cert, why, sizeof(why));
+	return err == SMQ_OK ? smq_dir_read(dir, "member.key", true, &m->link_key, why, sizeof(why)) : err;
 }
 
 /* What the nodes of a cluster know each other by: once made, it stays. */
@@ -333,8 +319,8 @@ static smq_err read_secret(struct making *m)
 	enum smq_broker_profile profile = profile_of(m);
 	if (profile != SMQ_BROKER_NATS && profile != SMQ_BROKER_RABBITMQ)
 		return SMQ_OK;
-	if (m->replacing && there(m->path, "data/link.secret")) {
-		smq_err err = read_one(m->path, "data/link.secret", true, &old);
+	if (m->replacing && smq_dir_has(m->path, "data/link.secret")) {
+		smq_err err = smq_dir_read(m->path, "data/link.secret", true, &old, why, sizeof(why));
 		bool whole = err == SMQ_OK && old.len == 2 * LINK_SECRET_LEN;
 		if (whole)
 			memcpy(m->link_secret, old.p, old.len);
@@ -353,12 +339,12 @@ static smq_err read_identity(struct making *m)
 	int64_t from = 0;
 	smq_err err = find_identity(m);
 	if (err == SMQ_OK)
-		err = read_one(m->identity, "root.crt", false, &m->root);
+		err = smq_dir_read(m->identity, "root.crt", false, &m->root, why, sizeof(why));
 	if (err == SMQ_OK)
-		err = read_one(m->identity, "server.crt", false, &m->cert);
+		err = smq_dir_read(m->identity, "server.crt", false, &m->cert, why, sizeof(why));
 	if (err == SMQ_OK)
-		err = read_one(m->identity, "server.key", true, &m->key);
-	if (err == SMQ_OK && there(m->o->ca, "crl.pem"))
+		err = smq_dir_read(m->identity, "server.key", true, &m->key, why, sizeof(why));
+	if (err == SMQ_OK && smq_dir_has(m->o->ca, "crl.pem"))
 		err = read_crl(m);
 	if (err != SMQ_OK)
 		return err;
@@ -382,7 +368,7 @@ static smq_err append_local(struct making *m, const char *dir, const char *name)
 {
 	struct smq_file_bytes bytes = { NULL, 0 };
 	size_t have = m->acl_local ? strlen(m->acl_local) : 0;
-	smq_err err = read_one(dir, name, false, &bytes);
+	smq_err err = smq_dir_read(dir, name, false, &bytes, why, sizeof(why));
 	if (err != SMQ_OK)
 		return err;
 	char *grown = realloc(m->acl_local, have + bytes.len + 2);
@@ -497,22 +483,22 @@ static smq_err make_kept(struct making *m, const char *dir)
 		     { "run", 0750 } };
 	smq_err err = SMQ_OK;
 	for (size_t i = 0; i < SMQ_COUNT(rows) && err == SMQ_OK; i++) {
-		if (!there(dir, rows[i].name))
+		if (!smq_dir_has(dir, rows[i].name))
 			err = make_dir(dir, rows[i].name, rows[i].mode);
 	}
 	for (unsigned node = 1; err == SMQ_OK && is_mesh(m) && node <= SMQ_BROKER_NODES; node++) {
 		char name[16];
 		(void)snprintf(name, sizeof(name), "data/%u", node);
-		if (!there(dir, name))
+		if (!smq_dir_has(dir, name))
 			err = make_dir(dir, name, 0700);
 	}
-	if (err == SMQ_OK && m->link_secret[0] && !there(dir, "data/link.secret"))
+	if (err == SMQ_OK && m->link_secret[0] && !smq_dir_has(dir, "data/link.secret"))
 		err = put_file(dir, "data/link.secret", smq_span_str(m->link_secret), 0600);
 	/* Erlang reads it in the home directory of who runs it, and wants it closed. */
-	if (err == SMQ_OK && m->plan.profile == SMQ_BROKER_RABBITMQ && !there(dir, "data/.erlang.cookie"))
+	if (err == SMQ_OK && m->plan.profile == SMQ_BROKER_RABBITMQ && !smq_dir_has(dir, "data/.erlang.cookie"))
 		err = put_file(dir, "data/.erlang.cookie", smq_span_str(m->link_secret), 0400);
 	/* Mosquitto does not start without the file it is told of. */
-	if (err == SMQ_OK && (m->plan.password_port || m->plan.wss_port) && !there(dir, "passwords"))
+	if (err == SMQ_OK && (m->plan.password_port || m->plan.wss_port) && !smq_dir_has(dir, "passwords"))
 		err = put_file(dir, "passwords", smq_span_of(NULL, 0), 0600);
 	return err;
 }

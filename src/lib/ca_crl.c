@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "adapters/ca_openssl/crl_read.h"
 #include "base/text.h"
@@ -186,13 +185,6 @@ static smq_err all_lists(struct making *m)
 
 /* ---- where they go ---- */
 
-static bool there(const char *dir, const char *name)
-{
-	char path[SMQ_PATH_MAX];
-	struct stat st;
-	return smq_path_join(dir, name, path) == SMQ_OK && lstat(path, &st) == 0;
-}
-
 static smq_err put(const struct making *m, const char *dir, const char *name)
 {
 	char path[SMQ_PATH_MAX];
@@ -203,10 +195,10 @@ static smq_err put(const struct making *m, const char *dir, const char *name)
 static smq_err carry_to(struct making *m, const char *dir)
 {
 	smq_err err = SMQ_OK;
-	if (there(dir, "certs/server.crt"))
+	if (smq_dir_has(dir, "certs/server.crt"))
 		err =
 		    put(m, dir, m->roots ? "certs/root.crt" : "certs/crl.pem"); /* which `sealmq broker run` watches */
-	else if (there(dir, "realm.yaml") || there(dir, "server.crt"))
+	else if (smq_dir_has(dir, "realm.yaml") || smq_dir_has(dir, "server.crt"))
 		err = put(m, dir, m->roots ? "root.crt" : "crl.pem");
 	else
 		err = smq_ca_because(SMQ_ERR_REALM, "%s: neither a member's directory nor a broker's", dir);
@@ -225,7 +217,7 @@ static smq_err carry(struct making *m)
 		if (!smq_name_valid(smq_span_str(entry->d_name)) ||
 		    smq_path_join(members, entry->d_name, path) != SMQ_OK)
 			continue;
-		if (there(path, "realm.yaml") || there(path, "server.crt"))
+		if (smq_dir_has(path, "realm.yaml") || smq_dir_has(path, "server.crt"))
 			err = carry_to(m, path);
 	}
 	if (dir)

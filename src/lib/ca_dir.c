@@ -103,13 +103,6 @@ smq_err smq_ca_appear(const char *made, const char *path)
 
 /* ---- the directory ---- */
 
-static smq_err read_file(const char *dir, const char *name, bool secret, struct smq_file_bytes *ret_bytes)
-{
-	char path[SMQ_PATH_MAX];
-	smq_err err = smq_path_join(dir, name, path);
-	return err == SMQ_OK ? smq_file_read(path, secret, ret_bytes, why, sizeof(why)) : err;
-}
-
 static smq_err read_settings(struct smq_ca_dir *ca)
 {
 	char path[SMQ_PATH_MAX];
@@ -117,19 +110,12 @@ static smq_err read_settings(struct smq_ca_dir *ca)
 	return err == SMQ_OK ? smq_realm_yaml_load(path, &ca->settings, why, sizeof(why)) : err;
 }
 
-static bool there(const char *dir, const char *name)
-{
-	char path[SMQ_PATH_MAX];
-	struct stat st;
-	return smq_path_join(dir, name, path) == SMQ_OK && lstat(path, &st) == 0;
-}
-
 void smq_ca_authority_file(const char *dir, const char *serial, const char *what, char ret_name[80])
 {
 	(void)snprintf(ret_name, 80, "roots/%.32s", serial);
 	if (!*serial)
 		(void)snprintf(ret_name, 80, "root.%s", what);
-	else if (there(dir, ret_name))
+	else if (smq_dir_has(dir, ret_name))
 		(void)snprintf(ret_name, 80, "roots/%.32s/root.%s", serial, what);
 	else
 		(void)snprintf(ret_name, 80, "issuers/%.32s/issuing.%s", serial, what);
@@ -148,7 +134,7 @@ static void look_at(void *self, const struct smq_ca_event *e)
 	if (e->kind != SMQ_CA_AUTHORITY && e->kind != SMQ_CA_ROOT)
 		return;
 	smq_ca_authority_file(n->dir, e->issued.serial, "crt", name);
-	if (there(n->dir, name))
+	if (smq_dir_has(n->dir, name))
 		memcpy(e->kind == SMQ_CA_ROOT ? n->root : n->issuing, e->issued.serial, 33);
 }
 
@@ -207,7 +193,7 @@ smq_err smq_ca_dir_cert(const struct smq_ca_dir *ca, const char *serial, struct 
 	int64_t from;
 	int64_t until;
 	smq_ca_authority_file(ca->dir, serial, "crt", name);
-	smq_err err = read_file(ca->dir, name, false, ret_cert);
+	smq_err err = smq_dir_read(ca->dir, name, false, ret_cert, why, sizeof(why));
 	if (err == SMQ_OK && smq_ca_validity(smq_file_span(ret_cert), &from, &until) != SMQ_OK)
 		err = smq_ca_because(SMQ_ERR_CORRUPT, "%s/%s: not a certificate in PEM", ca->dir, name);
 	return err;
@@ -215,7 +201,7 @@ smq_err smq_ca_dir_cert(const struct smq_ca_dir *ca, const char *serial, struct 
 
 smq_err smq_ca_dir_settings(const struct smq_ca_dir *ca, struct smq_file_bytes *ret_settings)
 {
-	return read_file(ca->dir, "realm.yaml", false, ret_settings);
+	return smq_dir_read(ca->dir, "realm.yaml", false, ret_settings, why, sizeof(why));
 }
 
 smq_err smq_ca_dir_crl(const struct smq_ca_dir *ca, struct smq_file_bytes *ret_crl)

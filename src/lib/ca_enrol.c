@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "adapters/ca_openssl/crl_read.h"
 #include "adapters/tls_openssl/https.h"
@@ -25,35 +24,24 @@ struct enrolling {
 	struct smq_enrol_reply reply;
 };
 
-static bool there(const char *dir, const char *name)
-{
-	char path[SMQ_PATH_MAX];
-	struct stat st;
-	return smq_path_join(dir, name, path) == SMQ_OK && lstat(path, &st) == 0;
-}
-
-static smq_err read_one(const char *dir, const char *name, bool secret, struct smq_file_bytes *ret_bytes)
-{
-	char path[SMQ_PATH_MAX];
-	smq_err err = smq_path_join(dir, name, path);
-	return err == SMQ_OK ? smq_file_read(path, secret, ret_bytes, smq_ca_why(), SMQ_WHY_MAX) : err;
-}
-
 /* ---- what is there ---- */
 
 static smq_err read_own(struct enrolling *e)
 {
-	bool renewed = there(e->o->dir, "member.pem");
-	smq_err err = read_one(e->o->dir, renewed ? "member.pem" : "member.crt", renewed, &e->chain);
-	return err == SMQ_OK ? read_one(e->o->dir, renewed ? "member.pem" : "member.key", true, &e->key) : err;
+	bool renewed = smq_dir_has(e->o->dir, "member.pem");
+	smq_err err = smq_dir_read(e->o->dir, renewed ? "member.pem" : "member.crt", renewed, &e->chain, smq_ca_why(),
+				   SMQ_WHY_MAX);
+	return err == SMQ_OK ? smq_dir_read(e->o->dir, renewed ? "member.pem" : "member.key", true, &e->key,
+					    smq_ca_why(), SMQ_WHY_MAX)
+			     : err;
 }
 
 static smq_err read_all(struct enrolling *e)
 {
 	const struct smq_enrol_options *o = e->o;
-	e->renewal = there(o->dir, "member.crt") || there(o->dir, "member.pem");
+	e->renewal = smq_dir_has(o->dir, "member.crt") || smq_dir_has(o->dir, "member.pem");
 	smq_err err = o->root_file ? smq_file_read(o->root_file, false, &e->root, smq_ca_why(), SMQ_WHY_MAX)
-				   : read_one(o->dir, "root.crt", false, &e->root);
+				   : smq_dir_read(o->dir, "root.crt", false, &e->root, smq_ca_why(), SMQ_WHY_MAX);
 	if (err == SMQ_OK && e->renewal)
 		return read_own(e);
 	if (err == SMQ_OK && (!o->name || !o->token_file))
@@ -244,10 +232,11 @@ static smq_err get_certificate(struct enrolling *e)
 	const char *why = NULL;
 	smq_err err = SMQ_OK;
 	/* a first request that was not answered is asked again; a renewal's key is made anew */
-	if (e->renewal || !there(e->o->dir, "member.csr"))
+	if (e->renewal || !smq_dir_has(e->o->dir, "member.csr"))
 		err = smq_ca_csr(e->o->dir, &o, path, &why);
 	if (err == SMQ_OK)
-		err = read_one(e->o->dir, e->renewal ? "next.csr" : "member.csr", false, &request);
+		err = smq_dir_read(e->o->dir, e->renewal ? "next.csr" : "member.csr", false, &request, smq_ca_why(),
+				   SMQ_WHY_MAX);
 	if (err == SMQ_OK && e->o->broker)
 		err = ask_mqtt(e, smq_file_span(&request));
 	else if (err == SMQ_OK)
@@ -277,7 +266,7 @@ static smq_err get_list(struct enrolling *e)
 		err = smq_ca_because(SMQ_ERR_PROTOCOL, "%s gave no revocation list", e->o->host);
 		goto out;
 	}
-	if (there(e->o->dir, "crl.pem"))
+	if (smq_dir_has(e->o->dir, "crl.pem"))
 		err = smq_file_read_most(path, false, SMQ_CRL_FILE_MAX, &ours, smq_ca_why(), SMQ_WHY_MAX);
 	if (err == SMQ_OK && !smq_span_equal(smq_file_span(&ours), smq_span_of(list.body, list.len))) {
 		err = smq_file_put(path, smq_span_of(list.body, list.len), 0644, true, smq_ca_why(), SMQ_WHY_MAX);

@@ -2,21 +2,14 @@
 #include <sealmq/ca.h>
 
 #include <stdio.h>
-#include <sys/stat.h>
 
 #include "base/text.h"
 #include "lib/ca_identity.h"
 
-static bool there(const char *path)
-{
-	struct stat st;
-	return lstat(path, &st) == 0;
-}
-
 static smq_err issue(struct smq_ca_identity *i)
 {
 	smq_err err = SMQ_OK;
-	if (there(i->issued.dir))
+	if (smq_path_there(i->issued.dir))
 		return smq_ca_because(SMQ_ERR_EXISTS, "%s: exists already", i->issued.dir);
 	err = smq_ca_identity_check_new(i);
 	if (err == SMQ_OK)
@@ -67,7 +60,7 @@ static smq_err publish_again(struct smq_ca_identity *i)
 	static const char *const keys[] = { "member.key", "server.key", "member.pem" };
 	char path[SMQ_PATH_MAX];
 	for (size_t k = 0; k < 3; k++) {
-		if (smq_path_join(i->issued.dir, keys[k], path) != SMQ_OK || there(path))
+		if (smq_path_join(i->issued.dir, keys[k], path) != SMQ_OK || smq_path_there(path))
 			return smq_ca_because(SMQ_ERR_EXISTS, "%s: exists already, with a key of its own",
 					      i->issued.dir);
 	}
@@ -98,7 +91,7 @@ smq_err smq_ca_sign(const char *dir, smq_span request_pem, const struct smq_ca_i
 	smq_ca_begin(ret_why);
 	smq_err err = sign(&i, dir, request_pem, options, &request);
 	if (err == SMQ_OK)
-		err = there(i.issued.dir) ? publish_again(&i) : smq_ca_identity_publish(&i);
+		err = smq_path_there(i.issued.dir) ? publish_again(&i) : smq_ca_identity_publish(&i);
 	if (err == SMQ_OK)
 		*ret_issued = i.issued;
 	smq_ca_identity_release(&i);

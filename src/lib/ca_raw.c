@@ -2,16 +2,9 @@
 #include <sealmq/ca.h>
 
 #include <stdio.h>
-#include <sys/stat.h>
 
 #include "adapters/crypto_openssl/signer.h"
 #include "lib/ca_identity.h"
-
-static bool there(const char *path)
-{
-	struct stat st;
-	return lstat(path, &st) == 0;
-}
 
 static smq_err public_of(const struct smq_pem *key, struct smq_pem *ret_public)
 {
@@ -60,7 +53,7 @@ static smq_err make(struct smq_ca_identity *i)
 {
 	char made[SMQ_PATH_MAX];
 	struct smq_pem public = { NULL, 0 };
-	if (there(i->issued.dir))
+	if (smq_path_there(i->issued.dir))
 		return smq_ca_because(SMQ_ERR_EXISTS, "%s: exists already", i->issued.dir);
 	smq_err err = smq_ca_identity_check_new(i);
 	if (err == SMQ_OK)

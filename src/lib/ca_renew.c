@@ -6,25 +6,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/text.h"
 #include "lib/ca_identity.h"
 
-static bool there(const char *dir, const char *name)
-{
-	char path[SMQ_PATH_MAX];
-	struct stat st;
-	return smq_path_join(dir, name, path) == SMQ_OK && lstat(path, &st) == 0;
-}
-
 /* What its certificate says; in use is member.pem where it is there. */
 static smq_err read_before(const char *dir, struct smq_file_bytes *ret_cert, struct smq_ca_holder *ret_holder)
 {
 	char path[SMQ_PATH_MAX];
-	bool renewed = there(dir, "member.pem");
-	const char *name = renewed ? "member.pem" : there(dir, "server.crt") ? "server.crt" : "member.crt";
+	bool renewed = smq_dir_has(dir, "member.pem");
+	const char *name = renewed ? "member.pem" : smq_dir_has(dir, "server.crt") ? "server.crt" : "member.crt";
 	smq_err err = smq_path_join(dir, name, path);
 	if (err == SMQ_OK)
 		err = smq_file_read(path, renewed, ret_cert, smq_ca_why(), SMQ_WHY_MAX);
@@ -55,7 +47,7 @@ static smq_err put_same_key(const struct smq_ca_identity *i)
 	char path[SMQ_PATH_MAX];
 	struct smq_file_bytes old = { NULL, 0 };
 	struct smq_pem key = { NULL, 0 };
-	bool renewed = there(i->issued.dir, "member.pem");
+	bool renewed = smq_dir_has(i->issued.dir, "member.pem");
 	const char *name = renewed ? "member.pem" : i->roles == SMQ_ROLE_BROKER ? "server.crt" : "member.crt";
 	smq_err err = smq_path_join(i->issued.dir, name, path);
 	if (err == SMQ_OK && !renewed)
@@ -124,7 +116,7 @@ static smq_err find(const char *dir, const char *name, char ret_path[SMQ_PATH_MA
 	smq_err err = smq_path_join(dir, "members", members);
 	if (err == SMQ_OK)
 		err = smq_path_join(members, name, ret_path);
-	if (err == SMQ_OK && !there(members, name))
+	if (err == SMQ_OK && !smq_dir_has(members, name))
 		return smq_ca_because(SMQ_ERR_NOT_FOUND,
 				      "%s: is not here; `sealmq ca csr` where it is, and `sealmq ca sign` here",
 				      ret_path);
@@ -133,7 +125,7 @@ static smq_err find(const char *dir, const char *name, char ret_path[SMQ_PATH_MA
 
 static bool has_key(const char *dir)
 {
-	return there(dir, "member.key") || there(dir, "server.key") || there(dir, "member.pem");
+	return smq_dir_has(dir, "member.key") || smq_dir_has(dir, "server.key") || smq_dir_has(dir, "member.pem");
 }
 
 smq_err smq_ca_renew(const char *dir, const struct smq_ca_renew_options *o, struct smq_ca_issued *ret_issued,

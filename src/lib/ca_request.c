@@ -5,26 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "adapters/x509_openssl/x509.h"
 #include "base/text.h"
 #include "lib/ca_dir.h"
-
-static bool there(const char *dir, const char *name)
-{
-	char path[SMQ_PATH_MAX];
-	struct stat st;
-	return smq_path_join(dir, name, path) == SMQ_OK && lstat(path, &st) == 0;
-}
-
-static smq_err read_one(const char *dir, const char *name, bool secret, struct smq_file_bytes *ret_bytes)
-{
-	char path[SMQ_PATH_MAX];
-	smq_err err = smq_path_join(dir, name, path);
-	return err == SMQ_OK ? smq_file_read(path, secret, ret_bytes, smq_ca_why(), SMQ_WHY_MAX) : err;
-}
 
 static smq_err put_one(const char *dir, const char *name, smq_span bytes, mode_t mode)
 {
@@ -45,8 +30,9 @@ static smq_err certified_name(const char *dir, struct request *r)
 {
 	struct smq_file_bytes cert = { NULL, 0 };
 	struct smq_ca_holder holder;
-	bool renewed = there(dir, "member.pem");
-	smq_err err = read_one(dir, renewed ? "member.pem" : "member.crt", renewed, &cert);
+	bool renewed = smq_dir_has(dir, "member.pem");
+	smq_err err =
+	    smq_dir_read(dir, renewed ? "member.pem" : "member.crt", renewed, &cert, smq_ca_why(), SMQ_WHY_MAX);
 	if (err == SMQ_OK && smq_ca_read_holder(smq_file_span(&cert), &holder) != SMQ_OK)
 		err = smq_ca_because(SMQ_ERR_CORRUPT, "%s: its certificate does not read as PEM", dir);
 	if (err == SMQ_OK)
@@ -58,7 +44,7 @@ static smq_err certified_name(const char *dir, struct request *r)
 static smq_err choose_name(const char *dir, const struct smq_ca_csr_options *o, struct request *r)
 {
 	smq_err err = SMQ_OK;
-	r->renewal = there(dir, "member.crt") || there(dir, "member.pem");
+	r->renewal = smq_dir_has(dir, "member.crt") || smq_dir_has(dir, "member.pem");
 	if (r->renewal)
 		err = certified_name(dir, r);
 	else if (!o->name)
@@ -70,7 +56,7 @@ static smq_err choose_name(const char *dir, const struct smq_ca_csr_options *o, 
 		(void)snprintf(r->name, sizeof(r->name), "%s", o->name);
 	if (err == SMQ_OK && r->renewal && o->name && strcmp(o->name, r->name) != 0)
 		err = smq_ca_because(SMQ_ERR_EXISTS, "%s: is %s's already", dir, r->name);
-	if (err == SMQ_OK && !r->renewal && there(dir, "member.key"))
+	if (err == SMQ_OK && !r->renewal && smq_dir_has(dir, "member.key"))
 		err = smq_ca_because(SMQ_ERR_EXISTS, "%s/member.key: exists already", dir);
 	return err;
 }
@@ -158,17 +144,18 @@ static smq_err check_trust(const struct taking *t)
 static smq_err read_all(struct taking *t)
 {
 	smq_err err = SMQ_OK;
-	t->renewal = there(t->dir, "next.key");
-	if (!t->renewal && (there(t->dir, "member.crt") || there(t->dir, "member.pem")))
+	t->renewal = smq_dir_has(t->dir, "next.key");
+	if (!t->renewal && (smq_dir_has(t->dir, "member.crt") || smq_dir_has(t->dir, "member.pem")))
 		return smq_ca_because(SMQ_ERR_EXISTS, "%s: has a certificate already, and no request is open", t->dir);
-	err = read_one(t->dir, t->renewal ? "next.key" : "member.key", true, &t->key);
+	err = smq_dir_read(t->dir, t->renewal ? "next.key" : "member.key", true, &t->key, smq_ca_why(), SMQ_WHY_MAX);
 	if (err == SMQ_OK)
-		err = read_one(t->from, "member.crt", false, &t->cert);
+		err = smq_dir_read(t->from, "member.crt", false, &t->cert, smq_ca_why(), SMQ_WHY_MAX);
 	if (err == SMQ_OK)
-		err = read_one(t->renewal ? t->dir : t->from, "root.crt", false, &t->root);
+		err =
+		    smq_dir_read(t->renewal ? t->dir : t->from, "root.crt", false, &t->root, smq_ca_why(), SMQ_WHY_MAX);
 	if (err == SMQ_OK && !t->renewal)
-		err = read_one(t->from, "realm.yaml", false, &t->settings);
-	if (err == SMQ_OK && !t->renewal && there(t->from, "crl.pem")) {
+		err = smq_dir_read(t->from, "realm.yaml", false, &t->settings, smq_ca_why(), SMQ_WHY_MAX);
+	if (err == SMQ_OK && !t->renewal && smq_dir_has(t->from, "crl.pem")) {
 		char path[SMQ_PATH_MAX];
 		err = smq_path_join(t->from, "crl.pem", path);
 		if (err == SMQ_OK)

@@ -91,23 +91,16 @@ static smq_err open_listener(struct smq_ca_server *s, const struct smq_ca_server
 	return err;
 }
 
-static smq_err read_one(const char *dir, const char *name, bool secret, struct smq_file_bytes *ret_bytes)
-{
-	char path[SMQ_PATH_MAX];
-	smq_err err = smq_path_join(dir, name, path);
-	return err == SMQ_OK ? smq_file_read(path, secret, ret_bytes, smq_ca_why(), SMQ_WHY_MAX) : err;
-}
-
 static smq_err open_tls(struct smq_ca_server *s, const char *identity)
 {
 	struct smq_file_bytes chain = { NULL, 0 };
 	struct smq_file_bytes key = { NULL, 0 };
 	struct smq_file_bytes root = { NULL, 0 };
-	smq_err err = read_one(identity, "server.crt", false, &chain);
+	smq_err err = smq_dir_read(identity, "server.crt", false, &chain, smq_ca_why(), SMQ_WHY_MAX);
 	if (err == SMQ_OK)
-		err = read_one(identity, "server.key", true, &key);
+		err = smq_dir_read(identity, "server.key", true, &key, smq_ca_why(), SMQ_WHY_MAX);
 	if (err == SMQ_OK)
-		err = read_one(s->dir, "root.crt", false, &root);
+		err = smq_dir_read(s->dir, "root.crt", false, &root, smq_ca_why(), SMQ_WHY_MAX);
 	if (err == SMQ_OK) {
 		err = smq_tls_server_new(smq_file_span(&chain), smq_file_span(&key), smq_file_span(&root), &s->tls);
 		if (err != SMQ_OK)

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "adapters/workers_posix/workers.h"
 #include "adapters/mqtt_mosquitto/transport_mosquitto.h"
@@ -17,7 +16,9 @@
 #include "lib/crl_line.h"
 #include "lib/crl_watch.h"
 #include "lib/groups_realm.h"
+#include "lib/line.h"
 #include "lib/realm_internal.h"
+#include "lib/realm_tls.h"
 #include "lib/wakeup.h"
 #include "lib/will.h"
 
@@ -36,7 +37,7 @@ struct smq_client {
 	struct smq_crl_line crl_line;
 	struct smq_transport_events events; /* the messenger's, behind ours */
 	struct smq_will will;
-	char tls_files[3][PATH_MAX]; /* of the realm, where TLS is by_realm */
+	struct smq_realm_tls realm_tls;
 	bool stopped;
 	bool leaving; /* groups, before the goodbye */
 	int64_t leave_until_ms;
@@ -45,21 +46,9 @@ struct smq_client {
 
 /* ---- clock ---- */
 
-static int64_t clock_ms(clockid_t id)
-{
-	struct timespec t;
-	clock_gettime(id, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
+static struct smq_now now(void) { return smq_line_clock.now(); }
 
-static struct smq_now now(void) { return (struct smq_now){ clock_ms(CLOCK_MONOTONIC), clock_ms(CLOCK_REALTIME) }; }
-
-static uint64_t ticks_ns(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
+static int64_t mono_ms(void) { return smq_line_clock.now().mono_ms; }
 
 /* ---- options ---- */
 
@@ -378,7 +367,7 @@ static smq_err make_messenger(struct smq_client *c, const char **ret_why)
 {
 	struct smq_messenger_config config = {
 		.options = &c->options,
-		.clock = { now, ticks_ns },
+		.clock = smq_line_clock,
 		.member = c->member,
 		.groups = c->groups.self ? &c->groups : NULL,
 		.outbox_durable = c->options.outbox_file != NULL,
@@ -409,23 +398,10 @@ static smq_err make_messenger(struct smq_client *c, const char **ret_why)
 
 static smq_err tls_by_realm(struct smq_client *c, const char **ret_why)
 {
-	struct smq_tls_options *tls = &c->options.tls;
-	const char **const places[] = { &tls->ca_file, &tls->cert_file, &tls->key_file };
-	if (!tls->by_realm)
-		return SMQ_OK;
-	if (!c->options.realm)
+	if (c->options.tls.by_realm && !c->options.realm)
 		return because(SMQ_ERR_REALM, ret_why, "TLS by the realm needs an open realm", NULL);
-	const size_t count = smq_realm_is_registered(c->options.realm) ? 1 : 3; /* no certificate, none to show */
-	const char *const names[] = { "root.crt", smq_realm_cert_file(c->options.realm),
-				      smq_realm_key_file(c->options.realm) };
-	for (size_t i = 0; i < count; i++) {
-		int len = snprintf(c->tls_files[i], PATH_MAX, "%s/%s", smq_realm_dir(c->options.realm), names[i]);
-		if (len >= PATH_MAX)
-			return because(SMQ_ERR_TOO_LARGE, ret_why, "the realm's path is too long", NULL);
-		if (!*places[i])
-			*places[i] = c->tls_files[i];
-	}
-	return SMQ_OK;
+	smq_err err = smq_realm_tls_fill(&c->realm_tls, c->options.realm, &c->options.tls);
+	return err == SMQ_OK ? err : because(err, ret_why, "the realm's path is too long", NULL);
 }
 
 static smq_err build(struct smq_client *c, const char **ret_why)
@@ -517,7 +493,7 @@ static void leave_on(smq_client *c)
 {
 	if (!c->leaving)
 		return;
-	bool done = !smq_messenger_in_groups(c->messenger) || clock_ms(CLOCK_MONOTONIC) >= c->leave_until_ms;
+	bool done = !smq_messenger_in_groups(c->messenger) || mono_ms() >= c->leave_until_ms;
 	if (done || !c->transport->ops->connected(c->transport))
 		(void)!say_goodbye(c);
 }
@@ -526,14 +502,8 @@ static void leave_on(smq_client *c)
 static void show_identity(struct smq_client *c)
 {
 	struct smq_tls_options *tls = &c->options.tls;
-	if (tls->by_realm) {
-		if (tls->cert_file == c->tls_files[1])
-			tls->cert_file = NULL;
-		if (tls->key_file == c->tls_files[2])
-			tls->key_file = NULL;
-		if (tls_by_realm(c, NULL) == SMQ_OK)
-			(void)!c->transport->ops->set_tls(c->transport, tls);
-	}
+	if (tls->by_realm && smq_realm_tls_renew(&c->realm_tls, c->options.realm, tls) == SMQ_OK)
+		(void)!c->transport->ops->set_tls(c->transport, tls);
 	if (c->proofs)
 		smq_proofs_identity(c->proofs, now());
 }
@@ -546,9 +516,9 @@ static void turn(struct smq_client *c, int timeout_ms)
 	watch(c);
 	ready = smq_wakeup_wait(&c->wakeup, timeout_ms);
 	c->stopped = c->stopped || ready.stopped;
-	int64_t mono_ms = clock_ms(CLOCK_MONOTONIC);
-	ops->service(c->transport, ready.readable, ready.writable, mono_ms);
-	if (mono_ms >= c->crl.due_ms) {
+	int64_t at = mono_ms();
+	ops->service(c->transport, ready.readable, ready.writable, at);
+	if (at >= c->crl.due_ms) {
 		unsigned generation = c->crl.generation;
 		unsigned identity = c->crl.identity;
 		smq_crl_watch_look(&c->crl, c->member, &c->options, now());
@@ -585,12 +555,12 @@ smq_err smq_client_service(smq_client *c)
 
 smq_err smq_client_run(smq_client *c, int timeout_ms)
 {
-	int64_t until = timeout_ms < 0 ? INT64_MAX : clock_ms(CLOCK_MONOTONIC) + timeout_ms;
+	int64_t until = timeout_ms < 0 ? INT64_MAX : mono_ms() + timeout_ms;
 	c->stopped = false;
 	do {
-		int64_t left = until == INT64_MAX ? INT64_MAX : until - clock_ms(CLOCK_MONOTONIC);
+		int64_t left = until == INT64_MAX ? INT64_MAX : until - mono_ms();
 		turn(c, left > INT32_MAX ? -1 : left > 0 ? (int)left : 0);
-	} while (!c->stopped && clock_ms(CLOCK_MONOTONIC) < until);
+	} while (!c->stopped && mono_ms() < until);
 	return SMQ_OK;
 }
 
@@ -614,7 +584,7 @@ smq_err smq_client_disconnect(smq_client *c, int reason)
 	    smq_messenger_in_groups(c->messenger)) {
 		smq_messenger_leave_groups(c->messenger);
 		c->leaving = true;
-		c->leave_until_ms = clock_ms(CLOCK_MONOTONIC) + LEAVE_MS;
+		c->leave_until_ms = mono_ms() + LEAVE_MS;
 	} else {
 		err = say_goodbye(c);
 	}

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <sealmq/text.h>
 
@@ -14,6 +13,7 @@
 #include "app/commands.h"
 #include "lib/client_internal.h"
 #include "lib/files.h"
+#include "lib/line.h"
 #include "lib/realm_internal.h"
 
 enum { LIFE_MS = 60000 };
@@ -26,15 +26,6 @@ static smq_err because(smq_err err, const char **ret_why, const char *why)
 	if (ret_why)
 		*ret_why = why_text;
 	return err;
-}
-
-static struct smq_now now(void)
-{
-	struct timespec mono, real;
-	clock_gettime(CLOCK_MONOTONIC, &mono);
-	clock_gettime(CLOCK_REALTIME, &real);
-	return (struct smq_now){ (int64_t)mono.tv_sec * 1000 + mono.tv_nsec / 1000000,
-				 (int64_t)real.tv_sec * 1000 + real.tv_nsec / 1000000 };
 }
 
 void smq_command_prepare(struct smq_client_options *o)
@@ -51,7 +42,7 @@ static smq_err fill(const struct smq_command *c, struct smq_command_document *d)
 {
 	int64_t life_ms = c->life_ms ? c->life_ms : LIFE_MS;
 	*d = (struct smq_command_document){ .to = smq_span_str(c->to ? c->to : ""),
-					    .issued_ms = now().unix_ms,
+					    .issued_ms = smq_line_clock.now().unix_ms,
 					    .body = c->setting_count ? SMQ_BODY_SET : SMQ_BODY_ALERT,
 					    .severity = smq_span_str(c->severity ? c->severity : "warning"),
 					    .text = smq_span_str(c->text ? c->text : "") };
@@ -214,7 +205,7 @@ smq_err smq_commands_open(const struct smq_commands_options *options, smq_comman
 							    .prefix = smq_realm_control_prefix(options->realm),
 							    .name = smq_realm_member(options->realm),
 							    .store = store,
-							    .clock = { .now = now },
+							    .clock = smq_line_clock,
 							    .self = c,
 							    .may_command = may_command,
 							    .publish = publish,

@@ -72,6 +72,18 @@ smq_err smq_path_join(const char *dir, const char *name, char ret_path[SMQ_PATH_
 	return SMQ_OK;
 }
 
+bool smq_path_there(const char *path)
+{
+	struct stat st;
+	return lstat(path, &st) == 0;
+}
+
+bool smq_dir_has(const char *dir, const char *name)
+{
+	char path[SMQ_PATH_MAX];
+	return smq_path_join(dir, name, path) == SMQ_OK && smq_path_there(path);
+}
+
 static smq_err check_owner(const char *path, const struct stat *st, bool secret, char *ret_why, size_t why_len)
 {
 	unsigned mode = st->st_mode & 07777;
@@ -142,6 +154,14 @@ smq_err smq_file_read_most(const char *path, bool secret, size_t most, struct sm
 smq_err smq_file_read(const char *path, bool secret, struct smq_file_bytes *ret_bytes, char *ret_why, size_t why_len)
 {
 	return smq_file_read_most(path, secret, SMQ_FILE_MAX, ret_bytes, ret_why, why_len);
+}
+
+smq_err smq_dir_read(const char *dir, const char *name, bool secret, struct smq_file_bytes *ret_bytes, char *ret_why,
+		     size_t why_len)
+{
+	char path[SMQ_PATH_MAX];
+	smq_err err = smq_path_join(dir, name, path);
+	return err == SMQ_OK ? smq_file_read(path, secret, ret_bytes, ret_why, why_len) : err;
 }
 
 smq_err smq_passphrase_read(const char *path, struct smq_file_bytes *ret_passphrase, char *ret_why, size_t why_len)

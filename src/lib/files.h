@@ -36,6 +36,9 @@ __attribute__((format(printf, 4, 5))) smq_err smq_because(smq_err err, char *ret
 
 /* DIR/NAME. SMQ_ERR_TOO_LARGE if it does not fit. */
 SMQ_MUST_USE smq_err smq_path_join(const char *dir, const char *name, char ret_path[SMQ_PATH_MAX]);
+/* Whether something is there, be it a link that leads nowhere. */
+bool smq_path_there(const char *path);
+bool smq_dir_has(const char *dir, const char *name);
 
 /*
  * Reads a file of at most SMQ_FILE_MAX bytes. A secret one must be a regular file of ours (or root's), not a symlink,
@@ -44,7 +47,11 @@ SMQ_MUST_USE smq_err smq_path_join(const char *dir, const char *name, char ret_p
 SMQ_MUST_USE smq_err smq_file_read(const char *path, bool secret, struct smq_file_bytes *ret_bytes, char *ret_why,
 				   size_t why_len);
 
-/* The same for files that may be larger. */
+/* The same for DIR/NAME. */
+SMQ_MUST_USE smq_err smq_dir_read(const char *dir, const char *name, bool secret, struct smq_file_bytes *ret_bytes,
+				  char *ret_why, size_t why_len);
+
+/* The same as the first for files that may be larger. */
 SMQ_MUST_USE smq_err smq_file_read_most(const char *path, bool secret, size_t most, struct smq_file_bytes *ret_bytes,
 					char *ret_why, size_t why_len);
 

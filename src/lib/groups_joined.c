@@ -241,8 +241,7 @@ static void fill(const struct joined_group *g, const struct smq_sealed *s, const
 	m->missing = o->missing;
 }
 
-/* Of several groups' answers, the one that says most; best of all that it may open later. */
-static int weight(smq_err err)
+int smq_group_answer_weight(smq_err err)
 {
 	switch (err) {
 	case SMQ_ERR_NO_KEY:
@@ -274,7 +273,7 @@ smq_err smq_joined_open(struct smq_joined *j, const struct smq_sealed *s, const 
 			*ret_key = o.key;
 			return SMQ_OK;
 		}
-		if (weight(err) > weight(worst)) {
+		if (smq_group_answer_weight(err) > smq_group_answer_weight(worst)) {
 			worst = err;
 			ret_message->group = g->name;
 			ret_message->epoch = s->epoch;

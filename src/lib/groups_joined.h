@@ -44,4 +44,7 @@ int64_t smq_joined_wake_at(const struct smq_joined *j);
 void smq_joined_leave(struct smq_joined *j, struct smq_now now);
 bool smq_joined_belongs(const struct smq_joined *j); /* to any */
 
+/* Of several groups' answers to one message, the heaviest says most; best of all that it may open later. */
+int smq_group_answer_weight(smq_err err);
+
 #endif

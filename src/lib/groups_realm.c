@@ -227,25 +227,6 @@ static smq_err open_in(struct groups *g, struct entry *e, const struct smq_seale
 	return SMQ_OK;
 }
 
-/* Of several groups' answers, the one that says most. */
-static int weight(smq_err err)
-{
-	switch (err) {
-	case SMQ_ERR_NO_KEY:
-		return 0;
-	case SMQ_ERR_TOPIC:
-		return 1;
-	case SMQ_ERR_STALE_EPOCH:
-	case SMQ_ERR_UNKNOWN_SENDER:
-	case SMQ_ERR_ALGORITHM:
-		return 2;
-	case SMQ_ERR_OPEN:
-		return 3;
-	default:
-		return 4;
-	}
-}
-
 /* What a refusal may say of the sender: claimed, not proven. */
 static void claim(const struct entry *e, const struct smq_sealed *s, struct smq_message *m)
 {
@@ -280,7 +261,7 @@ static smq_err groups_open(void *self, const char *topic, smq_span payload, stru
 		err = open_in(g, e, &s, topic, now, room, ret_message);
 		if (err == SMQ_OK)
 			return SMQ_OK;
-		if (weight(err) > weight(worst)) {
+		if (smq_group_answer_weight(err) > smq_group_answer_weight(worst)) {
 			worst = err;
 			claim(e, &s, ret_message);
 		}

@@ -29,35 +29,11 @@ static uint64_t ticks_ns(void)
 
 const struct smq_clock smq_line_clock = { now, ticks_ns };
 
-static smq_err fill_tls(struct smq_line *line)
-{
-	struct smq_tls_options *tls = &line->options.tls;
-	const char **const places[] = { &tls->ca_file, &tls->cert_file, &tls->key_file };
-	const smq_realm *realm = line->options.realm;
-	if (!tls->by_realm)
-		return SMQ_OK;
-	const char *const names[] = { "root.crt", smq_realm_cert_file(realm), smq_realm_key_file(realm) };
-	for (size_t i = 0; i < (smq_realm_is_registered(realm) ? 1u : 3u); i++) {
-		int len =
-		    snprintf(line->tls_files[i], sizeof(line->tls_files[i]), "%s/%s", smq_realm_dir(realm), names[i]);
-		if (len >= (int)sizeof(line->tls_files[i]))
-			return SMQ_ERR_TOO_LARGE;
-		if (!*places[i])
-			*places[i] = line->tls_files[i];
-	}
-	return SMQ_OK;
-}
-
 void smq_line_identity(struct smq_line *line)
 {
 	struct smq_tls_options *tls = &line->options.tls;
-	if (!tls->by_realm || !line->transport)
-		return;
-	if (tls->cert_file == line->tls_files[1])
-		tls->cert_file = NULL;
-	if (tls->key_file == line->tls_files[2])
-		tls->key_file = NULL;
-	if (fill_tls(line) == SMQ_OK)
+	if (tls->by_realm && line->transport &&
+	    smq_realm_tls_renew(&line->realm_tls, line->options.realm, tls) == SMQ_OK)
 		(void)!line->transport->ops->set_tls(line->transport, tls);
 }
 
@@ -65,7 +41,7 @@ smq_err smq_line_open(struct smq_line *line, const struct smq_client_options *op
 		      const struct smq_transport_events *events, const char **ret_why)
 {
 	line->options = *options;
-	smq_err err = fill_tls(line);
+	smq_err err = smq_realm_tls_fill(&line->realm_tls, options->realm, &line->options.tls);
 	if (err == SMQ_OK)
 		err = smq_wakeup_init(&line->wakeup);
 	if (err != SMQ_OK)

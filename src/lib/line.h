@@ -8,13 +8,14 @@
 
 #include "app/clock.h"
 #include "app/transport.h"
+#include "lib/realm_tls.h"
 #include "lib/wakeup.h"
 
 struct smq_line {
 	struct smq_client_options options; /* of the broker, with the realm's TLS files filled in */
 	struct smq_transport *transport;
 	struct smq_wakeup wakeup;
-	char tls_files[3][4096];
+	struct smq_realm_tls realm_tls;
 	struct smq_http *page; /* served in this loop; NULL: none. Not owned */
 	int64_t page_due_ms;
 	int channel; /* a second descriptor to wake up for; 0: none */

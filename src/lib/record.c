@@ -13,6 +13,7 @@
 #include "app/record_sql.h"
 #include "app/recorder.h"
 #include "lib/files.h"
+#include "lib/line.h"
 #include "lib/realm_internal.h"
 #include "lib/record_open.h"
 
@@ -34,15 +35,6 @@ static smq_err because(smq_err err, const char **ret_why, const char *what, cons
 	if (ret_why)
 		*ret_why = why_text;
 	return err;
-}
-
-static struct smq_now now(void)
-{
-	struct timespec mono, real;
-	clock_gettime(CLOCK_MONOTONIC, &mono);
-	clock_gettime(CLOCK_REALTIME, &real);
-	return (struct smq_now){ (int64_t)mono.tv_sec * 1000 + mono.tv_nsec / 1000000,
-				 (int64_t)real.tv_sec * 1000 + real.tv_nsec / 1000000 };
 }
 
 static bool is_postgres(const char *store)
@@ -89,7 +81,10 @@ static smq_span lists_read(void *self, const uint8_t *digest)
 	return err == SMQ_OK && memcmp(found, digest, sizeof(found)) == 0 ? pem : smq_span_of(NULL, 0);
 }
 
-void smq_record_options_init(struct smq_record_options *o) { *o = (struct smq_record_options){ .refusals_max = 64, .verify_threads = -1 }; }
+void smq_record_options_init(struct smq_record_options *o)
+{
+	*o = (struct smq_record_options){ .refusals_max = 64, .verify_threads = -1 };
+}
 
 static smq_err load_schema(struct smq_recorder *r, const char **ret_why)
 {
@@ -117,7 +112,7 @@ smq_err smq_recorder_open(const struct smq_record_options *options, smq_recorder
 			.options = &r->options,
 			.schema = options->schema_file ? &r->schema : NULL,
 			.store = store,
-			.clock = { .now = now },
+			.clock = smq_line_clock,
 			.lists = { r, lists_digest, lists_read },
 			.crypto = smq_crypto_openssl(),
 		};
