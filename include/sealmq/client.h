@@ -119,16 +119,16 @@ enum smq_event_kind {
 	SMQ_EVENT_IDENTITY_REFUSED, /* it was exchanged by one that is of no use (err); the one before stays */
 	SMQ_EVENT_CRL_STALE,        /* it has ended: err is SMQ_OK where the realm's settings accept that */
 	/* of groups at a key server; `group` says which */
-	SMQ_EVENT_GROUP_JOINED,      /* granted, after took_ms; epoch: the present one */
-	SMQ_EVENT_GROUP_REFUSED,     /* the key server says no: err, text */
-	SMQ_EVENT_GROUP_EPOCH,       /* an epoch came into use */
-	SMQ_EVENT_GROUP_EXPELLED,    /* we are not a member any more: err, text */
-	SMQ_EVENT_GROUP_WAITING,     /* the key server does not answer; we go on with what we have, and trying */
-	SMQ_EVENT_GROUP_EXPIRED,     /* nobody renewed the epoch: nothing is sealed until somebody does */
-	SMQ_EVENT_GROUP_LEFT,        /* we are let go, or our interval has ended */
-	SMQ_EVENT_GROUP_GAP,         /* an epoch was missed; nothing is lost by that */
-	SMQ_EVENT_GROUP_STALE,       /* the broker played back an old epoch or policy: refused */
-	SMQ_EVENT_GROUP_FORK,        /* the key server tells two stories: the other one was refused */
+	SMQ_EVENT_GROUP_JOINED,   /* granted, after took_ms; epoch: the newest, in use in waits_ms (PROTOCOL.md 7.6) */
+	SMQ_EVENT_GROUP_REFUSED,  /* the key server says no: err, text */
+	SMQ_EVENT_GROUP_EPOCH,    /* an epoch came into use */
+	SMQ_EVENT_GROUP_EXPELLED, /* we are not a member any more: err, text */
+	SMQ_EVENT_GROUP_WAITING,  /* the key server does not answer; we go on with what we have, and trying */
+	SMQ_EVENT_GROUP_EXPIRED,  /* nobody renewed the epoch: nothing is sealed until somebody does */
+	SMQ_EVENT_GROUP_LEFT,     /* we are let go, or our interval has ended */
+	SMQ_EVENT_GROUP_GAP,      /* an epoch was missed; nothing is lost by that */
+	SMQ_EVENT_GROUP_STALE,    /* the broker played back an old epoch or policy: refused */
+	SMQ_EVENT_GROUP_FORK,     /* the key server tells two stories: the other one was refused */
 	SMQ_EVENT_GROUP_TWO_SERVERS, /* two key servers keep this group: the other one was refused */
 	SMQ_EVENT_GROUP_FORGED,      /* something on the control topics was not signed as it must be: err */
 	SMQ_EVENT_GROUP_WILL         /* the broker has a will sealed under this epoch; err: none could be sealed */
@@ -141,6 +141,7 @@ struct smq_event {
 	smq_err err;
 	size_t wire_bytes; /* of the key exchange, both directions, where it ended */
 	uint64_t took_ms;
+	uint64_t waits_ms;
 	const char *group; /* NULL where there is none */
 	const char *text;  /* of the key server, escaped; NULL where there is none */
 };
@@ -228,13 +229,14 @@ struct smq_client_options {
 	int method;               /* EDHOC method, 0 (signatures, default) or 3 (static DH) */
 	const int *suites;        /* EDHOC suites in order of preference; NULL: 2, 6, 0 as the own key allows */
 	size_t suite_count;
-	bool stamp;               /* carry the time of sealing in each message (4 bytes): gives ages and latency */
-	bool cose;                /* send the expanded COSE_Encrypt0 form */
+	bool stamp; /* carry the time of sealing in each message (4 bytes): gives ages and latency */
+	bool cose;  /* send the expanded COSE_Encrypt0 form */
 	/* a topic that names its sender must agree with it: a pattern such as "plant/{sender}/#". What others publish
-	 * under another's name is refused (SMQ_ERR_UNKNOWN_SENDER), what we would is (SMQ_ERR_TOPIC); NULL: none does */
+	 * under another's name is refused (SMQ_ERR_UNKNOWN_SENDER), what we would is (SMQ_ERR_TOPIC); NULL: none does
+	 */
 	const char *sender_topic;
-	enum smq_sign sign;          /* with the key of our certificate; wills and retained ones each on its own */
-	size_t checkpoint_messages;  /* one signature for so many, 1 to 256; 0: 32, or up to 256 of 20 ms */
+	enum smq_sign sign;           /* with the key of our certificate; wills and retained ones each on its own */
+	size_t checkpoint_messages;   /* one signature for so many, 1 to 256; 0: 32, or up to 256 of 20 ms */
 	uint32_t checkpoint_every_ms; /* ... and at the latest after so long, 10 to 60,000; 0: 2,000 */
 	bool sign_commands;           /* commands and their acknowledgements (sealmq/command.h) are signed each on its
 				       * own, whatever `sign` is */

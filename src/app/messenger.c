@@ -303,6 +303,7 @@ static void on_group_note(struct smq_messenger *g, const struct smq_group_note *
 			       .epoch = note->epoch,
 			       .err = note->err,
 			       .took_ms = note->took_ms,
+			       .waits_ms = note->waits_ms,
 			       .group = group,
 			       .text = note->text };
 	bool opens = note->kind == SMQ_GROUP_JOINED || note->kind == SMQ_GROUP_EPOCH || note->kind == SMQ_GROUP_SENDER;

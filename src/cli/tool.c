@@ -538,7 +538,10 @@ void tool_group_event(struct tool *t, const struct smq_event *event)
 			    group, epoch);
 		break;
 	case SMQ_EVENT_GROUP_JOINED:
-		if (t->s.debug)
+		if (t->s.debug && event->waits_ms > 0)
+			report_line(&t->report, "group '%s': joined at epoch %llu, %llu ms; it begins in %llu ms",
+				    group, epoch, took, (unsigned long long)event->waits_ms);
+		else if (t->s.debug)
 			report_line(&t->report, "group '%s': joined at epoch %llu, %llu ms", group, epoch, took);
 		break;
 	case SMQ_EVENT_GROUP_EPOCH:

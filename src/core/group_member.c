@@ -307,6 +307,15 @@ static void join_refused(smq_group_member *m, smq_err status, smq_span text)
 	}
 }
 
+/* How long until the epoch may be used; 0: it is. */
+static uint64_t begins_in_ms(const smq_group_member *m, uint64_t epoch)
+{
+	for (size_t i = 0; i < SMQ_GM_EPOCHS_MAX && epoch > m->k.in_use; i++)
+		if (m->k.epochs[i].number == epoch && m->k.epochs[i].activate_at_ms > m->now.unix_ms)
+			return (uint64_t)(m->k.epochs[i].activate_at_ms - m->now.unix_ms);
+	return 0;
+}
+
 static void joined(smq_group_member *m, smq_span body)
 {
 	bool before = m->k.granted && memcmp(m->k.boot_id, m->boot_id, sizeof(m->boot_id)) == 0;
@@ -323,6 +332,7 @@ static void joined(smq_group_member *m, smq_span body)
 		return;
 	smq_gm_note(m, SMQ_GROUP_JOINED, m->k.chain.epoch, SMQ_OK);
 	last_note(m)->took_ms = (uint64_t)(m->now.mono_ms - m->asked_for_ms);
+	last_note(m)->waits_ms = begins_in_ms(m, m->k.chain.epoch);
 }
 
 static void fetched(smq_group_member *m, smq_span body)

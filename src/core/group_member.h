@@ -75,8 +75,9 @@ struct smq_group_note {
 	enum smq_group_note_kind kind;
 	uint64_t epoch;
 	smq_err err;
-	const char *text; /* of the key server, escaped; "" */
-	uint64_t took_ms; /* JOINED: since it was asked for */
+	const char *text;  /* of the key server, escaped; "" */
+	uint64_t took_ms;  /* JOINED: since it was asked for */
+	uint64_t waits_ms; /* JOINED: until that epoch comes into use; what is sealed before then is not for us */
 };
 
 struct smq_group_action {

@@ -66,6 +66,23 @@ def wait(condition, seconds=10):
         time.sleep(0.02)
 
 
+def begun(said, group):
+    """The epochs that these lines of -d tell to have begun. What is sealed under one is for all who have joined it;
+    what others seal before it begins is not for who has just joined."""
+    said = [line.split("group '%s': " % group)[-1].rstrip('"}') for line in list(said)]
+    return {int(at.group(1)) for at in (re.fullmatch(r'(?:joined at )?epoch (\d+)(?:, \d+ ms)?', line) for line in said) if at}
+
+
+def ready(said):
+    """How many joins of these lines are granted, at an epoch that has begun."""
+    at = [re.search(r"group '([^']+)': joined at epoch (\d+)", line) for line in list(said)]
+    return sum(int(found.group(2)) in begun(said, found.group(1)) for found in at if found)
+
+
+def joined(process, seconds=60, groups=1):
+    return wait(lambda: ready(process.said) >= groups, seconds)
+
+
 class Process:
     """A running program whose output is collected by line."""
     alive = []

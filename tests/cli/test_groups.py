@@ -9,7 +9,7 @@ import signal
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from sealed_rig import LONG, SEALMQ, Process, ok, play, run, wait  # noqa: E402
+from sealed_rig import LONG, SEALMQ, Process, begun, joined, ok, play, run, wait  # noqa: E402
 
 FAST = ('--batch-ms', '20', '--activation-ms', '50', '--grace-ms', '2000')
 
@@ -53,8 +53,10 @@ class Keys:
         return json.loads(self.ask('show', name, '--json'))['epoch']
 
 
-def joined(process, seconds=20):
-    return wait(lambda: any('joined at epoch' in line for line in process.said), seconds)
+def in_use(process, keys, group, seconds=60):
+    """What it seals from now on is for everybody who has joined before."""
+    now = keys.epoch(group)
+    return wait(lambda: now in begun(process.said, group), seconds)
 
 
 def reader(stage, name, group, topic, *more):
@@ -127,7 +129,7 @@ def the_topic_picks_the_group(stage):
     keys.make('narrow', 'update', '--filter', 'house/cellar/+', '--publish', '*', '--subscribe', '*')
     both = stage.sub('desk', '--group', 'wide', '--group', 'narrow', '-q', '1', '-t', 'house/#', '-F', '%p %t', '-d')
     wide = reader(stage, 'ward-3', 'wide', 'house/#')
-    wait(lambda: sum('joined at epoch' in line for line in both.said) == 2, 20)
+    joined(both, groups=2)
     status, _, err = stage.pub_now('fridge-07', '-q', '1', '-t', 'house/cellar/temp', '-m', 'cold')
     ok(status == 0, 'with nobody named it is published', err)
     ok(heard(both, 'cold house/cellar/temp'), 'and read in the group whose filter is narrower', both.said[-5:])
@@ -152,7 +154,7 @@ def groups_are_found_by_topic(stage):
     keys.make('apart', *make, '*', '--filter', 'elsewhere/#')
     keys.make('room-*', *make, '*', '--filter', 'site/room/{group}/#', '--template')
     sub = stage.sub('desk', '-q', '1', '-t', 'site/#', '-F', '%g %s %p', '-d')
-    ok(wait(lambda: sum('joined at epoch' in line for line in sub.said) == 2, 60),
+    ok(joined(sub, groups=2),
        'a reader that names no group joins those that its filter needs', sub.said[-5:])
     for place in ('east', 'west'):
         stage.pub_now('fridge-07', '--group', place, '-q', '1', '-t', 'site/%s/a' % place, '-m', place)
@@ -160,7 +162,7 @@ def groups_are_found_by_topic(stage):
     keys.make('south', *make, '*', '--filter', 'site/+/south')
     late = stage.pub('fridge-07', '--group', 'room-12', '-q', '1', '-t', 'site/room/room-12/a', '-l', '-d')
     ok(joined(late, 60), 'a group comes into being under a template', late.said[-5:])
-    ok(wait(lambda: sum('joined at epoch' in line for line in sub.said) == 4, 60),
+    ok(joined(sub, groups=4),
        'groups that come later are found as well, and those of a template', sub.said[-5:])
     now = 'epoch %d' % keys.epoch('room-12')
     wait(lambda: any(now in line for line in late.said), 60)
@@ -338,6 +340,8 @@ def processes_of_one_member(stage):
     ok(all(joined(sub) for sub in subs), 'then two readers of the same realm directory', [sub.said[-3:] for sub in subs])
     pubs.append(stage.pub('desk', *words, '-l', '-d'))
     ok(joined(pubs[1]), 'and a second publisher', pubs[1].said[-5:])
+    ok(all(in_use(pub, keys, 'both') for pub in pubs), 'both publishers have come to the readers\' epoch',
+       [pub.said[-3:] for pub in pubs])
     for i in range(3):
         for n, pub in enumerate(pubs):
             pub.write('p%d-%d' % (n, i))
@@ -348,8 +352,7 @@ def processes_of_one_member(stage):
     ok(all(s[0] == 'desk' for s in seen) and len({s[1] for s in seen}) == 2 and len({(s[1], s[2]) for s in seen}) == 6,
        'each publisher is a life of its own: no key and nonce twice', seen)
     late = reader(stage, 'pump-2', 'both', 'both/a')
-    now = 'epoch %d' % keys.epoch('both')
-    wait(lambda: all(any(now in line for line in pub.said) for pub in pubs), 60)
+    ok(all(in_use(pub, keys, 'both') for pub in pubs), 'they come to its epoch', [pub.said[-3:] for pub in pubs])
     for n, pub in enumerate(pubs):
         pub.write('p%d-late' % n)
     ok(heard(late, 'desk p0-late') and heard(late, 'desk p1-late'),

@@ -9,7 +9,7 @@ import re
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from sealed_rig import LONG, SEALMQ, Process, find, free_port, ok, play, run, wait  # noqa: E402
+from sealed_rig import LONG, SEALMQ, Process, find, free_port, joined, ok, play, run, wait  # noqa: E402
 from test_groups import Keys  # noqa: E402
 
 
@@ -73,13 +73,13 @@ def keys_are_registered_and_belong(stage):
     ok(one['name'] == 'sensor-03' and len(one['kid']) == 8, 'and as JSON', one)
 
     desk = stage.sub('desk', '--group', 'g', '-q', '1', '-t', 'plant/#', '-F', '%s %p', '-d')
-    ok(wait(lambda: any('joined at epoch' in line for line in desk.said), 60), 'a member with a certificate reads')
+    ok(joined(desk), 'a member with a certificate reads')
     pub = Process(words(stage, 'pub', 'sensor-03', '--group', 'g', '-q', '1', '-t', 'plant/a', '-l', '-d'))
     pub.write('13.1')
     ok(wait(lambda: 'sensor-03 13.1' in desk.lines, 30), 'it publishes, and is heard by its name',
        (desk.lines, desk.said[-5:], pub.said[-5:]))
     sub = Process(words(stage, 'sub', 'sensor-03', '--group', 'g', '-q', '1', '-t', 'plant/#', '-F', '%s %p', '-d'))
-    ok(wait(lambda: any('joined at epoch' in line for line in sub.said), 60), 'and reads, as another process',
+    ok(joined(sub), 'and reads, as another process',
        sub.said[-5:])
     status, _, err = stage.pub_now('fridge-07', '--group', 'g', '-q', '1', '-t', 'plant/b', '-m', '4.0')
     ok(status == 0 and wait(lambda: 'fridge-07 4.0' in sub.lines, 60), 'what those with certificates publish',

@@ -12,7 +12,7 @@ import socket
 import sys
 
 from broker_rig import Deployment, needs
-from sealed_rig import ROOT, SEALMQ, TAP, Process, free_port, ok, run, wait
+from sealed_rig import ROOT, SEALMQ, TAP, Process, free_port, joined, ok, run, wait
 
 
 def ask(port, path, method='GET', host=None):
@@ -135,7 +135,7 @@ def recorder(stage, store, known):
     port = free_port()
     record = Process(stage.words('record', 'desk', '--store', store, '-t', 't/#', '--group', 'tele', '--json', '-d',
                                  '--metrics-port', str(port)))
-    wait(lambda: any('joined' in line for line in record.said), 60)
+    ok(joined(record), 'a recorder joins', record.said[-5:])
     stage.pub_now('fridge-07', '--group', 'tele', '-t', 't/a', '-m', '{"x":1}', '-q', '1')
     ok(wait(lambda: 'sealmq_record_stored_total 1\n' in (ask(port, '/metrics') or ('',) * 3)[2], 60) and ask(port, '/healthz')[0] == 200,
        'a recorder counts, and is well', (ask(port, '/metrics'), record.said[-5:]))
