@@ -27,13 +27,13 @@ setTimeout(() => end(0), 25000);
 '''
 
 
-def find_mqtt_js():
-    """A place from which node finds it: installed, or fetched by npm once into the build directory."""
+def find_mqtt_js(file=''):
+    """A place from which node finds it, with that file of it: installed, or fetched by npm once into the build directory."""
     own = os.path.abspath('mqtt.js')
     places = ['/usr/share/nodejs', os.path.join(own, 'node_modules'), '/usr/lib/node_modules']
     for attempt in (1, 2):
         for place in places:
-            if os.path.isdir(os.path.join(place, 'mqtt')):
+            if os.path.exists(os.path.join(place, 'mqtt', file)):
                 return place
         if attempt == 1 and find('npm'):
             os.makedirs(own, exist_ok=True)

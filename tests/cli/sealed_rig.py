@@ -3,6 +3,7 @@
 The broker listens on a free loopback port with a certificate of the realm, asks for client certificates, and takes the
 name in them as user name. Every process is ended by its own handle.
 """
+import json
 import os
 import random
 import re
@@ -54,6 +55,14 @@ def free_port():
     with socket.socket() as s:
         s.bind(('127.0.0.1', 0))
         return s.getsockname()[1]
+
+
+def measured(bench, **data):
+    """What was measured, for the documents: a line of JSON at the end of $SEALMQ_MEASURED (tools/measured.py reads it)."""
+    path = os.environ.get('SEALMQ_MEASURED')
+    if path:
+        with open(path, 'a', encoding='utf-8') as file:
+            file.write(json.dumps(dict(bench=bench, **data)) + '\n')
 
 
 def wait(condition, seconds=10):

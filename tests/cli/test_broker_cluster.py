@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 
-from sealed_rig import LONG, SEALMQ, TAP, Process, find, ok, run, wait
+from sealed_rig import LONG, SEALMQ, TAP, Process, find, measured, ok, run, wait
 from broker_rig import Deployment
 
 GROUP = 'telemetry'
@@ -169,17 +169,19 @@ def one(profile, kind):
         began = time.monotonic()
         d.start(seconds=d.slow * 4)
         ok(d.settle(), profile + ': all three answer behind NGINX', d.runner.lines)
-        print('# %s: up after %.1f s' % (profile, time.monotonic() - began))
+        up = time.monotonic() - began
+        print('# %s: up after %.1f s' % (profile, up))
         ok(d.join(), profile + ': a key server, a reader and two senders of a group', '%s %s %s' % (
             d.keyserver.lines, d.reader.said, [s.said for s in d.senders.values()]))
-        worst, turned = 0, 0
+        backs, epochs = [], []
         for node in map(int, os.environ.get("SEALMQ_NODES", "123")):
             back, rotated, again = killed(d, node)
             ok(back is not None and back < BACK_S, '%s: without broker %d messages go on within %d s' % (profile, node, BACK_S),
                '%s %s %s' % (back, d.reader.said[-12:], [s.said[-12:] for s in d.senders.values()]))
             ok(rotated, '%s: without broker %d the group moves to a new epoch' % (profile, node), d.keyserver.lines[-5:])
             ok(again, '%s: broker %d is back' % (profile, node), d.runner.lines[-5:])
-            worst, turned = max(worst, back or 99), max(turned, rotated or 99)
+            backs.append(back)
+            epochs.append(rotated or None)
             print('# %s: broker %d: messages after %.1f s, a new epoch after %.1f s' % (profile, node, back or -1, rotated or -1))
         whole = wait(lambda: all(d.heard(n, w) for n in d.sent for w in d.sent[n]), 60)
         lines = [line for line in d.reader.lines if line.split()[1].startswith('m')]
@@ -190,6 +192,9 @@ def one(profile, kind):
         good = wait(lambda: all(d.stored().get(n, 0) >= len(d.sent[n]) for n in d.sent), 60)
         ok(good and all(d.stored()[n] <= heard[n] + 20 for n in d.sent), profile + ': and the recorder has stored them',
            '%s %s %s' % (d.stored(), heard, d.recorder.said[-5:]))
+        sent = sum(map(len, d.sent.values()))
+        measured('cluster', profile=profile, up_s=up, back_s=backs, epoch_s=epochs, sent=sent, arrived=sent - len(lost),
+                 twice=len(lines) - len(set(lines)), stored=good)
     finally:
         Process.stop_all()
         d.strike()

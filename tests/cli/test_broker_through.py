@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 
-from sealed_rig import LONG, SEALMQ, TAP, Process, find, free_port, ok, run, wait
+from sealed_rig import LONG, SEALMQ, TAP, Process, find, free_port, measured, ok, run, wait
 from broker_rig import MQTT_JS, Deployment, find_mqtt_js, needs, revoke
 
 PASSWORD = 'meter-password-1'
@@ -245,6 +245,7 @@ def flood(d, stop, count):
 
 def many(d):
     """Members of a site come at once; then again, while somebody floods the port."""
+    rows = []
     for name, flooded in (('', False), (', and junk from one other address', True)):
         links, failures, stop, junks = [], [], threading.Event(), [0]
         connect = b'\x10\x12\0\x04MQTT\x04\x02\0\x3c\0\x06'
@@ -276,8 +277,10 @@ def many(d):
         print('# %d members connected through NGINX in %.1f s%s' % (MEMBERS, took, ' beside %d junk connections' % junks[0] if flooded else ''))
         ok(not failures and len(links) == MEMBERS and took < 30, '%d members of one address connect within 30 s%s' % (MEMBERS, name),
            '%.1f s %s' % (took, failures[:5]))
+        rows.append({'took_s': took, 'members': len(links), 'refused': len(failures), 'junk': junks[0]})
         for link in links:
             link.close()
+    measured('arrivals', rows=rows)
 
 
 def revoked(d):

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 
-from sealed_rig import LONG, ROOT, SEALMQ, TAP, Process, find, free_port, ok, run, wait
+from sealed_rig import LONG, ROOT, SEALMQ, TAP, Process, find, free_port, measured, ok, run, wait
 
 ROOM = tempfile.mkdtemp(prefix='sealmq-engines-')
 
@@ -224,6 +224,7 @@ def compare(tables):
     rows = ['| | ' + ' | '.join(name for name, _ in tables) + ' |', '|---|' + '---|' * len(tables)]
     rows += ['| %s | %s |' % (key, ' | '.join(shown(can[key]) for _, can in tables)) for key in tables[0][1]]
     print('\n'.join('# ' + row for row in rows))
+    measured('engines', engines=[[name, {key: shown(value) for key, value in can.items()}] for name, can in tables])
     with open(os.path.join(ROOT, 'doc', 'BROKERS.md'), encoding='utf-8') as file:
         lines = itertools.dropwhile(lambda line: not line.startswith('|'), file)
         table = itertools.takewhile(lambda line: line.startswith('|'), lines)  # the first one, of single engines
