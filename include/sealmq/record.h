@@ -49,8 +49,8 @@ struct smq_record_options {
 	 * checkpoints, certificates, revocation lists, and the keys that open the messages */
 	bool evidence;
 	uint64_t refusals_max; /* of messages that do not open, kept for each commit; default 64, the rest is counted */
-	int verify_threads; /* signatures of messages are verified by so many threads besides the caller's; -1 (the
-			     * default): one less than there are processors */
+	int verify_threads;    /* signatures of messages are verified by so many threads besides the caller's; -1 (the
+				* default): one less than there are processors */
 	void *self;
 	void (*on_quarantined)(void *self, const struct smq_quarantined *what);
 };
@@ -63,6 +63,7 @@ struct smq_record_counts {
 	uint64_t quarantined; /* opened, but not as declared */
 	uint64_t refused;     /* not opened */
 	uint64_t commits, failed_commits;
+	uint64_t settled; /* stored as provisional by a recorder that ended, proven since by evidence in the store */
 };
 
 /* On failure *ret_why (may be NULL) says what is wrong, valid until the next call in this thread. */

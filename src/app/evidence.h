@@ -27,6 +27,19 @@ SMQ_MUST_USE smq_err smq_evidence_make(struct smq_record_store *store, const str
 				       const struct smq_evidence_selection *what, int64_t now_ms,
 				       struct smq_evidence_bytes *ret_bytes, struct smq_evidence_sum *ret_sum);
 
+/* Sealing is deterministic: the ciphertext of a stored record, under its sender's key. */
+struct smq_evidence_cipher {
+	uint8_t *p; /* to be freed */
+	size_t room;
+};
+/* Seals raw again as item says (counter, topic, stamp, signature); sets item->bytes, which lie in `cipher`, and the
+ * digest that a checkpoint names it by. */
+SMQ_MUST_USE smq_err smq_evidence_seal_again(const struct smq_crypto *crypto, struct smq_seal_key *key,
+					     struct smq_evidence_cipher *cipher, struct smq_evidence_item *item,
+					     smq_span raw, uint8_t ret_digest[SMQ_HASH_LEN]);
+/* Whether a checkpoint's document says this digest of that counter. Its signature is not looked at. */
+bool smq_evidence_names(smq_span document, uint64_t counter, const uint8_t digest[SMQ_HASH_LEN]);
+
 /* ---- reading ---- */
 
 /* What a list file says. */

@@ -87,8 +87,7 @@ struct maker {
 	struct smq_seal_key key;
 	bool keyed;
 	char realm[SMQ_MEMBER_NAME_MAX + 1];
-	uint8_t *cipher;
-	size_t cipher_room;
+	struct smq_evidence_cipher cipher;
 };
 
 static struct thing *add_thing(struct maker *m, enum table table)
@@ -239,10 +238,11 @@ static bool use_stream(struct maker *m, size_t index)
 	return m->keyed;
 }
 
-/* Seals it again: sets bytes of the item, and its digest. */
-static bool seal_again(struct maker *m, struct smq_evidence_item *item, smq_span raw, uint8_t digest[SMQ_HASH_LEN])
+smq_err smq_evidence_seal_again(const struct smq_crypto *crypto, struct smq_seal_key *key,
+				struct smq_evidence_cipher *cipher, struct smq_evidence_item *item, smq_span raw,
+				uint8_t ret_digest[SMQ_HASH_LEN])
 {
-	struct smq_sealed s = { .alg = m->key.header.alg,
+	struct smq_sealed s = { .alg = key->header.alg,
 				.counter = item->counter,
 				.has_stamp = item->has_stamp,
 				.stamp = item->stamp,
@@ -250,25 +250,34 @@ static bool seal_again(struct maker *m, struct smq_evidence_item *item, smq_span
 				.signature = item->signature };
 	struct smq_proof_input input;
 	size_t len = 0, need = raw.len + SMQ_AEAD_TAG_MAX;
-	if (need > m->cipher_room) {
-		uint8_t *p = realloc(m->cipher, need);
-		m->err = p ? m->err : SMQ_ERR_NO_MEMORY;
-		m->cipher = p ? p : m->cipher;
-		m->cipher_room = p ? need : m->cipher_room;
+	if (need > cipher->room) {
+		uint8_t *p = realloc(cipher->p, need);
+		if (!p)
+			return SMQ_ERR_NO_MEMORY;
+		cipher->p = p;
+		cipher->room = need;
 	}
-	if (m->err != SMQ_OK ||
-	    smq_seal_key_again(&m->key, &s, item->topic, raw, smq_mspan_of(m->cipher, m->cipher_room), &len) != SMQ_OK)
-		return false;
-	s.ciphertext = item->bytes = smq_span_of(m->cipher, len);
-	return smq_proof_input_make(&m->key, &s, item->topic, &input) == SMQ_OK &&
-	       smq_proof_input_digest(m->crypto, &input, digest) == SMQ_OK;
+	smq_err err = smq_seal_key_again(key, &s, item->topic, raw, smq_mspan_of(cipher->p, cipher->room), &len);
+	if (err != SMQ_OK)
+		return err;
+	s.ciphertext = item->bytes = smq_span_of(cipher->p, len);
+	err = smq_proof_input_make(key, &s, item->topic, &input);
+	return err == SMQ_OK ? smq_proof_input_digest(crypto, &input, ret_digest) : err;
 }
 
-static bool names_digest(const struct thing *t, uint64_t counter, const uint8_t digest[SMQ_HASH_LEN])
+static bool seal_again(struct maker *m, struct smq_evidence_item *item, smq_span raw, uint8_t digest[SMQ_HASH_LEN])
+{
+	smq_err err = smq_evidence_seal_again(m->crypto, &m->key, &m->cipher, item, raw, digest);
+	if (err == SMQ_ERR_NO_MEMORY)
+		m->err = err;
+	return err == SMQ_OK;
+}
+
+bool smq_evidence_names(smq_span document, uint64_t counter, const uint8_t digest[SMQ_HASH_LEN])
 {
 	struct smq_sign1 s;
 	struct smq_checkpoint c;
-	if (smq_sign1_decode(t->bytes, &s) != SMQ_OK || smq_checkpoint_decode(s.payload, &c) != SMQ_OK)
+	if (smq_sign1_decode(document, &s) != SMQ_OK || smq_checkpoint_decode(s.payload, &c) != SMQ_OK)
 		return false;
 	return counter >= c.first && counter - c.first < c.digests.len / SMQ_HASH_LEN &&
 	       memcmp(c.digests.p + (counter - c.first) * SMQ_HASH_LEN, digest, SMQ_HASH_LEN) == 0;
@@ -293,7 +302,7 @@ static size_t find_checkpoint(const struct maker *m, const uint8_t stream[SMQ_HA
 		const struct thing *c = &t->all[low];
 		if (c->first > counter)
 			break;
-		if (counter - c->first < c->count && names_digest(c, counter, digest))
+		if (counter - c->first < c->count && smq_evidence_names(c->bytes, counter, digest))
 			return low;
 	}
 	return SIZE_MAX;
@@ -453,7 +462,7 @@ static void done(struct maker *m)
 		free(m->tables[i].all);
 		free(m->tables[i].order);
 	}
-	free(m->cipher);
+	free(m->cipher.p);
 	free(m->messages.p);
 }
 

@@ -40,6 +40,9 @@ static const char *const migrations[] = {
 	" count BIGINT NOT NULL, received_ms BIGINT NOT NULL, document @bytes@ NOT NULL, certificate @bytes@ NOT NULL,"
 	" crl @bytes@);\n"
 	"CREATE INDEX checkpoints_stream ON checkpoints (stream, first);\n",
+
+	/* 3: what is still to be proven is found without reading the rest. */
+	"CREATE INDEX readings_provisional ON readings (life_id, counter) WHERE proof = 3;\n",
 };
 const int smq_record_migrations = (int)SMQ_COUNT(migrations);
 
@@ -73,7 +76,7 @@ const char *const smq_record_keep_sql[SMQ_KEPT_KINDS] = {
 	    " crl) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
 };
 
-enum { COLUMNS_MAX = 12 };
+enum { COLUMNS_MAX = SMQ_RECORD_COLUMNS_MAX };
 
 struct column {
 	const char *name;
@@ -211,6 +214,36 @@ static const struct {
 	[SMQ_RECORD_EV_CRLS] = { { { "digest", SMQ_CELL_TEXT }, { "heard", SMQ_CELL_TIME }, { "pem", SMQ_CELL_TEXT } },
 				 "SELECT digest, heard_ms, pem FROM crls WHERE ($1 = '' OR $1 <> '') AND $2 = ''"
 				 " AND $3 = '' AND $4 <= $5 ORDER BY heard_ms, digest LIMIT $6" },
+	[SMQ_RECORD_EV_LEFT] = { { { "messages", SMQ_CELL_INTEGER } },
+				 "SELECT COUNT(*) FROM readings r WHERE r.proof = 3 AND r.part = 0 AND $1 = ''"
+				 " AND $2 = '' AND $3 = '' AND r.received_ms >= $4 AND r.received_ms < $5 LIMIT $6" },
+	/* A row for each checkpoint that may cover the message; 256 is what one covers at most. */
+	[SMQ_RECORD_EV_OPEN] = { { { "sender", SMQ_CELL_TEXT },
+				   { "group", SMQ_CELL_TEXT },
+				   { "epoch", SMQ_CELL_INTEGER },
+				   { "slot", SMQ_CELL_INTEGER },
+				   { "boot_id", SMQ_CELL_TEXT },
+				   { "counter", SMQ_CELL_INTEGER },
+				   { "topic", SMQ_CELL_TEXT },
+				   { "raw", SMQ_CELL_TEXT },
+				   { "stamp", SMQ_CELL_INTEGER },
+				   { "digest", SMQ_CELL_TEXT },
+				   { "context", SMQ_CELL_TEXT },
+				   { "key", SMQ_CELL_TEXT },
+				   { "base_iv", SMQ_CELL_TEXT },
+				   { "document", SMQ_CELL_TEXT } },
+				 "SELECT s.name, l.group_name, l.epoch, l.slot, l.boot_id, r.counter, t.name, r.raw,"
+				 " e.stamp, k.digest, k.context, k.key, k.base_iv, c.document"
+				 " FROM readings r JOIN lives l ON l.id = r.life_id JOIN senders s ON s.id = "
+				 "l.sender_id"
+				 " JOIN topics t ON t.id = r.topic_id JOIN streams k ON k.life_id = r.life_id"
+				 " JOIN checkpoints c ON c.stream = k.digest AND c.first <= r.counter"
+				 " AND c.first > r.counter - 256 AND c.first + c.count > r.counter"
+				 " JOIN certificates x ON x.thumbprint = c.certificate AND x.name = s.name"
+				 " LEFT JOIN seals e ON e.life_id = r.life_id AND e.counter = r.counter"
+				 " WHERE r.proof = 3 AND r.part = 0 AND $1 = '' AND $2 = '' AND $3 = ''"
+				 " AND r.received_ms >= $4 AND r.received_ms < $5"
+				 " ORDER BY r.life_id, r.counter LIMIT $6" },
 };
 
 enum smq_record_cell_kind smq_record_column_kind(enum smq_record_question question, size_t column)

@@ -32,8 +32,13 @@ enum {
 	SMQ_RECORD_EV_CHECKPOINTS,
 	SMQ_RECORD_EV_CERTIFICATES,
 	SMQ_RECORD_EV_CRLS,
+	/* Provisional messages by the time they were received: how many; and those that a stored checkpoint may cover.
+	 */
+	SMQ_RECORD_EV_LEFT,
+	SMQ_RECORD_EV_OPEN,
 	SMQ_RECORD_ALL_QUESTIONS
 };
+enum { SMQ_RECORD_COLUMNS_MAX = 16 }; /* of any answer */
 
 enum smq_record_cell_kind smq_record_column_kind(enum smq_record_question question, size_t column);
 /* $1 sender or '', $2 type or '', $3 topic or '', $4 from ms, $5 to ms, $6 limit: each is used in every text. */

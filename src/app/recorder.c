@@ -4,8 +4,11 @@
 #include <stdlib.h>
 
 #include "app/id_cache.h"
+#include "app/record_settle.h"
 
 enum { ROOM_STEP = 4096, REFUSALS_MAX = 4096, REMEMBERED_MAX = 16384 };
+/* Settling what was left behind takes at most a fiftieth of the time, and is not tried more often than each second. */
+enum { SETTLE_SHARE = 50, SETTLE_EVERY_MS = 1000 };
 
 /* Messages that did not open, alike but for their counters, until the next commit. Names are claimed: kept short. */
 struct junk {
@@ -27,6 +30,10 @@ struct smq_record_book {
 	struct junk *junk;
 	size_t junk_count, junk_max;
 	struct smq_id_cache kept; /* hashes of what is in the store, so that it is handed over once */
+	/* provisional messages that were in the store when we came */
+	int64_t came_ms, settle_at_ms; /* Unix; mono */
+	uint64_t left;
+	bool checkpointed; /* a checkpoint was stored since that was looked at */
 };
 
 static bool need_room(struct smq_record_book *b, size_t len)
@@ -180,6 +187,7 @@ void smq_record_book_witness(struct smq_record_book *b, const struct smq_witness
 						   hash(w->certificate),
 						   keep_lists(b) };
 	keep(b, SMQ_KEPT_CHECKPOINT, NULL, values, 8);
+	b->checkpointed = true;
 }
 
 /* ---- messages ---- */
@@ -312,11 +320,27 @@ static uint64_t junk_times(const struct smq_record_book *b)
 	return times;
 }
 
+/* What fails here is tried again with the next checkpoint: nothing is lost by it. */
+static void settle_left(struct smq_record_book *b)
+{
+	struct smq_now now = b->config.clock.now();
+	uint64_t settled;
+	if (!b->checkpointed || b->left == 0 || now.mono_ms < b->settle_at_ms)
+		return;
+	b->checkpointed = false;
+	if (smq_record_settle(&b->config.store, b->config.crypto, b->came_ms, &settled, &b->left) == SMQ_OK)
+		b->counts.settled += settled;
+	int64_t then_ms = b->config.clock.now().mono_ms, pause_ms = (then_ms - now.mono_ms) * SETTLE_SHARE;
+	b->settle_at_ms = then_ms + (pause_ms > SETTLE_EVERY_MS ? pause_ms : SETTLE_EVERY_MS);
+}
+
 smq_err smq_record_book_commit(struct smq_record_book *b)
 {
 	struct smq_record_committed done = { 0 };
-	if (!b->open)
+	if (!b->open) {
+		settle_left(b);
 		return SMQ_OK;
+	}
 	hand_over_junk(b);
 	smq_err err = b->failed;
 	if (err == SMQ_OK)
@@ -336,6 +360,8 @@ smq_err smq_record_book_commit(struct smq_record_book *b)
 	b->open = false;
 	b->junk_count = 0;
 	memset(b->junk, 0, b->junk_max * sizeof(b->junk[0]));
+	if (err == SMQ_OK)
+		settle_left(b);
 	return err;
 }
 
@@ -357,6 +383,12 @@ smq_err smq_record_book_new(const struct smq_record_book_config *config, struct 
 	}
 	b->config = *config;
 	smq_id_cache_init(&b->kept, REMEMBERED_MAX);
+	if (config->options->evidence) {
+		b->left = 1; /* whether there are any is seen at once */
+		b->checkpointed = true;
+		b->came_ms = config->clock.now().unix_ms;
+		settle_left(b);
+	}
 	*ret_book = b;
 	return SMQ_OK;
 }

@@ -244,7 +244,8 @@ static void write_counts(struct smq_json *j, const void *of)
 		const char *name;
 		uint64_t number;
 	} rows[] = { { "stored", c->stored },   { "repeated", c->repeated }, { "quarantined", c->quarantined },
-		     { "refused", c->refused }, { "commits", c->commits },   { "failed_commits", c->failed_commits } };
+		     { "refused", c->refused }, { "commits", c->commits },   { "failed_commits", c->failed_commits },
+		     { "settled", c->settled } };
 	smq_json_object(j);
 	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
 		smq_json_key(j, rows[i].name);
@@ -261,8 +262,11 @@ static void print_counts(const struct record *r)
 			report_line(&r->tool.report, "standard output: %s", smq_err_text(SMQ_ERR_IO));
 		return;
 	}
-	printf("stored %llu, stored before %llu, quarantined %llu, refused %llu\n", (unsigned long long)c.stored,
+	printf("stored %llu, stored before %llu, quarantined %llu, refused %llu", (unsigned long long)c.stored,
 	       (unsigned long long)c.repeated, (unsigned long long)c.quarantined, (unsigned long long)c.refused);
+	if (c.settled)
+		printf(", of earlier ones proven %llu", (unsigned long long)c.settled);
+	puts("");
 }
 
 /* ---- /metrics and /healthz ---- */
@@ -282,6 +286,8 @@ static size_t put_metrics(void *self, char *room, size_t len)
 		{ "repeated_total", "counter", "Records that were stored before.", (int64_t)c.repeated },
 		{ "quarantined_total", "counter", "Records put into quarantine.", (int64_t)c.quarantined },
 		{ "refused_total", "counter", "Messages that did not open.", (int64_t)c.refused },
+		{ "settled_total", "counter", "Records of an earlier run that a checkpoint has proven since.",
+		  (int64_t)c.settled },
 		{ "missing_total", "counter", "Messages that senders numbered and that did not come.",
 		  (int64_t)m.missing },
 		{ "reconnects_total", "counter", "Connections after the first.", (int64_t)m.reconnects },

@@ -215,6 +215,11 @@ static smq_err make_proofs(struct smq_client *c, struct smq_proofs **ret_proofs,
 	bool shares = o->before_ack && o->check != SMQ_CHECK_NONE && o->verify_threads > 0;
 	if (shares && smq_workers_new(o->verify_threads, &workers) != SMQ_OK)
 		return because(SMQ_ERR_NO_MEMORY, ret_why, "no thread could be started", NULL);
+	/* The broker hands on what it kept for us before anything else, checkpoints too: their certificates must be
+	 * known from before. Where nothing can be kept they come later, and such checkpoints prove nothing. */
+	struct smq_store *store;
+	if (o->check != SMQ_CHECK_NONE && !o->clean_start)
+		(void)!smq_realm_store(o->realm, SMQ_STATE_READS, &store);
 	const struct smq_proofs_config config = {
 		.options = o,
 		.workers = shares ? &workers : NULL,

@@ -130,6 +130,7 @@ def older(w, store):
     with contextlib.closing(sqlite3.connect(store)) as db:
         for table in ('certificates', 'crls', 'streams', 'seals', 'checkpoints'):
             db.execute('DROP TABLE ' + table)
+        db.execute('DROP INDEX readings_provisional')
         db.execute('PRAGMA user_version = 1')
 
 

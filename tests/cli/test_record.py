@@ -3,6 +3,7 @@
 
 usage: test_record.py SEALMQ ROOT
 """
+import contextlib
 import json
 import os
 import random
@@ -172,6 +173,41 @@ def proven(w):
     w.stop(recorder)
 
 
+def left_behind(w):
+    """Killed between a message and its checkpoint: what was stored as provisional is proven when the checkpoint comes, or
+    at once where it is in the store already; what came meanwhile is proven too."""
+    store, words = w.path('left.db'), ('-i', 'left', '--require-proof', '--json')
+    recorder = w.recorder(store, *words)
+    wait(lambda: w.run('query', 'counts', '--store', store).returncode == 0)
+    time.sleep(0.7)
+
+    def of(proof):
+        return sum(int(row.split(',')[2]) for row in w.rows(store, 'counts') if ',%s,' % proof in row)
+    publisher = w.start(*w.pub_words('aud-2', 'audit/aud-2/n', '--source', 'vitals', '--limit', '2000', '--sign', 'checkpoint',
+                                     '--checkpoint-every', '60', '--checkpoint-messages', '256', '--rate', '20'))
+    wait(lambda: of('provisional') >= 5)
+    recorder.kill()
+    recorder.wait()
+    before = of('provisional')
+    time.sleep(1)
+    w.stop(publisher)
+    again = w.recorder(store, *words)
+    good = wait(lambda: of('proven') > before and of('provisional') == 0)
+    status, out = w.stop(again)
+    TAP.row(before >= 5 and good and status == 0 and json.loads(out)['settled'] == before,
+            'killed before the checkpoint came: proven with it', w.rows(store, 'counts') + w.rows(store, 'reasons') + [out])
+    TAP.row(not any('aud-2' in row for row in w.rows(store, 'reasons')), 'and nothing of it in quarantine', w.rows(store, 'reasons'))
+    with contextlib.closing(sqlite3.connect(store)) as db:
+        db.execute('UPDATE readings SET proof = 3 WHERE counter >= 2')
+        db.execute('UPDATE readings SET proof = 3, raw = ? WHERE counter = 1', (b'altered', ))
+        db.commit()
+    again = w.recorder(store, *words)
+    good = wait(lambda: of('provisional') == 1)
+    status, out = w.stop(again)
+    TAP.row(good and json.loads(out)['settled'] > before, 'settled at the next start, but for what no checkpoint names',
+            w.rows(store, 'counts') + [out])
+
+
 def refused(w):
     """What does not open is counted in quarantine, without content; a flood of it in few rows."""
     store = w.path('refused.db')
@@ -221,4 +257,4 @@ def replayed(w):
     TAP.row(counts['stored'] == 1001 and counts['repeated'] == 5 and counts['commits'] < 500, 'many messages to one commit', [out])
 
 
-sys.exit(play([declared, wrong_use, killed, disk_full, locked, proven, refused, replayed]))
+sys.exit(play([declared, wrong_use, killed, disk_full, locked, proven, left_behind, refused, replayed]))

@@ -13,6 +13,7 @@
 
 #include "app/id_cache.h"
 #include "app/record_sql.h"
+#include "array_rows.h"
 #include "base/table.h"
 #include "copy_rows.h"
 #include "libpq.h"
@@ -29,23 +30,6 @@
 enum { NAMES = 3, CAREFUL_COMMITS = 64, TRIES = 4, PARAMS_MAX = 8 };
 enum name_kind { SENDER, TOPIC, TYPE };
 
-/* What became known of a provisional row. */
-struct proof {
-	int64_t life, counter;
-	char reason[24]; /* empty: it is proven */
-};
-
-/* What is to be kept beside the rows; its bytes follow. */
-struct kept {
-	struct kept *next;
-	enum smq_record_kept what;
-	bool has_life;
-	int64_t life;
-	size_t count;
-	struct smq_record_value values[SMQ_KEPT_VALUES_MAX];
-	uint8_t bytes[];
-};
-
 struct records {
 	struct libpq pq;
 	PGconn *db;
@@ -54,9 +38,8 @@ struct records {
 	int careful; /* so many commits more go by way of the temporary table */
 	struct copy_rows readings, refused;
 	uint64_t messages;
-	struct proof *proofs;
-	size_t proof_count, proof_room;
-	struct kept *kept, **kept_end;
+	struct array_rows proven, unproven;     /* what became known of provisional rows: life, counter, reason */
+	struct array_rows kept[SMQ_KEPT_KINDS]; /* what is to be kept beside the rows */
 	struct smq_id_cache names[NAMES], lives;
 	char why[200];
 };
@@ -82,6 +65,48 @@ static const char stage[] =
     "CREATE TEMPORARY TABLE IF NOT EXISTS new_readings (LIKE readings) ON COMMIT DELETE ROWS;"
     "CREATE TEMPORARY TABLE IF NOT EXISTS new_quarantine AS SELECT received_ms, sender, topic, reason, detail,"
     " group_name, epoch, slot, boot_id, counter, times, raw FROM quarantine LIMIT 0";
+
+/*
+ * What proof does to provisional rows, and what is kept beside them: as many as there are in one statement. As
+ * record_sql.h says it for one row; in one order, for the reason above.
+ */
+static const char proven_sql[] =
+    "UPDATE readings r SET proof = 4 FROM (SELECT * FROM unnest($1, $2) AS n (life, counter) ORDER BY 1, 2) p"
+    " WHERE r.life_id = p.life AND r.counter = p.counter AND r.proof = 3";
+static const char unproven_sql[] =
+    "INSERT INTO quarantine (received_ms, sender, topic, reason, detail, group_name, epoch, slot, boot_id, counter,"
+    " times, raw) SELECT r.received_ms, s.name, t.name, p.reason, '', l.group_name, l.epoch, l.slot, l.boot_id,"
+    " r.counter, 1, r.raw FROM unnest($1, $2, $3) AS p (life, counter, reason)"
+    " JOIN readings r ON r.life_id = p.life AND r.counter = p.counter JOIN lives l ON l.id = r.life_id"
+    " JOIN senders s ON s.id = l.sender_id JOIN topics t ON t.id = r.topic_id WHERE r.part = 0 AND r.proof = 3"
+    " ORDER BY p.life, p.counter ON CONFLICT DO NOTHING";
+static const char remove_sql[] = "DELETE FROM readings r USING unnest($1, $2, $3) AS p (life, counter, reason)"
+				 " WHERE r.life_id = p.life AND r.counter = p.counter AND r.proof = 3";
+
+static const struct {
+	const char *columns; /* n: number, b: bytes, t: text */
+	const char *sql;
+} keeps[SMQ_KEPT_KINDS] = {
+	[SMQ_KEPT_CERTIFICATE] = { "btb", "INSERT INTO certificates (thumbprint, name, chain)"
+					  " SELECT * FROM unnest($1, $2, $3) ORDER BY 1 ON CONFLICT DO NOTHING" },
+	[SMQ_KEPT_CRL] = { "bnb", "INSERT INTO crls (digest, heard_ms, pem) SELECT * FROM unnest($1, $2, $3)"
+				  " ORDER BY 1 ON CONFLICT DO NOTHING" },
+	[SMQ_KEPT_STREAM] = { "nbbbb",
+			      "INSERT INTO streams (life_id, digest, context, key, base_iv)"
+			      " SELECT * FROM unnest($1, $2, $3, $4, $5) ORDER BY 1, 2 ON CONFLICT DO NOTHING" },
+	[SMQ_KEPT_SEAL] = { "nnnbbb", "INSERT INTO seals (life_id, counter, stamp, signature, certificate, crl)"
+				      " SELECT * FROM unnest($1, $2, $3, $4, $5, $6) ORDER BY 1, 2"
+				      " ON CONFLICT DO NOTHING" },
+	[SMQ_KEPT_SIGNER] = { "nnbb",
+			      "UPDATE seals s SET certificate = p.certificate, crl = p.crl"
+			      " FROM (SELECT * FROM unnest($1, $2, $3, $4) AS n (life, counter, certificate, crl)"
+			      " ORDER BY 1, 2) p WHERE s.life_id = p.life AND s.counter = p.counter"
+			      " AND s.certificate IS NULL" },
+	[SMQ_KEPT_CHECKPOINT] = { "bbnnnbbb",
+				  "INSERT INTO checkpoints (hash, stream, first, count, received_ms, document,"
+				  " certificate, crl) SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) ORDER BY 1"
+				  " ON CONFLICT DO NOTHING" },
+};
 
 /* ---- errors ---- */
 
@@ -392,90 +417,111 @@ static smq_err op_refuse(void *self, const struct smq_record_refused *f)
 static smq_err op_prove(void *self, const struct smq_record_key *key, const char *reason)
 {
 	struct records *r = self;
-	struct proof proof = { .counter = (int64_t)key->counter };
-	smq_err err = number_of_life(r, key, &proof.life);
+	struct array_rows *a = reason ? &r->unproven : &r->proven;
+	int64_t life;
+	smq_err err = number_of_life(r, key, &life);
 	if (err != SMQ_OK)
 		return err;
-	if (r->proof_count == r->proof_room) {
-		size_t room = r->proof_room ? 2 * r->proof_room : 256;
-		struct proof *proofs = realloc(r->proofs, room * sizeof(*proofs));
-		if (!proofs)
-			return SMQ_ERR_NO_MEMORY;
-		r->proofs = proofs;
-		r->proof_room = room;
-	}
-	snprintf(proof.reason, sizeof(proof.reason), "%s", reason ? reason : "");
-	r->proofs[r->proof_count++] = proof;
-	return SMQ_OK;
+	array_number(a, life);
+	array_number(a, (int64_t)key->counter);
+	if (reason)
+		array_bytes(a, ARRAY_TEXTS, smq_span_str(reason));
+	return array_row_end(a);
+}
+
+static enum array_kind kind_of(char letter)
+{
+	return letter == 'n' ? ARRAY_NUMBERS : letter == 't' ? ARRAY_TEXTS : ARRAY_BYTES;
 }
 
 static smq_err op_keep(void *self, enum smq_record_kept what, const struct smq_record_key *life,
 		       const struct smq_record_value *values, size_t count)
 {
 	struct records *r = self;
-	size_t len = 0;
+	struct array_rows *a = &r->kept[what];
+	const char *letter = keeps[what].columns;
 	int64_t number = 0;
 	smq_err err = life ? number_of_life(r, life, &number) : SMQ_OK;
+	if (err == SMQ_OK && strlen(letter) != count + (life ? 1 : 0))
+		err = SMQ_ERR_USAGE;
 	if (err != SMQ_OK)
 		return err;
-	for (size_t i = 0; i < count; i++)
-		len += values[i].bytes.len + 1;
-	struct kept *k = calloc(1, sizeof(*k) + len);
-	if (!k)
-		return SMQ_ERR_NO_MEMORY;
-	k->what = what;
-	k->has_life = life != NULL;
-	k->life = number;
-	k->count = count;
-	uint8_t *at = k->bytes;
-	for (size_t i = 0; i < count; i++) {
-		k->values[i] = values[i];
-		if (values[i].bytes.len > 0)
-			memcpy(at, values[i].bytes.p, values[i].bytes.len);
-		k->values[i].bytes.p = at;
-		at += values[i].bytes.len + 1; /* texts end with a zero */
+	if (life) {
+		array_number(a, number);
+		letter++;
 	}
-	*r->kept_end = k;
-	r->kept_end = &k->next;
-	return SMQ_OK;
+	for (size_t i = 0; i < count; i++) {
+		if (values[i].kind == SMQ_VALUE_NONE)
+			array_null(a, kind_of(letter[i]));
+		else if (values[i].kind == SMQ_VALUE_NUMBER)
+			array_number(a, values[i].number);
+		else
+			array_bytes(a, kind_of(letter[i]), values[i].bytes);
+	}
+	return array_row_end(a);
 }
 
 /* ---- commit ---- */
 
-static smq_err put_kept(struct records *r, const struct kept *k, char state[6])
+static void put_columns(struct array_rows *a, size_t columns, struct params *p)
+{
+	for (size_t i = 0; i < columns; i++) {
+		uint32_t type;
+		smq_span bytes = array_column(a, i, &type);
+		p->types[i] = type;
+		p->values[i] = (const char *)bytes.p;
+		p->lengths[i] = (int)bytes.len;
+		p->formats[i] = 1;
+	}
+	p->count = (int)columns;
+}
+
+/* All of its rows in one statement; ret_count may be NULL. */
+static smq_err put_arrays(struct records *r, struct array_rows *a, size_t columns, const char *sql, char state[6],
+			  uint64_t *ret_count)
 {
 	struct params p = { 0 };
-	if (k->has_life)
-		add_number(&p, k->life);
-	for (size_t i = 0; i < k->count; i++) {
-		const struct smq_record_value *v = &k->values[i];
-		if (v->kind == SMQ_VALUE_NUMBER)
-			add_number(&p, v->number);
-		else if (v->kind == SMQ_VALUE_TEXT)
-			add_text(&p, (const char *)v->bytes.p);
-		else if (v->kind == SMQ_VALUE_BYTES)
-			add_bytes(&p, v->bytes.p, (int)v->bytes.len);
-		else
-			p.count++; /* NULL of whatever type the column has */
-	}
-	PGresult *result = run(r, smq_record_keep_sql[k->what], &p);
+	if (a->rows == 0)
+		return SMQ_OK;
+	put_columns(a, columns, &p);
+	PGresult *result = run(r, sql, &p);
 	smq_err err = check(r, result, state);
+	if (err == SMQ_OK && ret_count)
+		*ret_count += strtoull(r->pq.cmdTuples(result), NULL, 10);
 	r->pq.clear(result);
 	return err;
 }
 
+/* A signer is kept after its seal. */
+static smq_err put_beside(struct records *r, uint64_t *moved, char state[6])
+{
+	smq_err err = put_arrays(r, &r->proven, 2, proven_sql, state, NULL);
+	if (err == SMQ_OK)
+		err = put_arrays(r, &r->unproven, 3, unproven_sql, state, moved);
+	if (err == SMQ_OK)
+		err = put_arrays(r, &r->unproven, 3, remove_sql, state, NULL);
+	for (int i = 0; i < SMQ_KEPT_KINDS && err == SMQ_OK; i++)
+		err = put_arrays(r, &r->kept[i], strlen(keeps[i].columns), keeps[i].sql, state, NULL);
+	return err;
+}
+
+static bool has_beside(const struct records *r)
+{
+	size_t rows = r->proven.rows + r->unproven.rows;
+	for (int i = 0; i < SMQ_KEPT_KINDS; i++)
+		rows += r->kept[i].rows;
+	return rows > 0;
+}
+
 static void clear_batch(struct records *r)
 {
-	while (r->kept) {
-		struct kept *k = r->kept;
-		r->kept = k->next;
-		free(k);
-	}
-	r->kept_end = &r->kept;
+	array_clear(&r->proven);
+	array_clear(&r->unproven);
+	for (int i = 0; i < SMQ_KEPT_KINDS; i++)
+		array_clear(&r->kept[i]);
 	copy_clear(&r->readings);
 	copy_clear(&r->refused);
 	r->messages = 0;
-	r->proof_count = 0;
 }
 
 static void op_abandon(void *self)
@@ -524,23 +570,6 @@ static smq_err need_stage(struct records *r, char state[6])
 	return err;
 }
 
-static smq_err put_proof(struct records *r, const struct proof *proof, uint64_t *moved, char state[6])
-{
-	struct params p = { 0 };
-	add_number(&p, proof->life);
-	add_number(&p, proof->counter);
-	if (!*proof->reason)
-		return exec_params(r, smq_record_proven_sql, &p);
-	add_text(&p, proof->reason);
-	PGresult *result = run(r, smq_record_unproven_sql, &p);
-	smq_err err = check(r, result, state);
-	if (err == SMQ_OK)
-		*moved += strtoull(r->pq.cmdTuples(result), NULL, 10);
-	r->pq.clear(result);
-	p.count = 2;
-	return err == SMQ_OK ? exec_params(r, smq_record_remove_sql, &p) : err;
-}
-
 /* Within a transaction. */
 static smq_err put_rows(struct records *r, bool careful, struct smq_record_committed *ret_done, uint64_t *moved,
 			char state[6])
@@ -558,11 +587,7 @@ static smq_err put_rows(struct records *r, bool careful, struct smq_record_commi
 		err = copy_in(r, copy_new_refused, &r->refused, state);
 	if (err == SMQ_OK && r->refused.rows > 0)
 		err = count_of(r, insert_refused, state, &ret_done->quarantined);
-	for (size_t i = 0; i < r->proof_count && err == SMQ_OK; i++)
-		err = put_proof(r, &r->proofs[i], moved, state);
-	for (const struct kept *k = r->kept; k && err == SMQ_OK; k = k->next)
-		err = put_kept(r, k, state);
-	return err;
+	return err == SMQ_OK ? put_beside(r, moved, state) : err;
 }
 
 static smq_err try_commit(struct records *r, bool careful, struct smq_record_committed *ret_done, uint64_t *moved,
@@ -572,7 +597,7 @@ static smq_err try_commit(struct records *r, bool careful, struct smq_record_com
 	*moved = 0;
 	smq_err err = careful || r->refused.rows > 0 ? need_stage(r, state) : SMQ_OK;
 	/* one statement is a transaction of its own, and saves two turns */
-	if (err == SMQ_OK && !careful && r->refused.rows == 0 && r->proof_count == 0 && !r->kept)
+	if (err == SMQ_OK && !careful && r->refused.rows == 0 && !has_beside(r))
 		return put_rows(r, false, ret_done, moved, state);
 	if (err == SMQ_OK)
 		err = exec(r, "BEGIN", state);
@@ -602,7 +627,7 @@ static smq_err op_commit(void *self, struct smq_record_committed *ret_committed)
 	uint64_t messages = r->messages, moved = 0;
 	char state[6] = "";
 	bool copied = false;
-	if (r->readings.rows == 0 && r->refused.rows == 0 && r->proof_count == 0 && !r->kept) {
+	if (r->readings.rows == 0 && r->refused.rows == 0 && !has_beside(r)) {
 		*ret_committed = done;
 		return SMQ_OK;
 	}
@@ -663,7 +688,7 @@ static void read_cell(struct records *r, const PGresult *result, int i, struct s
 static bool hand_out(struct records *r, const PGresult *result, enum smq_record_question question,
 		     smq_record_row_fn on_row, void *self)
 {
-	struct smq_record_cell cells[16] = { 0 };
+	struct smq_record_cell cells[SMQ_RECORD_COLUMNS_MAX] = { 0 };
 	size_t count = smq_record_column_count(question);
 	for (size_t i = 0; i < count; i++) {
 		cells[i].column = smq_record_column_name(question, i);
@@ -732,7 +757,10 @@ static void op_free(void *self)
 	clear_batch(r);
 	copy_free(&r->readings);
 	copy_free(&r->refused);
-	free(r->proofs);
+	array_free(&r->proven);
+	array_free(&r->unproven);
+	for (int i = 0; i < SMQ_KEPT_KINDS; i++)
+		array_free(&r->kept[i]);
 	if (r->db)
 		r->pq.finish(r->db);
 	free(r);
@@ -804,7 +832,6 @@ smq_err smq_records_postgres_open(const char *url, bool writes, struct smq_recor
 		smq_id_cache_init(&r->names[i], CACHED_MAX);
 	smq_id_cache_init(&r->lives, CACHED_MAX);
 	r->writes = writes;
-	r->kept_end = &r->kept;
 	smq_err err = libpq_load(&r->pq);
 	if (err == SMQ_OK) {
 		r->db = r->pq.connectdbParams(names, values, 1);

@@ -439,7 +439,7 @@ static void read_cell(sqlite3_stmt *s, int i, struct smq_record_cell *c)
 
 static bool hand_out(sqlite3_stmt *s, enum smq_record_question question, smq_record_row_fn on_row, void *self)
 {
-	struct smq_record_cell cells[16] = { 0 };
+	struct smq_record_cell cells[SMQ_RECORD_COLUMNS_MAX] = { 0 };
 	size_t count = smq_record_column_count(question);
 	for (size_t i = 0; i < count; i++) {
 		cells[i].column = smq_record_column_name(question, i);
