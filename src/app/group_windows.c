@@ -40,11 +40,17 @@ static smq_err check_shard(const uint8_t *bytes, size_t len)
 	return SMQ_OK;
 }
 
+static void shard_key(const struct smq_group_windows_store *w, uint64_t sender_id, const uint8_t *boot_id,
+		      char ret_key[KEY_MAX + 1])
+{
+	snprintf(ret_key, KEY_MAX + 1, "%s-%" PRIu64 "-%02x", w->prefix, sender_id, boot_id[0]);
+}
+
 static smq_err load_shard(struct smq_group_windows_store *w, uint64_t sender_id, const uint8_t *boot_id,
 			  struct shard *ret_shard)
 {
 	struct shard s = { .len = sizeof(head) };
-	snprintf(s.key, sizeof(s.key), "%s-%" PRIu64 "-%02x", w->prefix, sender_id, boot_id[0]);
+	shard_key(w, sender_id, boot_id, s.key);
 	smq_err err = w->store->get(w->store->self, s.key, smq_mspan_of(w->room, sizeof(w->room)), &s.len);
 	if (err == SMQ_ERR_NOT_FOUND) {
 		memcpy(w->room, head, sizeof(head));
@@ -72,12 +78,6 @@ static smq_err add_entry(struct smq_group_windows_store *w, struct shard *s, con
 	memcpy(s->entry, boot_id, SMQ_BOOT_ID_LEN);
 	put_u64(s->entry + SMQ_BOOT_ID_LEN, 0);
 	return SMQ_OK;
-}
-
-static smq_err store_shard(struct smq_group_windows_store *w, const struct shard *s, uint64_t floor)
-{
-	put_u64(s->entry + SMQ_BOOT_ID_LEN, floor);
-	return w->store->put(w->store->self, s->key, smq_span_of(w->room, s->len));
 }
 
 /* ---- two values ---- */
@@ -133,27 +133,62 @@ static smq_err load(void *self, uint64_t sender_id, const uint8_t boot_id[SMQ_BO
 	return SMQ_OK;
 }
 
-static smq_err save(void *self, uint64_t sender_id, const uint8_t boot_id[SMQ_BOOT_ID_LEN], uint64_t floor)
+/* What is on its way under the name of this life's value, as that is durable or has failed. */
+static void catch_up(const struct smq_group_windows_store *w, uint64_t sender_id, const uint8_t *boot_id)
 {
-	struct shard s;
-	smq_err err = load_shard(self, sender_id, boot_id, &s);
-	if (err == SMQ_OK && !s.entry)
-		err = add_entry(self, &s, boot_id);
+	char key[KEY_MAX + 1];
+	shard_key(w, sender_id, boot_id, key);
+	if (w->store->catch_up)
+		(void)w->store->catch_up(w->store->self, key);
+}
+
+/* The shard with the floor raised, in w->room; *ret_raised is false where it was as high before. */
+static smq_err raise_floor(struct smq_group_windows_store *w, uint64_t sender_id, const uint8_t *boot_id,
+			   uint64_t floor, struct shard *ret_shard, bool *ret_raised)
+{
+	smq_err err = load_shard(w, sender_id, boot_id, ret_shard);
+	if (err == SMQ_OK && !ret_shard->entry)
+		err = add_entry(w, ret_shard, boot_id);
 	if (err != SMQ_OK)
 		return err;
-	if (get_u64(s.entry + SMQ_BOOT_ID_LEN) >= floor)
-		return SMQ_OK;
-	return store_shard(self, &s, floor);
+	*ret_raised = get_u64(ret_shard->entry + SMQ_BOOT_ID_LEN) < floor;
+	if (*ret_raised)
+		put_u64(ret_shard->entry + SMQ_BOOT_ID_LEN, floor);
+	return SMQ_OK;
+}
+
+static smq_err save(void *self, uint64_t sender_id, const uint8_t boot_id[SMQ_BOOT_ID_LEN], uint64_t floor)
+{
+	struct smq_group_windows_store *w = self;
+	struct shard s;
+	bool raised = false;
+	catch_up(w, sender_id, boot_id);
+	smq_err err = raise_floor(w, sender_id, boot_id, floor, &s, &raised);
+	return err == SMQ_OK && raised ? w->store->put(w->store->self, s.key, smq_span_of(w->room, s.len)) : err;
+}
+
+static void save_behind(void *self, uint64_t sender_id, const uint8_t boot_id[SMQ_BOOT_ID_LEN], uint64_t floor)
+{
+	struct smq_group_windows_store *w = self;
+	struct shard s;
+	bool raised = false;
+	smq_err err = raise_floor(w, sender_id, boot_id, floor, &s, &raised);
+	if (err == SMQ_OK && raised)
+		err = w->store->put_behind(w->store->self, s.key, smq_span_of(w->room, s.len));
+	(void)err; /* then save makes up for it */
 }
 
 static smq_err settle(void *self, uint64_t sender_id, const uint8_t boot_id[SMQ_BOOT_ID_LEN], uint64_t written,
 		      uint64_t floor)
 {
+	struct smq_group_windows_store *w = self;
 	struct shard s;
-	smq_err err = load_shard(self, sender_id, boot_id, &s);
+	catch_up(w, sender_id, boot_id);
+	smq_err err = load_shard(w, sender_id, boot_id, &s);
 	if (err != SMQ_OK || !s.entry || get_u64(s.entry + SMQ_BOOT_ID_LEN) != written)
 		return err;
-	return store_shard(self, &s, floor);
+	put_u64(s.entry + SMQ_BOOT_ID_LEN, floor);
+	return w->store->put(w->store->self, s.key, smq_span_of(w->room, s.len));
 }
 
 smq_err smq_group_state_digest(const struct smq_crypto *crypto, const struct smq_group_file *file,
@@ -182,6 +217,12 @@ smq_err smq_group_windows_init(struct smq_group_windows_store *w, const struct s
 		return err;
 	w->store = store;
 	snprintf(w->prefix, sizeof(w->prefix), "floor-%s", digest);
-	*ret_windows = (struct smq_group_windows){ .self = w, .load = load, .save = save, .settle = settle };
+	*ret_windows = (struct smq_group_windows){
+		.self = w,
+		.load = load,
+		.save = save,
+		.settle = settle,
+		.save_behind = store->put_behind ? save_behind : NULL,
+	};
 	return SMQ_OK;
 }

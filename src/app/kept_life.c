@@ -6,13 +6,42 @@
 #include "app/group_windows.h"
 #include "base/varint.h"
 
+static void encode(const struct smq_kept_life *l, uint64_t next, uint8_t ret_value[SMQ_KEPT_LIFE_LEN])
+{
+	memcpy(ret_value, l->boot_id, SMQ_BOOT_ID_LEN);
+	for (size_t i = SMQ_KEPT_LIFE_LEN; i > SMQ_BOOT_ID_LEN; next >>= 8)
+		ret_value[--i] = (uint8_t)next;
+}
+
 static smq_err put(const struct smq_kept_life *l, uint64_t next)
 {
 	uint8_t value[SMQ_KEPT_LIFE_LEN];
-	memcpy(value, l->boot_id, SMQ_BOOT_ID_LEN);
-	for (size_t i = SMQ_KEPT_LIFE_LEN; i > SMQ_BOOT_ID_LEN; next >>= 8)
-		value[--i] = (uint8_t)next;
+	encode(l, next, value);
 	return l->store->put(l->store->self, l->key, smq_span_of(value, sizeof(value)));
+}
+
+static bool put_behind(const struct smq_kept_life *l, uint64_t next)
+{
+	uint8_t value[SMQ_KEPT_LIFE_LEN];
+	encode(l, next, value);
+	return l->store->put_behind &&
+	       l->store->put_behind(l->store->self, l->key, smq_span_of(value, sizeof(value))) == SMQ_OK;
+}
+
+/* Of what was asked for: it is durable now, or was not written, and is written now. Who has to wait for it asks for
+ * more the next time. */
+static smq_err finish(struct smq_kept_life *l)
+{
+	uint8_t want[SMQ_KEPT_LIFE_LEN], have[SMQ_KEPT_LIFE_LEN];
+	size_t len = 0;
+	bool waited = l->store->catch_up(l->store->self, l->key);
+	encode(l, l->reserve.pending, want);
+	smq_err err = l->store->get(l->store->self, l->key, smq_mspan_of(have, sizeof(have)), &len);
+	if (err != SMQ_OK || len != sizeof(have) || memcmp(have, want, sizeof(have)) != 0)
+		err = put(l, l->reserve.pending);
+	if (waited && l->reserve.block < SMQ_KEPT_LIFE_BLOCK_MAX)
+		l->reserve.block *= 2;
+	return err;
 }
 
 /* The value, or a fresh boot id where there is none yet. */
@@ -41,11 +70,21 @@ static smq_err get(struct smq_kept_life *l, const struct smq_random *random)
 
 static smq_err reserve(struct smq_kept_life *l, struct smq_sealer *sealer)
 {
-	uint64_t value;
+	uint64_t value = l->reserve.pending;
+	bool needed = sealer->next_counter >= smq_reserve_limit(&l->reserve);
+	smq_err err;
 	smq_reserve_used(&l->reserve, sealer->next_counter);
-	if (!smq_reserve_next(&l->reserve, &value))
+	if (value && !needed)
 		return SMQ_OK;
-	smq_err err = put(l, value);
+	if (value) {
+		err = finish(l);
+	} else {
+		if (!smq_reserve_next(&l->reserve, &value))
+			return SMQ_OK;
+		if (!needed && put_behind(l, value))
+			return SMQ_OK;
+		err = put(l, value);
+	}
 	smq_reserve_stored(&l->reserve, err == SMQ_OK ? value : 0);
 	sealer->counter_limit = smq_reserve_limit(&l->reserve);
 	return err;
@@ -79,7 +118,7 @@ smq_err smq_kept_life_before_seal(struct smq_kept_life *l, struct smq_sealer *se
 void smq_kept_life_end(struct smq_kept_life *l, struct smq_sealer *sealer)
 {
 	smq_err err = SMQ_OK;
-	if (l->store && sealer->next_counter < smq_reserve_limit(&l->reserve))
+	if (l->store && (l->reserve.pending || sealer->next_counter < smq_reserve_limit(&l->reserve)))
 		err = put(l, sealer->next_counter);
 	(void)err; /* then the next life skips what was reserved */
 	sealer->counter_limit = 0;

@@ -16,7 +16,8 @@
 #include "core/group.h"
 #include "core/reserve.h"
 
-enum { SMQ_KEPT_LIFE_BLOCK = 1024, SMQ_KEPT_LIFE_LEN = SMQ_BOOT_ID_LEN + 8 };
+/* Counters reserved by one write: twice as many each time that the writer was not done when they were needed. */
+enum { SMQ_KEPT_LIFE_BLOCK = 1024, SMQ_KEPT_LIFE_BLOCK_MAX = 65536, SMQ_KEPT_LIFE_LEN = SMQ_BOOT_ID_LEN + 8 };
 
 struct smq_kept_life {
 	const struct smq_store *store;
@@ -33,7 +34,8 @@ struct smq_kept_life {
 SMQ_MUST_USE smq_err smq_kept_life_begin(struct smq_kept_life *l, const struct smq_store *store,
 					 const struct smq_crypto *crypto, const struct smq_random *random,
 					 struct smq_group *group);
-/* Reserves the next block when half of the last one is used. Fails only where no reserved counter is left. */
+/* Reserves the next block when half of the last one is used, without waiting where the store writes behind
+ * (app/store.h). Fails only where no reserved counter is left. */
 SMQ_MUST_USE smq_err smq_kept_life_before_seal(struct smq_kept_life *l, struct smq_sealer *sealer);
 /* Gives back what was reserved and not used, so that a clean restart skips nothing. Nothing may be sealed after it. */
 void smq_kept_life_end(struct smq_kept_life *l, struct smq_sealer *sealer);

@@ -7,6 +7,8 @@
 #ifndef SMQ_APP_STORE_H
 #define SMQ_APP_STORE_H
 
+#include <stdbool.h>
+
 #include <sealmq/err.h>
 #include <sealmq/span.h>
 
@@ -17,6 +19,14 @@ struct smq_store {
 	smq_err (*get)(void *self, const char *key, smq_mspan room, size_t *ret_len);
 	smq_err (*remove)(void *self, const char *key);
 	void (*free)(void *self);
+	/*
+	 * Either may be missing (NULL). put_behind is put that does not wait for the disk: get answers the new value
+	 * from here on, and nothing is durable yet. On failure nothing was changed; SMQ_ERR_FULL: too much is on its
+	 * way. catch_up returns once nothing under this key is on its way any more: what get answers then is durable,
+	 * and the old value where the write failed. True: it had to wait. put and remove catch up by themselves.
+	 */
+	smq_err (*put_behind)(void *self, const char *key, smq_span value);
+	bool (*catch_up)(void *self, const char *key);
 };
 
 #endif

@@ -4,9 +4,12 @@
 #include "base/varint.h"
 #include "base/wipe.h"
 
-/* How far ahead of a sender its floor is written: about one second of its messages, so that there is about one write
- * a second for each fast sender, and a crash costs at most what it sends in two. */
-enum { PACE_MS = 1000, AHEAD_MIN = 16, AHEAD_MAX = 65536 };
+/*
+ * How far ahead of a sender its floor is written: one to two seconds of its messages, so that there is about one write
+ * a second for each fast sender, and a crash costs at most what it sends in two. The next floor is asked for while a
+ * quarter of that is left, so that the loop that receives does not wait for the disk.
+ */
+enum { PACE_MS = 1000, AHEAD_MIN = 16, AHEAD_MAX = 262144, AHEAD_GROWTH_MAX = 16, LEFT_WHEN_ASKED = 4 };
 
 /* ---- the table ---- */
 
@@ -57,10 +60,10 @@ static void wipe_life(struct smq_group_life *l)
 /* Settling is best effort: the floor that was written ahead is safe, it only refuses more than it must. */
 static void forget_life(const struct smq_group_lives *t, struct smq_group_life *l)
 {
-	uint64_t next = l->replay.next;
+	uint64_t next = l->replay.next, written = l->floor + l->coming;
 	smq_err err = SMQ_OK;
-	if (l->used && t->windows && next < l->floor)
-		err = t->windows->settle(t->windows->self, l->sender_id, l->boot_id, l->floor, next);
+	if (l->used && t->windows && next < written)
+		err = t->windows->settle(t->windows->self, l->sender_id, l->boot_id, written, next);
 	(void)err;
 	wipe_life(l);
 }
@@ -88,30 +91,69 @@ void smq_group_lives_done(struct smq_group_lives *t)
 
 /* ---- floors ---- */
 
-/* The floor to write once a counter has reached the old one. A slow sender's is exact. */
-static uint64_t next_ahead(const struct smq_group_life *l, int64_t mono_ms)
+/* How far ahead the next floor goes. A slow sender's is exact. */
+static uint32_t next_ahead(const struct smq_group_life *l, int64_t mono_ms)
 {
 	int64_t since = mono_ms - l->saved_ms;
 	if (l->floor == 0 || since >= 2 * PACE_MS)
 		return l->ahead / 2 < AHEAD_MIN ? 0 : l->ahead / 2;
-	if (since >= PACE_MS)
+	if (since >= PACE_MS - PACE_MS / LEFT_WHEN_ASKED)
 		return l->ahead;
-	return l->ahead < AHEAD_MIN ? AHEAD_MIN : l->ahead > AHEAD_MAX / 2 ? AHEAD_MAX : 2 * l->ahead;
+	int64_t growth = since > 0 ? PACE_MS / since : AHEAD_GROWTH_MAX;
+	growth = growth > AHEAD_GROWTH_MAX ? AHEAD_GROWTH_MAX : growth < 2 ? 2 : growth;
+	return l->ahead < AHEAD_MIN            ? AHEAD_MIN
+	       : l->ahead > AHEAD_MAX / growth ? AHEAD_MAX
+					       : l->ahead * (uint32_t)growth;
+}
+
+static uint64_t floor_beyond(uint64_t counter, uint32_t ahead)
+{
+	return SMQ_VARINT_MAX - counter < ahead ? SMQ_VARINT_MAX + 1 : counter + 1 + ahead;
+}
+
+/* Whether this counter is for save_ahead to look at. */
+static bool is_due(const struct smq_group_lives *t, const struct smq_group_life *l, uint64_t counter)
+{
+	return t->windows && counter >= l->floor - (l->coming ? 0 : l->ahead / LEFT_WHEN_ASKED);
+}
+
+/* The present floor lasts for a while: the next one is only asked for. */
+static void ask_ahead(const struct smq_group_lives *t, struct smq_group_life *l, uint64_t counter, int64_t mono_ms)
+{
+	uint32_t ahead = next_ahead(l, mono_ms);
+	uint64_t floor = floor_beyond(counter, ahead);
+	if (!t->windows->save_behind || floor <= l->floor)
+		return;
+	t->windows->save_behind(t->windows->self, l->sender_id, l->boot_id, floor);
+	l->coming = (uint32_t)(floor - l->floor);
+	l->ahead = ahead;
+	l->saved_ms = mono_ms;
+}
+
+/* Of one that was asked for there is little left to do; else this is where the loop waits. */
+static smq_err save_now(const struct smq_group_lives *t, struct smq_group_life *l, uint64_t counter, int64_t mono_ms)
+{
+	bool asked = counter < l->floor + l->coming;
+	uint32_t ahead = asked ? l->ahead : next_ahead(l, mono_ms);
+	uint64_t floor = asked ? l->floor + l->coming : floor_beyond(counter, ahead);
+	smq_err err = t->windows->save(t->windows->self, l->sender_id, l->boot_id, floor);
+	if (err != SMQ_OK)
+		return err;
+	l->floor = floor;
+	l->coming = 0;
+	l->ahead = ahead;
+	l->saved_ms = asked ? l->saved_ms : mono_ms;
+	return SMQ_OK;
 }
 
 /* Writes ahead what this counter makes necessary; on failure the life is as before. */
 static smq_err save_ahead(const struct smq_group_lives *t, struct smq_group_life *l, uint64_t counter, int64_t mono_ms)
 {
-	if (!t->windows || counter < l->floor)
+	if (!is_due(t, l, counter))
 		return SMQ_OK;
-	uint64_t ahead = next_ahead(l, mono_ms);
-	uint64_t floor = SMQ_VARINT_MAX - counter < ahead ? SMQ_VARINT_MAX + 1 : counter + 1 + ahead;
-	smq_err err = t->windows->save(t->windows->self, l->sender_id, l->boot_id, floor);
-	if (err != SMQ_OK)
-		return err;
-	l->floor = floor;
-	l->ahead = ahead;
-	l->saved_ms = mono_ms;
+	if (counter >= l->floor)
+		return save_now(t, l, counter, mono_ms);
+	ask_ahead(t, l, counter, mono_ms);
 	return SMQ_OK;
 }
 
@@ -181,7 +223,7 @@ static smq_err open_and_save(struct smq_group_lives *t, struct smq_group_life *l
 static smq_err open_known(struct smq_group_lives *t, struct smq_group_life *l, struct smq_seal_key *key,
 			  struct smq_arrival *a)
 {
-	bool plain = !t->repeats && !(t->windows && a->sealed->counter >= l->floor);
+	bool plain = !t->repeats && !is_due(t, l, a->sealed->counter);
 	smq_err err = plain ? open_once(l, key, a) : open_and_save(t, l, key, a);
 	if (err != SMQ_OK)
 		return err;

@@ -14,6 +14,8 @@
  * For every life ever heard, the counter below which everything is refused after a restart (its floor). save raises
  * it, never lowers it, and is durable when it returns SMQ_OK; load answers SMQ_ERR_NOT_FOUND for a life that is new.
  * settle lowers a floor that was written ahead to what was really heard, if it is still the one that we wrote.
+ * save_behind (NULL: there is none) sets the same as save about, and returns at once: whether it was done is known to
+ * the save of this floor that follows, which has little to do then.
  */
 struct smq_group_windows {
 	void *self;
@@ -21,6 +23,7 @@ struct smq_group_windows {
 	smq_err (*save)(void *self, uint64_t sender_id, const uint8_t boot_id[SMQ_BOOT_ID_LEN], uint64_t floor);
 	smq_err (*settle)(void *self, uint64_t sender_id, const uint8_t boot_id[SMQ_BOOT_ID_LEN], uint64_t written,
 			  uint64_t floor);
+	void (*save_behind)(void *self, uint64_t sender_id, const uint8_t boot_id[SMQ_BOOT_ID_LEN], uint64_t floor);
 };
 
 /* A sender between two of its starts. */
@@ -32,8 +35,9 @@ struct smq_group_life {
 	struct smq_seal_key key; /* that its last message opened under */
 	struct smq_replay replay;
 	uint64_t floor;   /* as saved */
-	uint64_t ahead;   /* how far beyond the highest counter the last floor was set */
-	int64_t saved_ms; /* mono */
+	int64_t saved_ms; /* mono; when the last floor was asked for */
+	uint32_t ahead;   /* how far beyond the highest counter the last floor was set */
+	uint32_t coming;  /* how far beyond floor the one is that is being saved; 0: none is */
 	uint32_t first;   /* of the table's index, not of this life: where the bucket of this place begins, from 1 */
 	uint32_t next;    /* life in the same bucket, from 1; 0: none */
 };

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "adapters/store_behind/store_behind.h"
 #include "adapters/store_files/store_files.h"
 #include "app/group_windows.h"
 #include "base/wipe.h"
@@ -58,10 +59,16 @@ smq_err smq_state_open(const char *state, enum smq_state_use use, struct smq_sto
 	int number = 0;
 	if (err == SMQ_OK)
 		err = SMQ_ERR_LOCKED;
+	struct smq_store files;
 	while (err == SMQ_ERR_LOCKED && place(state, use, ++number, dir))
-		err = smq_store_files_new(dir, ret_store);
-	while (err == SMQ_OK && use == SMQ_STATE_READS && place(state, use, ++number, dir))
-		smq_store_files_absorb(dir, ret_store, merge);
+		err = smq_store_files_new(dir, &files);
+	if (err != SMQ_OK)
+		return err;
+	while (use == SMQ_STATE_READS && place(state, use, ++number, dir))
+		smq_store_files_absorb(dir, &files, merge);
+	err = smq_store_behind_new(&files, ret_store);
+	if (err != SMQ_OK)
+		files.free(files.self);
 	return err;
 }
 

@@ -23,6 +23,7 @@ static struct person {
 	struct smq_group_windows windows;
 	struct smq_store store;
 	struct disk disk, backup;
+	struct disk late;    /* on its way to the disk: a crash loses it */
 	bool restored;       /* its disk has forgotten: it may hear things again */
 	unsigned failing;    /* puts that will fail */
 	bool written_though; /* ... and reach the disk all the same */
@@ -70,14 +71,33 @@ static smq_err put(void *self, const char *key, smq_span value)
 static smq_err get(void *self, const char *key, smq_mspan room, size_t *ret_len)
 {
 	const struct person *p = self;
-	size_t i = find(&p->disk, key);
-	if (i == p->disk.count)
+	const struct disk *k = find(&p->late, key) < p->late.count ? &p->late : &p->disk;
+	size_t i = find(k, key);
+	if (i == k->count)
 		return SMQ_ERR_NOT_FOUND;
-	if (p->disk.values[i].len > room.len)
+	if (k->values[i].len > room.len)
 		return SMQ_ERR_NO_ROOM;
-	memcpy(room.p, p->disk.values[i].bytes, p->disk.values[i].len);
-	*ret_len = p->disk.values[i].len;
+	memcpy(room.p, k->values[i].bytes, k->values[i].len);
+	*ret_len = k->values[i].len;
 	return SMQ_OK;
+}
+
+static smq_err put_behind(void *self, const char *key, smq_span value)
+{
+	struct person *p = self;
+	write_value(&p->late, key, value);
+	return SMQ_OK;
+}
+
+static bool catch_up(void *self, const char *key)
+{
+	struct person *p = self;
+	size_t i = find(&p->late, key);
+	if (i == p->late.count)
+		return false;
+	(void)!put(p, key, smq_span_of(p->late.values[i].bytes, p->late.values[i].len));
+	p->late.values[i] = p->late.values[--p->late.count];
+	return true;
 }
 
 /* ---- life ---- */
@@ -99,7 +119,9 @@ static void start(struct sim *s, int i, bool clean)
 	p->crashed = false;
 	p->failing = p->crash_in = 0;
 	memset(p->lives, 0, sizeof(p->lives));
-	p->store = (struct smq_store){ .self = p, .put = put, .get = get };
+	p->late.count = 0;
+	p->store =
+	    (struct smq_store){ .self = p, .put = put, .get = get, .put_behind = put_behind, .catch_up = catch_up };
 	smq_err err = smq_group_windows_init(&p->windows_store, &p->store, s->crypto, &file, &p->windows);
 	if (err == SMQ_OK)
 		err = smq_group_init(&p->group, s->crypto, &s->random, &file, sim_identity(s->real, i)->name,

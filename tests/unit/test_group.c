@@ -259,6 +259,109 @@ static void writes_follow_the_pace_of_the_sender(void **state)
 	store_memory_done(&disk);
 }
 
+/* A disk with a writer of its own: what is on its way gets there when catch_up asks, or never. */
+static struct {
+	struct store_memory *disk, late;
+	size_t waits; /* of the loop: a put, or a catch_up with something on its way */
+	bool lost;
+} behind;
+
+static smq_err behind_put(void *self, const char *key, smq_span value)
+{
+	behind.waits++;
+	return store_memory_put(self, key, value);
+}
+
+static smq_err behind_get(void *self, const char *key, smq_mspan room, size_t *ret_len)
+{
+	smq_err err = store_memory_get(&behind.late, key, room, ret_len);
+	return err == SMQ_ERR_NOT_FOUND ? store_memory_get(self, key, room, ret_len) : err;
+}
+
+static smq_err put_behind(void *self, const char *key, smq_span value)
+{
+	(void)self;
+	return store_memory_put(&behind.late, key, value);
+}
+
+static bool catch_up(void *self, const char *key)
+{
+	uint8_t room[SMQ_GROUP_SHARD_MAX];
+	size_t len = 0;
+	if (store_memory_get(&behind.late, key, smq_mspan_of(room, sizeof(room)), &len) != SMQ_OK)
+		return false;
+	store_memory_done(&behind.late); /* one key at a time here */
+	if (!behind.lost)
+		(void)!store_memory_put(self, key, smq_span_of(room, len));
+	return true;
+}
+
+static void with_writer(struct process *p, struct store_memory *disk)
+{
+	process_start(p, "archive", disk);
+	p->store.put = behind_put;
+	p->store.get = behind_get;
+	p->store.put_behind = put_behind;
+	p->store.catch_up = catch_up;
+	assert_int_equal(
+	    smq_group_windows_init(&p->windows_store, &p->store, smq_crypto_openssl(), &p->file, &p->windows), SMQ_OK);
+	behind.disk = disk;
+	behind.waits = 0;
+	behind.lost = false;
+}
+
+static uint64_t floor_on_disk(struct process *p, struct store_memory *disk, const uint8_t *boot_id)
+{
+	struct smq_store plain = store_memory_port(disk);
+	struct smq_group_windows_store w = p->windows_store;
+	uint64_t floor = 0;
+	w.store = &plain;
+	assert_int_equal(p->windows.load(&w, 0, boot_id, &floor), SMQ_OK);
+	return floor;
+}
+
+/* Whatever the pace: what was delivered is below a floor that is on the disk, and after the first moments nothing has
+ * to be written by the loop itself. */
+static void the_next_floor_is_asked_for_before_it_is_needed(void **state)
+{
+	(void)state;
+	static const struct {
+		int64_t gap_us;
+		bool lost; /* the writer's disk fails: then the loop's own writes are as many as before */
+		size_t waits_least, waits_most;
+	} rows[] = {
+		{ 1000, false, 2, 2 },
+		{ 20, false, 2, 2 },
+		{ 100000, false, 2, 3 },
+		{ 1000, true, 10, 60 },
+	};
+	for (size_t r = 0; r < SMQ_COUNT(rows); r++) {
+		struct store_memory disk = { 0 };
+		struct process a, b;
+		struct smq_group_opened opened;
+		process_start(&a, "fridge-07", NULL);
+		with_writer(&b, &disk);
+		behind.lost = rows[r].lost;
+		for (int i = 0; i < 20000; i++) {
+			struct message m = sealed_by(&a);
+			assert_int_equal(open_at(&b, &m, topic, i * rows[r].gap_us / 1000, &opened), SMQ_OK);
+			if (i % 7 == 0)
+				assert_true(floor_on_disk(&b, &disk, b.lives[0].boot_id) >= b.lives[0].replay.next);
+		}
+		printf("# row %zu: the loop wrote %zu times\n", r, behind.waits);
+		assert_in_range(behind.waits, rows[r].waits_least, rows[r].waits_most);
+		uint64_t next = b.lives[0].replay.next, pace = (uint64_t)(1000000 / rows[r].gap_us);
+		assert_true(b.lives[0].floor + b.lives[0].coming - next <= 2 * pace + 32);
+		uint8_t boot_id[SMQ_BOOT_ID_LEN];
+		memcpy(boot_id, b.lives[0].boot_id, sizeof(boot_id));
+		process_stop(&b);
+		assert_true(floor_on_disk(&b, &disk, boot_id) == next || rows[r].lost);
+		process_stop(&a);
+		store_memory_done(&behind.late);
+		store_memory_done(&disk);
+	}
+}
+
 static void a_window_that_cannot_be_saved_delivers_nothing(void **state)
 {
 	(void)state;
@@ -345,7 +448,7 @@ static void a_full_or_broken_shard_is_an_error_and_no_gap(void **state)
 
 /* Everything that was ever sealed under one boot id. */
 struct used {
-	bool seen[20000];
+	bool seen[40000];
 	uint8_t boot_id[SMQ_BOOT_ID_LEN];
 	uint64_t top;
 };
@@ -442,6 +545,37 @@ static void a_kept_boot_id_seals_nothing_that_is_not_reserved(void **state)
 	assert_int_equal(smq_kept_life_begin(&l, &a.store, smq_crypto_openssl(), smq_random_system(), &a.group),
 			 SMQ_ERR_UNKNOWN_SENDER);
 	process_kill(&a);
+	store_memory_done(&disk);
+}
+
+/* The disk with a writer of its own: killed anywhere, whether the writer got there or not, no counter comes twice. */
+static void counters_are_reserved_before_they_are_needed(void **state)
+{
+	(void)state;
+	static const int sealed[] = { 600, 511, 512, 513, 1023, 1024, 1025, 2000, 1, 3000, 0, 600 };
+	static struct used used;
+	struct store_memory disk = { 0 };
+	struct process a;
+	struct smq_kept_life l;
+	used = (struct used){ 0 };
+	for (size_t i = 0; i < SMQ_COUNT(sealed); i++) {
+		with_writer(&a, &disk);
+		smq_group_done(&a.group);
+		assert_int_equal(smq_group_init(&a.group, smq_crypto_openssl(), smq_random_system(), &a.file,
+						"fridge-07", &a.windows, a.lives, LIVES),
+				 SMQ_OK);
+		assert_int_equal(smq_kept_life_begin(&l, &a.store, smq_crypto_openssl(), smq_random_system(), &a.group),
+				 SMQ_OK);
+		behind.waits = 0;
+		behind.lost = i % 4 == 3;
+		for (int n = 0; n < sealed[i]; n++)
+			assert_int_equal(seal_kept(&a, &l, &used), SMQ_OK);
+		assert_in_range(behind.waits, 0, behind.lost ? 3 : 0);
+		if (i % 3 == 1)
+			smq_kept_life_end(&l, &a.group.sealer);
+		process_kill(&a); /* and what was on its way is lost */
+		store_memory_done(&behind.late);
+	}
 	store_memory_done(&disk);
 }
 
@@ -692,11 +826,13 @@ int main(void)
 		cmocka_unit_test(a_kill_at_any_message_opens_none_twice),
 		cmocka_unit_test(a_clean_restart_skips_nothing),
 		cmocka_unit_test(writes_follow_the_pace_of_the_sender),
+		cmocka_unit_test(the_next_floor_is_asked_for_before_it_is_needed),
 		cmocka_unit_test(a_window_that_cannot_be_saved_delivers_nothing),
 		cmocka_unit_test(lives_pushed_out_of_memory_are_not_forgotten),
 		cmocka_unit_test(a_full_or_broken_shard_is_an_error_and_no_gap),
 		cmocka_unit_test(a_kept_boot_id_never_repeats_a_counter),
 		cmocka_unit_test(a_kept_boot_id_seals_nothing_that_is_not_reserved),
+		cmocka_unit_test(counters_are_reserved_before_they_are_needed),
 		cmocka_unit_test(a_kept_boot_id_stops_at_the_limit_of_all_its_lives),
 		cmocka_unit_test(processes_from_a_copied_state_never_share_a_key_and_nonce),
 		cmocka_unit_test(no_randomness_no_boot_id),
