@@ -57,7 +57,8 @@ static void a_member_directory_opens_as_it_is(void **state)
 	assert_string_equal(smq_realm_member(realm), "fridge-07");
 	assert_string_equal(smq_realm_keyex_topic(realm), "sealmq/plant/keyex/{to}");
 	assert_int_equal(smq_realm_expires_ms(realm), issued.not_after_ms);
-	int64_t days = (issued.not_after_ms - issued.issued_ms) / DAY;
+	int64_t days =
+	    (issued.not_after_ms - issued.issued_ms + DAY / 2) / DAY; /* a slow machine takes seconds between the two */
 	assert_int_equal(days, SMQ_CA_MEMBER_DAYS);
 	smq_realm_free(realm);
 }
