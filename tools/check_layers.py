@@ -48,6 +48,7 @@ FOREIGN = {
     'seccomp': re.compile(r'seccomp\.h|linux/landlock\.h|sys/syscall\.h|malloc\.h'),
     'csv': None,
     'files': None,
+    'loader': None,
     'memory': None,
     'posix': None,
 }
@@ -94,8 +95,9 @@ def refuse_quoted(root, path, layer, adapter, name):
         return '%s may not see %s' % (layer, target)
     if layer == 'cli' and target != 'cli':
         return 'the tool sees <sealmq/...> and its own headers only'
-    shared = 'common_' + adapter.split('_')[-1] if adapter else None  # what adapters of one library share
-    if target == 'adapters' and layer == 'adapters' and target_adapter not in (adapter, shared):
+    # what adapters of one library share; how libraries are loaded is for all of them
+    shared = 'common_' + adapter.split('_')[-1] if adapter else None
+    if target == 'adapters' and layer == 'adapters' and target_adapter not in (adapter, shared, 'common_loader'):
         return 'adapters do not see each other'
     return None
 
@@ -204,6 +206,7 @@ PLANTED = [
     ('src/adapters/y_openssl/y.c', '#include "adapters/x_sqlite/x.h"', 'do not see each other'),
     ('src/adapters/y_openssl/y.c', '#include "adapters/common_sqlite/x.h"', 'do not see each other'),
     ('src/adapters/y_sqlite/y.c', '#include "adapters/common_sqlite/x.h"', None),
+    ('src/adapters/y_openssl/y.c', '#include "adapters/common_loader/x.h"', None),
     ('src/adapters/y_openssl/y.c', '#include <sqlite3.h>', 'not the library of'),
     ('src/adapters/y_openssl/y.c', '#include <openssl/evp.h>', None),
     ('src/adapters/y_magic/y.c', '#include <magic.h>', 'names no known library'),
@@ -234,7 +237,7 @@ def self_test(tap):
     for path, line, want in PLANTED:
         with tempfile.TemporaryDirectory() as root:
             for empty in ('src/base/b.h', 'src/core/c.h', 'src/adapters/x_sqlite/x.h', 'src/adapters/common_sqlite/x.h',
-                          'include/sealmq/client.h'):
+                          'src/adapters/common_loader/x.h', 'include/sealmq/client.h'):
                 plant(root, empty, '')
             plant(root, path, line)
             got = list(findings(root))

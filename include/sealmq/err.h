@@ -69,12 +69,13 @@ typedef enum smq_err {
 	SMQ_ERR_CERT_REVOKED = 34,
 	SMQ_ERR_CERT_INVALID = 35, /* any other violation of RFC 5280 */
 	SMQ_ERR_CERT_PATH = 37,    /* more authorities in the chain than one of them allows */
-	SMQ_ERR_CERT_LIMITS = 38,  /* a name outside of those that an authority in the chain may give (name constraints) */
-	SMQ_ERR_CERT_CRL = 36,     /* no current revocation list for an issuer, though lists are in use */
+	SMQ_ERR_CERT_LIMITS =
+	    38,                /* a name outside of those that an authority in the chain may give (name constraints) */
+	SMQ_ERR_CERT_CRL = 36, /* no current revocation list for an issuer, though lists are in use */
 
 	/* state */
-	SMQ_ERR_STATE = 40,       /* a message or call that this state does not take */
-	SMQ_ERR_NO_SESSION = 41,  /* no session with that peer yet */
+	SMQ_ERR_STATE = 40,      /* a message or call that this state does not take */
+	SMQ_ERR_NO_SESSION = 41, /* no session with that peer yet */
 	SMQ_ERR_CLOSED = 42,
 	SMQ_ERR_PEER_REFUSED = 43, /* the peer answered with an EDHOC error message */
 	SMQ_ERR_LOCKED = 44,       /* another process holds this state */
@@ -111,6 +112,7 @@ typedef enum smq_err {
 	SMQ_ERR_CONFIG = 91,
 	SMQ_ERR_UNSUPPORTED = 92, /* valid, but not in this build or not at this broker */
 	SMQ_ERR_REALM = 93,       /* not a realm directory, or not a usable one */
+	SMQ_ERR_LIBRARY = 94,     /* a library that this needs cannot be loaded */
 
 	/* bug */
 	SMQ_ERR_CRYPTO = 100, /* the crypto library failed where it must not */

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "app/tickets.h"
 #include "app/topic_filter.h"
 #include "base/text.h"
 #include "base/wipe.h"
@@ -63,7 +64,7 @@ struct smq_messenger {
 	struct subscription *subscriptions;
 	struct smq_counts counts;
 	struct room sealed, opened;
-	uint64_t *tickets; /* by packet identifier: what `published` stands for; 0: none */
+	struct smq_tickets tickets; /* by packet identifier: what `published` stands for */
 	uint64_t next_direct;
 	uint64_t cursor; /* outbox entries up to this number are sent and wait for their acknowledgement */
 	size_t unsent;   /* entries beyond the cursor */
@@ -212,8 +213,9 @@ static void send_control(struct smq_messenger *g, const struct smq_action *a)
 	struct smq_mqtt_message message = { .topic = a->topic, .payload = a->payload, .qos = 1 };
 	int id = 0;
 	/* If it does not go out now the run's own retry makes a fresh one. */
-	if (g->transport->ops->publish(g->transport, &message, &id) == SMQ_OK)
-		g->tickets[id & (MIDS - 1)] = CONTROL;
+	if (smq_tickets_reserve(&g->tickets) == SMQ_OK &&
+	    g->transport->ops->publish(g->transport, &message, &id) == SMQ_OK)
+		smq_tickets_put(&g->tickets, (uint16_t)id, CONTROL);
 }
 
 static void work_member(struct smq_messenger *g)
@@ -449,6 +451,8 @@ static smq_err send_now(struct smq_messenger *g, const struct smq_publish *messa
 	if (err == SMQ_OK && behind)
 		err = SMQ_ERR_FULL;
 	if (err == SMQ_OK)
+		err = smq_tickets_reserve(&g->tickets);
+	if (err == SMQ_OK)
 		err = seal(g, p, proves ? &proof : NULL, &payload);
 	if (err != SMQ_OK)
 		return err;
@@ -463,7 +467,7 @@ static smq_err send_now(struct smq_messenger *g, const struct smq_publish *messa
 	err = g->transport->ops->publish(g->transport, &message, &id);
 	if (err != SMQ_OK)
 		return err;
-	g->tickets[id & (MIDS - 1)] = ticket;
+	smq_tickets_put(&g->tickets, (uint16_t)id, ticket);
 	g->counts.published++;
 	if (proves)
 		smq_proofs_sealed(g->config.proofs, p->to, p->group, &proof, g->config.clock.now());
@@ -726,7 +730,7 @@ static bool reseal_one(struct smq_messenger *g, const struct retained *r)
 	if (err == SMQ_OK && proves)
 		smq_proofs_sealed(g->config.proofs, NULL, r->group, &proof, g->config.clock.now());
 	if (err == SMQ_OK)
-		g->tickets[id & (MIDS - 1)] = 0; /* nobody waits to hear of it */
+		(void)smq_tickets_take(&g->tickets, (uint16_t)id); /* nobody waits to hear of it */
 	return !waits_for_better_days(err);
 }
 
@@ -1022,8 +1026,7 @@ static void control_denied(struct smq_messenger *g)
 static void on_published(void *self, int id, int reason)
 {
 	struct smq_messenger *g = self;
-	uint64_t ticket = g->tickets[id & (MIDS - 1)];
-	g->tickets[id & (MIDS - 1)] = 0;
+	uint64_t ticket = smq_tickets_take(&g->tickets, (uint16_t)id);
 	if (ticket == CONTROL && reason >= 128)
 		control_denied(g);
 	else if (ticket != 0 && ticket != CONTROL)
@@ -1211,11 +1214,8 @@ smq_err smq_messenger_new(const struct smq_messenger_config *config, struct smq_
 		return SMQ_ERR_NO_MEMORY;
 	g->config = *config;
 	g->o = config->options;
-	g->tickets = calloc(MIDS, sizeof(*g->tickets));
 	g->group_subs = calloc(MIDS / 8, 1);
-	if (!g->tickets || !g->group_subs) {
-		free(g->tickets);
-		free(g->group_subs);
+	if (!g->group_subs) {
 		free(g);
 		return SMQ_ERR_NO_MEMORY;
 	}
@@ -1253,7 +1253,7 @@ void smq_messenger_free(struct smq_messenger *g)
 	drop_room(&g->sealed);
 	drop_room(&g->opened);
 	free(g->group_subs);
-	free(g->tickets);
+	smq_tickets_done(&g->tickets);
 	free(g);
 }
 

@@ -35,15 +35,18 @@ static const struct row rows[] = {
 	{ SMQ_ERR_NOT_PROVEN, SMQ_KIND_AUTH, 83, "not-proven", "the sender is not proven" },
 	{ SMQ_ERR_SIGNATURE, SMQ_KIND_AUTH, 83, "signature", "a signature that does not verify" },
 	{ SMQ_ERR_CREDENTIAL, SMQ_KIND_AUTH, 83, "credential", "a credential that is not known here" },
-	{ SMQ_ERR_CERT_CHAIN, SMQ_KIND_AUTH, 83, "cert-chain", "a certificate that was not issued under this realm's root" },
+	{ SMQ_ERR_CERT_CHAIN, SMQ_KIND_AUTH, 83, "cert-chain",
+	  "a certificate that was not issued under this realm's root" },
 	{ SMQ_ERR_CERT_EXPIRED, SMQ_KIND_AUTH, 83, "cert-expired", "an expired certificate" },
 	{ SMQ_ERR_CERT_NOT_YET, SMQ_KIND_AUTH, 83, "cert-not-yet-valid", "a certificate that is not valid yet" },
 	{ SMQ_ERR_CERT_NAME, SMQ_KIND_AUTH, 83, "cert-name", "a certificate with the wrong name" },
 	{ SMQ_ERR_CERT_USAGE, SMQ_KIND_AUTH, 83, "cert-usage", "a certificate that is not for this use" },
 	{ SMQ_ERR_CERT_REVOKED, SMQ_KIND_AUTH, 83, "cert-revoked", "a revoked certificate" },
 	{ SMQ_ERR_CERT_INVALID, SMQ_KIND_AUTH, 83, "cert-invalid", "an invalid certificate" },
-	{ SMQ_ERR_CERT_PATH, SMQ_KIND_AUTH, 83, "cert-path", "a certificate with more authorities above it than they allow" },
-	{ SMQ_ERR_CERT_LIMITS, SMQ_KIND_AUTH, 83, "cert-limits", "a certificate with a name that its authority may not give" },
+	{ SMQ_ERR_CERT_PATH, SMQ_KIND_AUTH, 83, "cert-path",
+	  "a certificate with more authorities above it than they allow" },
+	{ SMQ_ERR_CERT_LIMITS, SMQ_KIND_AUTH, 83, "cert-limits",
+	  "a certificate with a name that its authority may not give" },
 	{ SMQ_ERR_CERT_CRL, SMQ_KIND_AUTH, 83, "cert-crl", "no current revocation list for a certificate's issuer" },
 
 	{ SMQ_ERR_STATE, SMQ_KIND_STATE, 86, "state", "not expected at this moment" },
@@ -79,6 +82,7 @@ static const struct row rows[] = {
 	{ SMQ_ERR_USAGE, SMQ_KIND_USAGE, 1, "usage", "wrong usage" },
 	{ SMQ_ERR_CONFIG, SMQ_KIND_USAGE, 3, "config", "wrong configuration" },
 	{ SMQ_ERR_UNSUPPORTED, SMQ_KIND_USAGE, 10, "unsupported", "not supported" },
+	{ SMQ_ERR_LIBRARY, SMQ_KIND_USAGE, 10, "library", "a library that this needs is not installed" },
 	{ SMQ_ERR_REALM, SMQ_KIND_USAGE, 89, "realm", "not a usable realm directory" },
 
 	{ SMQ_ERR_CRYPTO, SMQ_KIND_BUG, 70, "crypto", "the crypto library failed" },
@@ -94,22 +98,10 @@ static const struct row *find(smq_err err)
 	return &rows[SMQ_COUNT(rows) - 1];
 }
 
-enum smq_err_kind smq_err_kind_of(smq_err err)
-{
-	return find(err)->kind;
-}
+enum smq_err_kind smq_err_kind_of(smq_err err) { return find(err)->kind; }
 
-const char *smq_err_name(smq_err err)
-{
-	return find(err)->name;
-}
+const char *smq_err_name(smq_err err) { return find(err)->name; }
 
-const char *smq_err_text(smq_err err)
-{
-	return find(err)->text;
-}
+const char *smq_err_text(smq_err err) { return find(err)->text; }
 
-int smq_err_exit(smq_err err)
-{
-	return find(err)->exit_status;
-}
+int smq_err_exit(smq_err err) { return find(err)->exit_status; }

@@ -19,6 +19,7 @@
 
 #include "adapters/ca_openssl/ca_make.h"
 #include "adapters/ca_openssl/crl_read.h"
+#include "adapters/common_loader/loader.h"
 #include "adapters/http_microhttpd/http.h"
 #include "adapters/probe_openssl/probe.h"
 #include "app/broker_ports.h"
@@ -623,7 +624,10 @@ static smq_err serve(struct running *r)
 	if (r->o->http_port == 0)
 		return SMQ_OK;
 	smq_err err = smq_http_new(&source, (uint16_t)r->o->http_port, &r->http);
-	return err == SMQ_OK ? err : because(err, "/metrics", "the port is taken, or there is no memory");
+	return err == SMQ_OK ? err
+			     : because(err, "/metrics",
+				       err == SMQ_ERR_LIBRARY ? smq_library_text(err)
+							      : "the port is taken, or there is no memory");
 }
 
 /* ---- starting, and going on ---- */

@@ -10,6 +10,7 @@
 
 #include <sealmq/client.h>
 
+#include "adapters/common_loader/loader.h"
 #include "base/text.h"
 #include "lib/ca_log.h"
 
@@ -36,7 +37,7 @@ smq_err smq_ca_because(smq_err err, const char *format, ...)
 
 smq_err smq_ca_finish(smq_err err)
 {
-	return err != SMQ_OK && !why[0] ? smq_ca_because(err, "%s", smq_err_text(err)) : err;
+	return err != SMQ_OK && !why[0] ? smq_ca_because(err, "%s", smq_library_text(err)) : err;
 }
 
 int64_t smq_ca_now_ms(void)

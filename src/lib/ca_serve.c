@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "adapters/common_loader/loader.h"
 #include "adapters/desk_microhttpd/desk.h"
 #include "adapters/tls_openssl/tls_link.h"
 #include "lib/ca_dir.h"

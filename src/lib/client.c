@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "adapters/common_loader/loader.h"
 #include "adapters/workers_posix/workers.h"
 #include "adapters/mqtt_mosquitto/transport_mosquitto.h"
 #include "adapters/outbox_sqlite/outbox_sqlite.h"
@@ -203,7 +204,7 @@ static smq_err open_outbox(struct smq_client *c, struct smq_outbox *ret_outbox, 
 	const char *file = c->options.outbox_file;
 	smq_err err =
 	    file ? smq_outbox_sqlite_new(file, ret_outbox) : smq_outbox_memory_new(c->options.queue_max, ret_outbox);
-	return err == SMQ_OK ? SMQ_OK : because(err, ret_why, file ? file : "outbox", smq_err_text(err));
+	return err == SMQ_OK ? SMQ_OK : because(err, ret_why, file ? file : "outbox", smq_library_text(err));
 }
 
 static smq_err make_proofs(struct smq_client *c, struct smq_proofs **ret_proofs, const char **ret_why)

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "adapters/common_loader/loader.h"
 #include "adapters/crypto_openssl/password.h"
 #include "adapters/keyserver_sqlite/keyserver_sqlite.h"
 #include "adapters/token_pkcs11/token.h"
@@ -124,6 +125,8 @@ static smq_err say_store(smq_err err, const char *path)
 		return because(err, "%s: not there; `sealmq keyserver init` makes it", path);
 	case SMQ_ERR_EXISTS:
 		return because(err, "%s: there already, and not replaced", path);
+	case SMQ_ERR_LIBRARY:
+		return because(err, "%s: %s", path, smq_library_text(err));
 	case SMQ_ERR_CORRUPT:
 		return because(err, "%s: no key server's database, or damaged", path);
 	case SMQ_ERR_UNSAFE_FILE:
@@ -557,6 +560,8 @@ smq_err smq_keyserver_serve_page(int port, const struct smq_status_source *sourc
 	if (port == 0)
 		return SMQ_OK;
 	smq_err err = smq_http_new(source, (uint16_t)port, ret_page);
+	if (err == SMQ_ERR_LIBRARY)
+		return because(err, "/metrics: %s", smq_library_text(err));
 	return err == SMQ_OK ? err
 			     : because(err, "/metrics on port %d: the port is taken, or there is no memory", port);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "adapters/common_loader/loader.h"
 #include "adapters/config_yaml/record_yaml.h"
 #include "adapters/records_postgres/records_postgres.h"
 #include "adapters/records_sqlite/records_sqlite.h"
@@ -54,7 +55,7 @@ smq_err smq_record_store_open(const char *store, bool writes, struct smq_record_
 					 : because(failure, ret_why, "PostgreSQL", *why ? why : smq_err_text(failure));
 	}
 	smq_err err = smq_records_sqlite_open(store, writes, ret_store);
-	return err == SMQ_OK ? SMQ_OK : because(err, ret_why, store, smq_err_text(err));
+	return err == SMQ_OK ? SMQ_OK : because(err, ret_why, store, smq_library_text(err));
 }
 
 /* ---- the lists in force ---- */

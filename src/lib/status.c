@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "adapters/common_loader/loader.h"
 #include "adapters/http_microhttpd/http.h"
 
 struct smq_status {
@@ -38,7 +39,8 @@ smq_err smq_status_new(const struct smq_status_page *page, int port, smq_status 
 	if (err != SMQ_OK) {
 		free(s);
 		if (ret_why)
-			*ret_why = "/metrics: the port is taken, or there is no memory";
+			*ret_why = err == SMQ_ERR_LIBRARY ? smq_library_text(err)
+							  : "/metrics: the port is taken, or there is no memory";
 		return err;
 	}
 	*ret_status = s;

@@ -16,6 +16,7 @@
 
 #include "adapters/ca_openssl/ca_make.h"
 #include "adapters/ca_openssl/crl_read.h"
+#include "adapters/common_loader/loader.h"
 #include "adapters/config_yaml/watch_yaml.h"
 #include "adapters/http_microhttpd/http.h"
 #include "app/watch.h"
@@ -224,7 +225,10 @@ static smq_err serve(struct watching *w)
 	if (w->o->http_port == 0)
 		return SMQ_OK;
 	smq_err err = smq_http_new(&source, (uint16_t)w->o->http_port, &w->http);
-	return err == SMQ_OK ? err : because(err, "/metrics", "the port is taken, or there is no memory");
+	return err == SMQ_OK ? err
+			     : because(err, "/metrics",
+				       err == SMQ_ERR_LIBRARY ? smq_library_text(err)
+							      : "the port is taken, or there is no memory");
 }
 
 /* ---- going on ---- */

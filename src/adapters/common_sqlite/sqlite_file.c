@@ -32,7 +32,7 @@ smq_err smq_sqlite_err(sqlite3 *db, int rc)
 		return SMQ_ERR_TOO_LARGE;
 	case SQLITE_CANTOPEN:
 	case SQLITE_IOERR: {
-		int number = db ? sqlite3_system_errno(db) : 0;
+		int number = db ? smq_sqlite.system_errno(db) : 0;
 		if (number == ENOSPC || number == EDQUOT || number == EFBIG)
 			return SMQ_ERR_DISK_FULL;
 		return number == EACCES ? SMQ_ERR_PERMISSION : SMQ_ERR_IO;
@@ -83,20 +83,20 @@ static smq_err prepare_file(const char *path, bool create)
 
 smq_err smq_sqlite_exec(sqlite3 *db, const char *text)
 {
-	return smq_sqlite_err(db, sqlite3_exec(db, text, NULL, NULL, NULL));
+	return smq_sqlite_err(db, smq_sqlite.exec(db, text, NULL, NULL, NULL));
 }
 
 smq_err smq_sqlite_number(sqlite3 *db, const char *text, int64_t *ret_number)
 {
 	sqlite3_stmt *s;
-	int rc = sqlite3_prepare_v2(db, text, -1, &s, NULL);
+	int rc = smq_sqlite.prepare_v2(db, text, -1, &s, NULL);
 	if (rc != SQLITE_OK)
 		return smq_sqlite_err(db, rc);
-	rc = sqlite3_step(s);
+	rc = smq_sqlite.step(s);
 	if (rc == SQLITE_ROW)
-		*ret_number = sqlite3_column_int64(s, 0);
+		*ret_number = smq_sqlite.column_int64(s, 0);
 	smq_err err = rc == SQLITE_ROW ? SMQ_OK : rc == SQLITE_DONE ? SMQ_ERR_CORRUPT : smq_sqlite_err(db, rc);
-	sqlite3_finalize(s);
+	smq_sqlite.finalize(s);
 	return err;
 }
 
@@ -125,14 +125,15 @@ smq_err smq_sqlite_open(const char *path, bool create, const struct smq_sqlite_f
 	smq_err err = prepare_file(path, create);
 	if (err)
 		return err;
-	int rc = sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW, NULL);
+	int rc =
+	    smq_sqlite.open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW, NULL);
 	err = smq_sqlite_err(db, rc);
 	for (size_t i = 0; !err && f->pragmas[i]; i++)
 		err = smq_sqlite_exec(db, f->pragmas[i]);
 	if (!err)
 		err = check_or_create_schema(db, f);
 	if (err)
-		sqlite3_close(db);
+		smq_sqlite.close(db);
 	else
 		*ret_db = db;
 	return err;
@@ -149,6 +150,6 @@ static int note_check(void *self, int columns, char **values, char **names)
 smq_err smq_sqlite_check(sqlite3 *db)
 {
 	bool good = false;
-	smq_err err = smq_sqlite_err(db, sqlite3_exec(db, "PRAGMA quick_check(1)", note_check, &good, NULL));
+	smq_err err = smq_sqlite_err(db, smq_sqlite.exec(db, "PRAGMA quick_check(1)", note_check, &good, NULL));
 	return err || good ? err : SMQ_ERR_CORRUPT;
 }

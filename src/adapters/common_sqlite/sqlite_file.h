@@ -1,13 +1,15 @@
 /*
  * An SQLite file of ours: made safely, opened, and known by its application id. What all our SQLite adapters share.
+ * Whoever opens one has loaded SQLite.
  */
 #ifndef SMQ_ADAPTERS_COMMON_SQLITE_SQLITE_FILE_H
 #define SMQ_ADAPTERS_COMMON_SQLITE_SQLITE_FILE_H
 
 #include <sealmq/err.h>
-#include <sqlite3.h>
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "adapters/common_sqlite/sqlite.h"
 
 struct smq_sqlite_format {
 	int64_t application_id, version;

@@ -1,7 +1,6 @@
 /* Sealing and opening with the multi-buffer library's own functions, which take a whole message in one call. */
 #include "adapters/crypto_ipsecmb/crypto_ipsecmb.h"
 
-#include <dlfcn.h>
 #include <link.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -9,6 +8,7 @@
 
 #include <intel-ipsec-mb.h>
 
+#include "adapters/common_loader/loader.h"
 #include "base/table.h"
 #include "base/wipe.h"
 
@@ -238,18 +238,8 @@ static bool take_functions(const IMB_MGR *m)
 	       mb.chacha_init && mb.chacha_seal && mb.chacha_open && mb.chacha_end;
 }
 
-/* A function's address out of an object's: POSIX has them alike. */
-static bool find(void *library, const char *symbol, void *ret_function, size_t size)
-{
-	void *found = dlsym(library, symbol);
-	if (!found || size != sizeof(found))
-		return false;
-	memcpy(ret_function, &found, size);
-	return true;
-}
-
-/* Its self-test has touched all of the library, which would count as ours: pages that nobody ever writes are dropped,
- * and those that are used come back by themselves. */
+/* Its self-test and our trial have touched much of the library, which would count as ours: pages that nobody ever
+ * writes are dropped, and those that are used come back by themselves. */
 static int drop_pages(struct dl_phdr_info *info, size_t size, void *self)
 {
 	uintptr_t within = *(const uintptr_t *)self, page = (uintptr_t)sysconf(_SC_PAGESIZE);
@@ -270,35 +260,46 @@ static int drop_pages(struct dl_phdr_info *info, size_t size, void *self)
 	return found;
 }
 
+#define LIBRARY_EACH(X) X(alloc_mb_mgr) X(free_mb_mgr) X(init_mb_mgr_auto) X(imb_get_version)
+#define MEMBER(name) __typeof__(name) *name;
+#define NAME(name) #name,
+static const char *const names[] = { LIBRARY_EACH(NAME) };
+static struct library {
+	LIBRARY_EACH(MEMBER)
+} functions;
+_Static_assert(sizeof(struct library) == SMQ_COUNT(names) * sizeof(void *), "a pointer for each name");
+
+static void drop_all(void)
+{
+	uintptr_t within;
+	memcpy(&within, &functions.init_mb_mgr_auto, sizeof(within));
+	if (within)
+		(void)dl_iterate_phdr(drop_pages, &within);
+}
+
 static bool load(void)
 {
-	__typeof__(alloc_mb_mgr) *make;
-	__typeof__(free_mb_mgr) *release;
-	__typeof__(init_mb_mgr_auto) *choose;
-	__typeof__(imb_get_version) *version;
-	void *library = dlopen("libIPSec_MB.so.1", RTLD_NOW | RTLD_LOCAL);
-	if (!library || !find(library, "alloc_mb_mgr", &make, sizeof(make)) ||
-	    !find(library, "free_mb_mgr", &release, sizeof(release)) ||
-	    !find(library, "init_mb_mgr_auto", &choose, sizeof(choose)) ||
-	    !find(library, "imb_get_version", &version, sizeof(version)) || version() != IMB_VERSION_NUM)
+	static const struct smq_library library = { "libIPSec_MB.so.1", "libipsec-mb1", names, SMQ_COUNT(names),
+						    &functions };
+	if (smq_library_load(&library) != SMQ_OK || functions.imb_get_version() != IMB_VERSION_NUM)
 		return false;
 	IMB_ARCH arch = IMB_ARCH_NONE;
-	IMB_MGR *m = make(0);
+	IMB_MGR *m = functions.alloc_mb_mgr(0);
 	if (!m)
 		return false;
-	choose(m, &arch);
+	functions.init_mb_mgr_auto(m, &arch);
 	bool good = arch != IMB_ARCH_NONE && arch != IMB_ARCH_NOAESNI && take_functions(m);
-	release(m);
-	uintptr_t within;
-	memcpy(&within, &choose, sizeof(within));
-	(void)dl_iterate_phdr(drop_pages, &within);
+	functions.free_mb_mgr(m);
+	drop_all();
 	return good;
 }
 
 bool smq_crypto_ipsecmb_over(const struct smq_crypto *below, struct smq_crypto *ret_port)
 {
 	mb.below = below;
-	if (!load() || !agrees(SMQ_A128GCM) || !agrees(SMQ_A256GCM) || !agrees(SMQ_CHACHA20_POLY1305))
+	bool good = load() && agrees(SMQ_A128GCM) && agrees(SMQ_A256GCM) && agrees(SMQ_CHACHA20_POLY1305);
+	drop_all();
+	if (!good)
 		return false;
 	*ret_port = *below;
 	ret_port->name = "ipsec-mb";

@@ -6,9 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <microhttpd.h>
 #include <netinet/in.h>
 
+#include "adapters/common_microhttpd/mhd.h"
 #include "base/wipe.h"
 
 enum { MEMORY_PER_CONNECTION = 32768, TIMEOUT_MOST_MS = 60000 };
@@ -28,20 +28,20 @@ struct reading {
 
 static enum MHD_Result answer(struct MHD_Connection *connection, const struct smq_http_answer *a)
 {
-	struct MHD_Response *r = MHD_create_response_from_buffer(a->body_len, a->body, MHD_RESPMEM_MUST_FREE);
+	struct MHD_Response *r = smq_mhd.create_response_from_buffer(a->body_len, a->body, MHD_RESPMEM_MUST_FREE);
 	if (!r) {
 		free(a->body);
 		return MHD_NO;
 	}
 	if (a->type)
-		(void)MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, a->type);
+		(void)smq_mhd.add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, a->type);
 	if (a->base64)
-		(void)MHD_add_response_header(r, "Content-Transfer-Encoding", "base64");
+		(void)smq_mhd.add_response_header(r, "Content-Transfer-Encoding", "base64");
 	if (a->ask_for_login)
-		(void)MHD_add_response_header(r, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Basic realm=\"sealmq\"");
-	(void)MHD_add_response_header(r, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
-	enum MHD_Result queued = MHD_queue_response(connection, (unsigned)a->status, r);
-	MHD_destroy_response(r);
+		(void)smq_mhd.add_response_header(r, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Basic realm=\"sealmq\"");
+	(void)smq_mhd.add_response_header(r, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+	enum MHD_Result queued = smq_mhd.queue_response(connection, (unsigned)a->status, r);
+	smq_mhd.destroy_response(r);
 	return queued;
 }
 
@@ -50,9 +50,10 @@ static enum MHD_Result whole(struct smq_desk *h, struct MHD_Connection *connecti
 {
 	struct smq_http_answer a = { .status = reading->too_large ? 413 : 500 };
 	char *password = NULL;
-	char *user = MHD_basic_auth_get_username_password(connection, &password);
-	const char *type = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_TYPE);
-	const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+	char *user = smq_mhd.basic_auth_get_username_password(connection, &password);
+	const char *type = smq_mhd.lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_TYPE);
+	const union MHD_ConnectionInfo *info =
+	    smq_mhd.get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
 	struct smq_http_request request = { .method = method,
 					    .path = path,
 					    .type = type ? type : "",
@@ -64,8 +65,8 @@ static enum MHD_Result whole(struct smq_desk *h, struct MHD_Connection *connecti
 		h->desk.answer(h->desk.self, &request, &a);
 	if (password)
 		smq_wipe((uint8_t *)password, strlen(password));
-	MHD_free(user);
-	MHD_free(password);
+	smq_mhd.free(user);
+	smq_mhd.free(password);
 	return answer(connection, &a);
 }
 
@@ -113,16 +114,20 @@ static void say_nothing(void *self, const char *format, va_list args)
 smq_err smq_desk_new(const struct smq_http_desk *desk, unsigned connections, unsigned timeout_s,
 		     struct smq_desk **ret_desk)
 {
+	smq_err err = smq_mhd_load();
+	if (err != SMQ_OK)
+		return err;
 	struct smq_desk *h = calloc(1, sizeof(*h));
 	if (!h)
 		return SMQ_ERR_NO_MEMORY;
 	h->desk = *desk;
-	h->daemon =
-	    MHD_start_daemon(MHD_USE_NO_LISTEN_SOCKET | MHD_USE_EPOLL | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request, h,
-			     MHD_OPTION_EXTERNAL_LOGGER, say_nothing, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_end, NULL,
-			     MHD_OPTION_CONNECTION_LIMIT, connections, MHD_OPTION_CONNECTION_TIMEOUT, timeout_s,
-			     MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)MEMORY_PER_CONNECTION, MHD_OPTION_END);
-	const union MHD_DaemonInfo *info = h->daemon ? MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
+	h->daemon = smq_mhd.start_daemon(
+	    MHD_USE_NO_LISTEN_SOCKET | MHD_USE_EPOLL | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request, h,
+	    MHD_OPTION_EXTERNAL_LOGGER, say_nothing, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_end, NULL,
+	    MHD_OPTION_CONNECTION_LIMIT, connections, MHD_OPTION_CONNECTION_TIMEOUT, timeout_s,
+	    MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)MEMORY_PER_CONNECTION, MHD_OPTION_END);
+	const union MHD_DaemonInfo *info =
+	    h->daemon ? smq_mhd.get_daemon_info(h->daemon, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
 	if (!info) {
 		smq_desk_free(h);
 		return SMQ_ERR_NO_MEMORY;
@@ -137,7 +142,7 @@ void smq_desk_free(struct smq_desk *http)
 	if (!http)
 		return;
 	if (http->daemon)
-		MHD_stop_daemon(http->daemon);
+		smq_mhd.stop_daemon(http->daemon);
 	free(http);
 }
 
@@ -145,7 +150,7 @@ smq_err smq_desk_add(struct smq_desk *http, int fd)
 {
 	/* the library wants an address; all of ours come through a socket pair */
 	struct sockaddr_in nowhere = { .sin_family = AF_INET };
-	if (MHD_add_connection(http->daemon, fd, (const struct sockaddr *)&nowhere, sizeof(nowhere)) == MHD_YES)
+	if (smq_mhd.add_connection(http->daemon, fd, (const struct sockaddr *)&nowhere, sizeof(nowhere)) == MHD_YES)
 		return SMQ_OK;
 	return SMQ_ERR_FULL; /* the library has closed it */
 }
@@ -155,9 +160,9 @@ int smq_desk_fd(const struct smq_desk *http) { return http->epoll_fd; }
 int smq_desk_timeout_ms(const struct smq_desk *http)
 {
 	MHD_UNSIGNED_LONG_LONG ms = 0;
-	if (MHD_get_timeout(http->daemon, &ms) != MHD_YES)
+	if (smq_mhd.get_timeout(http->daemon, &ms) != MHD_YES)
 		return -1;
 	return ms < TIMEOUT_MOST_MS ? (int)ms : TIMEOUT_MOST_MS;
 }
 
-void smq_desk_run(struct smq_desk *http) { (void)MHD_run(http->daemon); }
+void smq_desk_run(struct smq_desk *http) { (void)smq_mhd.run(http->daemon); }

@@ -11,6 +11,7 @@
 
 struct smq_desk;
 
+/* SMQ_ERR_LIBRARY, _NO_MEMORY. */
 SMQ_MUST_USE smq_err smq_desk_new(const struct smq_http_desk *desk, unsigned connections, unsigned timeout_s,
 				  struct smq_desk **ret_desk);
 void smq_desk_free(struct smq_desk *http);

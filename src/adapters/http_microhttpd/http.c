@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <microhttpd.h>
+#include "adapters/common_microhttpd/mhd.h"
 
 enum { CONNECTIONS_MAX = 16, TIMEOUT_S = 10, MEMORY_MAX = 16384 };
 
@@ -23,14 +23,15 @@ struct smq_http {
 
 static enum MHD_Result answer(struct MHD_Connection *c, unsigned status, const char *type, const char *text, size_t len)
 {
-	struct MHD_Response *r = MHD_create_response_from_buffer(len, (void *)(uintptr_t)text, MHD_RESPMEM_MUST_COPY);
+	struct MHD_Response *r =
+	    smq_mhd.create_response_from_buffer(len, (void *)(uintptr_t)text, MHD_RESPMEM_MUST_COPY);
 	if (!r)
 		return MHD_NO;
-	(void)MHD_add_response_header(r, "Content-Type", type);
-	(void)MHD_add_response_header(r, "Cache-Control", "no-store");
-	(void)MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
-	enum MHD_Result queued = MHD_queue_response(c, status, r);
-	MHD_destroy_response(r);
+	(void)smq_mhd.add_response_header(r, "Content-Type", type);
+	(void)smq_mhd.add_response_header(r, "Cache-Control", "no-store");
+	(void)smq_mhd.add_response_header(r, "X-Content-Type-Options", "nosniff");
+	enum MHD_Result queued = smq_mhd.queue_response(c, status, r);
+	smq_mhd.destroy_response(r);
 	return queued;
 }
 
@@ -59,7 +60,7 @@ static enum MHD_Result healthz(struct smq_http *http, struct MHD_Connection *c)
 /* A page of another site that the user's browser has open must not read us under a name of its own. */
 static bool host_is_ours(struct MHD_Connection *c)
 {
-	const char *host = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Host");
+	const char *host = smq_mhd.lookup_connection_value(c, MHD_HEADER_KIND, "Host");
 	size_t len = host ? strcspn(host, ":") : 0;
 	return !host || (len == 9 && (strncmp(host, "127.0.0.1", 9) == 0 || strncmp(host, "localhost", 9) == 0));
 }
@@ -115,24 +116,27 @@ static smq_err listen_on(uint16_t port, int *ret_fd, uint16_t *ret_port)
 smq_err smq_http_new(const struct smq_status_source *source, uint16_t port, struct smq_http **ret_http)
 {
 	int fd = -1;
+	smq_err err = smq_mhd_load();
+	if (err != SMQ_OK)
+		return err;
 	struct smq_http *http = calloc(1, sizeof(*http));
 	if (!http)
 		return SMQ_ERR_NO_MEMORY;
 	http->source = *source;
-	smq_err err = listen_on(port, &fd, &http->port);
+	err = listen_on(port, &fd, &http->port);
 	if (err != SMQ_OK) {
 		free(http);
 		return err;
 	}
-	http->daemon = MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, take, http, MHD_OPTION_LISTEN_SOCKET, fd,
-					MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
-					MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)TIMEOUT_S,
-					MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)MEMORY_MAX, MHD_OPTION_END);
+	http->daemon = smq_mhd.start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, take, http, MHD_OPTION_LISTEN_SOCKET, fd,
+					    MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
+					    MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)TIMEOUT_S,
+					    MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)MEMORY_MAX, MHD_OPTION_END);
 	const union MHD_DaemonInfo *info =
-	    http->daemon ? MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
+	    http->daemon ? smq_mhd.get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
 	if (!info) {
 		if (http->daemon)
-			MHD_stop_daemon(http->daemon);
+			smq_mhd.stop_daemon(http->daemon);
 		else
 			(void)close(fd);
 		free(http);
@@ -147,7 +151,7 @@ void smq_http_free(struct smq_http *http)
 {
 	if (!http)
 		return;
-	MHD_stop_daemon(http->daemon);
+	smq_mhd.stop_daemon(http->daemon);
 	free(http);
 }
 
@@ -155,4 +159,4 @@ int smq_http_fd(const struct smq_http *http) { return http->fd; }
 
 uint16_t smq_http_port(const struct smq_http *http) { return http->port; }
 
-void smq_http_run(struct smq_http *http) { (void)MHD_run(http->daemon); }
+void smq_http_run(struct smq_http *http) { (void)smq_mhd.run(http->daemon); }

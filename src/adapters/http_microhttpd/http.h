@@ -16,7 +16,7 @@
 struct smq_http;
 
 /* On 127.0.0.1. port 0: a free one. The source is copied; its self must outlive the server.
- * SMQ_ERR_LOCKED: the port is taken; _NO_MEMORY. */
+ * SMQ_ERR_LOCKED: the port is taken; _LIBRARY; _NO_MEMORY. */
 SMQ_MUST_USE smq_err smq_http_new(const struct smq_status_source *source, uint16_t port, struct smq_http **ret_http);
 void smq_http_free(struct smq_http *http);
 int smq_http_fd(const struct smq_http *http);

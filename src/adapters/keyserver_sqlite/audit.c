@@ -36,31 +36,31 @@ smq_err smq_ks_audit_open(struct smq_ks_audit *a, sqlite3 *db, const struct smq_
 {
 	sqlite3_stmt *s;
 	*a = (struct smq_ks_audit){ .db = db, .crypto = crypto };
-	int rc = sqlite3_prepare_v2(db, "SELECT number, hash FROM audit ORDER BY number DESC LIMIT 1", -1, &s, NULL);
+	int rc = smq_sqlite.prepare_v2(db, "SELECT number, hash FROM audit ORDER BY number DESC LIMIT 1", -1, &s, NULL);
 	if (rc != SQLITE_OK)
 		return smq_sqlite_err(db, rc);
-	rc = sqlite3_step(s);
+	rc = smq_sqlite.step(s);
 	smq_err err = smq_sqlite_err(db, rc);
-	if (rc == SQLITE_ROW && sqlite3_column_bytes(s, 1) != SMQ_HASH_LEN)
+	if (rc == SQLITE_ROW && smq_sqlite.column_bytes(s, 1) != SMQ_HASH_LEN)
 		err = SMQ_ERR_CORRUPT;
 	if (rc == SQLITE_ROW && err == SMQ_OK) {
-		a->lines = (uint64_t)sqlite3_column_int64(s, 0);
-		memcpy(a->hash, sqlite3_column_blob(s, 1), SMQ_HASH_LEN);
+		a->lines = (uint64_t)smq_sqlite.column_int64(s, 0);
+		memcpy(a->hash, smq_sqlite.column_blob(s, 1), SMQ_HASH_LEN);
 	}
-	sqlite3_finalize(s);
+	smq_sqlite.finalize(s);
 	return err;
 }
 
 static void bind_line(sqlite3_stmt *s, const struct smq_ks_audit_line *l)
 {
-	sqlite3_bind_int64(s, 1, (int64_t)l->number);
-	sqlite3_bind_int64(s, 2, l->time_ms);
-	sqlite3_bind_text(s, 3, l->what, -1, SQLITE_STATIC);
-	sqlite3_bind_text(s, 4, l->who, -1, SQLITE_STATIC);
-	sqlite3_bind_text(s, 5, l->group, -1, SQLITE_STATIC);
-	sqlite3_bind_text(s, 6, l->whom, -1, SQLITE_STATIC);
-	sqlite3_bind_int(s, 7, (int)l->outcome);
-	sqlite3_bind_blob(s, 8, l->hash, SMQ_HASH_LEN, SQLITE_STATIC);
+	smq_sqlite.bind_int64(s, 1, (int64_t)l->number);
+	smq_sqlite.bind_int64(s, 2, l->time_ms);
+	smq_sqlite.bind_text(s, 3, l->what, -1, SQLITE_STATIC);
+	smq_sqlite.bind_text(s, 4, l->who, -1, SQLITE_STATIC);
+	smq_sqlite.bind_text(s, 5, l->group, -1, SQLITE_STATIC);
+	smq_sqlite.bind_text(s, 6, l->whom, -1, SQLITE_STATIC);
+	smq_sqlite.bind_int(s, 7, (int)l->outcome);
+	smq_sqlite.bind_blob(s, 8, l->hash, SMQ_HASH_LEN, SQLITE_STATIC);
 }
 
 smq_err smq_ks_audit_append(struct smq_ks_audit *a, struct smq_ks_audit_line *line)
@@ -72,12 +72,12 @@ smq_err smq_ks_audit_append(struct smq_ks_audit *a, struct smq_ks_audit_line *li
 	smq_err err = hash_line(a->crypto, a->hash, line, line->hash);
 	if (err != SMQ_OK)
 		return err;
-	int rc = sqlite3_prepare_v2(a->db, sql, -1, &s, NULL);
+	int rc = smq_sqlite.prepare_v2(a->db, sql, -1, &s, NULL);
 	if (rc != SQLITE_OK)
 		return smq_sqlite_err(a->db, rc);
 	bind_line(s, line);
-	err = smq_sqlite_err(a->db, sqlite3_step(s));
-	sqlite3_finalize(s);
+	err = smq_sqlite_err(a->db, smq_sqlite.step(s));
+	smq_sqlite.finalize(s);
 	if (err == SMQ_OK) {
 		a->lines = line->number;
 		memcpy(a->hash, line->hash, SMQ_HASH_LEN);
@@ -101,13 +101,13 @@ static smq_err encode_end(const struct smq_ks_audit *a, int64_t now_ms, smq_mspa
 static smq_err put_meta(sqlite3 *db, const char *name, smq_span value)
 {
 	sqlite3_stmt *s;
-	int rc = sqlite3_prepare_v2(db, "INSERT OR REPLACE INTO meta (name, value) VALUES (?1, ?2)", -1, &s, NULL);
+	int rc = smq_sqlite.prepare_v2(db, "INSERT OR REPLACE INTO meta (name, value) VALUES (?1, ?2)", -1, &s, NULL);
 	if (rc != SQLITE_OK)
 		return smq_sqlite_err(db, rc);
-	sqlite3_bind_text(s, 1, name, -1, SQLITE_STATIC);
-	sqlite3_bind_blob(s, 2, value.p, (int)value.len, SQLITE_STATIC);
-	smq_err err = smq_sqlite_err(db, sqlite3_step(s));
-	sqlite3_finalize(s);
+	smq_sqlite.bind_text(s, 1, name, -1, SQLITE_STATIC);
+	smq_sqlite.bind_blob(s, 2, value.p, (int)value.len, SQLITE_STATIC);
+	smq_err err = smq_sqlite_err(db, smq_sqlite.step(s));
+	smq_sqlite.finalize(s);
 	return err;
 }
 
@@ -135,7 +135,7 @@ smq_err smq_ks_audit_seal(struct smq_ks_audit *a, const struct smq_own_credentia
 
 static const char *text_of(sqlite3_stmt *s, int column)
 {
-	const char *text = (const char *)sqlite3_column_text(s, column);
+	const char *text = (const char *)smq_sqlite.column_text(s, column);
 	return text ? text : "";
 }
 
@@ -143,16 +143,16 @@ static smq_err read_line(sqlite3_stmt *s, const struct smq_crypto *crypto, const
 			 struct smq_ks_audit_line *l)
 {
 	uint8_t hash[SMQ_HASH_LEN];
-	*l = (struct smq_ks_audit_line){ .number = (uint64_t)sqlite3_column_int64(s, 0),
-					 .time_ms = sqlite3_column_int64(s, 1),
+	*l = (struct smq_ks_audit_line){ .number = (uint64_t)smq_sqlite.column_int64(s, 0),
+					 .time_ms = smq_sqlite.column_int64(s, 1),
 					 .what = text_of(s, 2),
 					 .who = text_of(s, 3),
 					 .group = text_of(s, 4),
 					 .whom = text_of(s, 5),
-					 .outcome = (smq_err)sqlite3_column_int(s, 6) };
-	if (l->number != so_far->lines + 1 || sqlite3_column_bytes(s, 7) != SMQ_HASH_LEN)
+					 .outcome = (smq_err)smq_sqlite.column_int(s, 6) };
+	if (l->number != so_far->lines + 1 || smq_sqlite.column_bytes(s, 7) != SMQ_HASH_LEN)
 		return SMQ_ERR_CORRUPT;
-	memcpy(l->hash, sqlite3_column_blob(s, 7), SMQ_HASH_LEN);
+	memcpy(l->hash, smq_sqlite.column_blob(s, 7), SMQ_HASH_LEN);
 	smq_err err = hash_line(crypto, so_far->hash, l, hash);
 	return err == SMQ_OK && memcmp(hash, l->hash, SMQ_HASH_LEN) != 0 ? SMQ_ERR_CORRUPT : err;
 }
@@ -162,11 +162,11 @@ static smq_err read_lines(sqlite3 *db, const struct smq_crypto *crypto, void *se
 {
 	sqlite3_stmt *s;
 	smq_err err = SMQ_OK;
-	int rc = sqlite3_prepare_v2(
+	int rc = smq_sqlite.prepare_v2(
 	    db, "SELECT number, time_ms, what, who, grp, whom, outcome, hash FROM audit ORDER BY number", -1, &s, NULL);
 	if (rc != SQLITE_OK)
 		return smq_sqlite_err(db, rc);
-	while (err == SMQ_OK && (rc = sqlite3_step(s)) == SQLITE_ROW) {
+	while (err == SMQ_OK && (rc = smq_sqlite.step(s)) == SQLITE_ROW) {
 		struct smq_ks_audit_line l;
 		err = read_line(s, crypto, end, &l);
 		if (err != SMQ_OK)
@@ -178,7 +178,7 @@ static smq_err read_lines(sqlite3 *db, const struct smq_crypto *crypto, void *se
 	}
 	if (err == SMQ_OK)
 		err = smq_sqlite_err(db, rc);
-	sqlite3_finalize(s);
+	smq_sqlite.finalize(s);
 	return err;
 }
 
@@ -213,21 +213,21 @@ static smq_err read_end(sqlite3 *db, const struct smq_crypto *crypto, const stru
 			int64_t now_ms, struct smq_ks_audit_end *end)
 {
 	sqlite3_stmt *s;
-	int rc = sqlite3_prepare_v2(db,
-				    "SELECT a.value, s.value FROM meta a, meta s"
-				    " WHERE a.name = 'audit' AND s.name = 'signer'",
-				    -1, &s, NULL);
+	int rc = smq_sqlite.prepare_v2(db,
+				       "SELECT a.value, s.value FROM meta a, meta s"
+				       " WHERE a.name = 'audit' AND s.name = 'signer'",
+				       -1, &s, NULL);
 	if (rc != SQLITE_OK)
 		return smq_sqlite_err(db, rc);
-	rc = sqlite3_step(s);
+	rc = smq_sqlite.step(s);
 	smq_err err = smq_sqlite_err(db, rc);
 	if (rc == SQLITE_DONE)
 		err = end->lines > 0 ? SMQ_ERR_SIGNATURE : SMQ_OK;
 	else if (rc == SQLITE_ROW)
-		err = check_end(smq_span_of(sqlite3_column_blob(s, 0), (size_t)sqlite3_column_bytes(s, 0)),
-				smq_span_of(sqlite3_column_blob(s, 1), (size_t)sqlite3_column_bytes(s, 1)), crypto,
-				credentials, now_ms, end);
-	sqlite3_finalize(s);
+		err = check_end(smq_span_of(smq_sqlite.column_blob(s, 0), (size_t)smq_sqlite.column_bytes(s, 0)),
+				smq_span_of(smq_sqlite.column_blob(s, 1), (size_t)smq_sqlite.column_bytes(s, 1)),
+				crypto, credentials, now_ms, end);
+	smq_sqlite.finalize(s);
 	return err;
 }
 
@@ -238,8 +238,10 @@ smq_err smq_keyserver_sqlite_audit(const char *path, const struct smq_crypto *cr
 {
 	sqlite3 *db = NULL;
 	*ret_end = (struct smq_ks_audit_end){ .lines = 0 };
-	smq_err err =
-	    smq_sqlite_err(NULL, sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOFOLLOW, NULL));
+	smq_err err = smq_sqlite_load();
+	if (err != SMQ_OK)
+		return err;
+	err = smq_sqlite_err(NULL, smq_sqlite.open_v2(path, &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOFOLLOW, NULL));
 	/* One snapshot for lines and end, whatever a running key server adds meanwhile. */
 	if (err == SMQ_OK)
 		err = smq_sqlite_exec(db, "PRAGMA busy_timeout = 5000; BEGIN");
@@ -247,6 +249,6 @@ smq_err smq_keyserver_sqlite_audit(const char *path, const struct smq_crypto *cr
 		err = read_lines(db, crypto, self, take, ret_end);
 	if (err == SMQ_OK)
 		err = read_end(db, crypto, credentials, now_ms, ret_end);
-	sqlite3_close(db);
+	smq_sqlite.close(db);
 	return err;
 }

@@ -140,7 +140,7 @@ static smq_err op_begin(void *self)
 static void op_rollback(void *self)
 {
 	struct store *s = self;
-	if (!sqlite3_get_autocommit(s->db))
+	if (!smq_sqlite.get_autocommit(s->db))
 		(void)!smq_sqlite_exec(s->db, "ROLLBACK");
 	s->audit = s->audit_before;
 }
@@ -160,18 +160,18 @@ static sqlite3_stmt *bind_key(struct store *s, enum statement which, enum smq_ks
 			      uint64_t a, uint64_t b)
 {
 	sqlite3_stmt *st = s->statements[which];
-	sqlite3_bind_int(st, 1, (int)kind);
-	sqlite3_bind_text(st, 2, group, -1, SQLITE_STATIC);
-	sqlite3_bind_int64(st, 3, (int64_t)a);
-	sqlite3_bind_int64(st, 4, (int64_t)b);
+	smq_sqlite.bind_int(st, 1, (int)kind);
+	smq_sqlite.bind_text(st, 2, group, -1, SQLITE_STATIC);
+	smq_sqlite.bind_int64(st, 3, (int64_t)a);
+	smq_sqlite.bind_int64(st, 4, (int64_t)b);
 	return st;
 }
 
 static smq_err finish(struct store *s, sqlite3_stmt *st)
 {
-	smq_err err = smq_sqlite_err(s->db, sqlite3_step(st));
-	sqlite3_reset(st);
-	sqlite3_clear_bindings(st);
+	smq_err err = smq_sqlite_err(s->db, smq_sqlite.step(st));
+	smq_sqlite.reset(st);
+	smq_sqlite.clear_bindings(st);
 	return err;
 }
 
@@ -192,7 +192,7 @@ static smq_err op_put(void *self, enum smq_ks_item kind, const char *group, uint
 	}
 	if (err == SMQ_OK) {
 		sqlite3_stmt *st = bind_key(s, PUT, kind, group, a, b);
-		sqlite3_bind_blob64(st, 5, bytes.len ? (const void *)bytes.p : "", bytes.len, SQLITE_STATIC);
+		smq_sqlite.bind_blob64(st, 5, bytes.len ? (const void *)bytes.p : "", bytes.len, SQLITE_STATIC);
 		err = finish(s, st);
 	}
 	free(sealed);
@@ -229,18 +229,19 @@ static smq_err op_each(void *self, enum smq_ks_item kind, const char *group, voi
 	sqlite3_stmt *st = s->statements[group ? EACH_OF_GROUP : EACH];
 	smq_err err = SMQ_OK;
 	int rc = SQLITE_DONE;
-	sqlite3_bind_int(st, 1, (int)kind);
+	smq_sqlite.bind_int(st, 1, (int)kind);
 	if (group)
-		sqlite3_bind_text(st, 2, group, -1, SQLITE_STATIC);
-	while (err == SMQ_OK && (rc = sqlite3_step(st)) == SQLITE_ROW) {
-		smq_span value = smq_span_of(sqlite3_column_blob(st, 3), (size_t)sqlite3_column_bytes(st, 3));
-		err = hand_out(s, kind, (const char *)sqlite3_column_text(st, 0), (uint64_t)sqlite3_column_int64(st, 1),
-			       (uint64_t)sqlite3_column_int64(st, 2), value, context, take);
+		smq_sqlite.bind_text(st, 2, group, -1, SQLITE_STATIC);
+	while (err == SMQ_OK && (rc = smq_sqlite.step(st)) == SQLITE_ROW) {
+		smq_span value = smq_span_of(smq_sqlite.column_blob(st, 3), (size_t)smq_sqlite.column_bytes(st, 3));
+		err = hand_out(s, kind, (const char *)smq_sqlite.column_text(st, 0),
+			       (uint64_t)smq_sqlite.column_int64(st, 1), (uint64_t)smq_sqlite.column_int64(st, 2),
+			       value, context, take);
 	}
 	if (err == SMQ_OK)
 		err = smq_sqlite_err(s->db, rc);
-	sqlite3_reset(st);
-	sqlite3_clear_bindings(st);
+	smq_sqlite.reset(st);
+	smq_sqlite.clear_bindings(st);
 	return err;
 }
 
@@ -269,14 +270,14 @@ static smq_err op_get(void *self, enum smq_ks_item kind, const char *group, uint
 	struct store *s = self;
 	struct copy c = { room, 0 };
 	sqlite3_stmt *st = bind_key(s, GET, kind, group, a, b);
-	int rc = sqlite3_step(st);
+	int rc = smq_sqlite.step(st);
 	smq_err err = rc == SQLITE_DONE ? SMQ_ERR_NOT_FOUND : smq_sqlite_err(s->db, rc);
 	if (rc == SQLITE_ROW) {
-		smq_span value = smq_span_of(sqlite3_column_blob(st, 0), (size_t)sqlite3_column_bytes(st, 0));
+		smq_span value = smq_span_of(smq_sqlite.column_blob(st, 0), (size_t)smq_sqlite.column_bytes(st, 0));
 		err = hand_out(s, kind, group, a, b, value, &c, take_copy);
 	}
-	sqlite3_reset(st);
-	sqlite3_clear_bindings(st);
+	smq_sqlite.reset(st);
+	smq_sqlite.clear_bindings(st);
 	if (err == SMQ_OK)
 		*ret_len = c.len;
 	return err;
@@ -299,8 +300,8 @@ static void op_free(void *self)
 {
 	struct store *s = self;
 	for (int i = 0; i < STATEMENTS; i++)
-		sqlite3_finalize(s->statements[i]);
-	sqlite3_close(s->db);
+		smq_sqlite.finalize(s->statements[i]);
+	smq_sqlite.close(s->db);
 	if (s->lock_fd >= 0)
 		close(s->lock_fd);
 	smq_wipe(s, sizeof(*s));
@@ -325,18 +326,18 @@ static smq_err take_lock(struct store *s)
 static smq_err get_meta_text(struct store *s, const char *name, uint8_t *room, size_t most, size_t *ret_len)
 {
 	sqlite3_stmt *st;
-	int rc = sqlite3_prepare_v2(s->db, "SELECT value FROM meta WHERE name = ?1", -1, &st, NULL);
+	int rc = smq_sqlite.prepare_v2(s->db, "SELECT value FROM meta WHERE name = ?1", -1, &st, NULL);
 	if (rc != SQLITE_OK)
 		return smq_sqlite_err(s->db, rc);
-	sqlite3_bind_text(st, 1, name, -1, SQLITE_STATIC);
-	rc = sqlite3_step(st);
+	smq_sqlite.bind_text(st, 1, name, -1, SQLITE_STATIC);
+	rc = smq_sqlite.step(st);
 	smq_err err = rc == SQLITE_DONE ? SMQ_ERR_NOT_FOUND : smq_sqlite_err(s->db, rc);
-	size_t len = rc == SQLITE_ROW ? (size_t)sqlite3_column_bytes(st, 0) : 0;
+	size_t len = rc == SQLITE_ROW ? (size_t)smq_sqlite.column_bytes(st, 0) : 0;
 	if (len > most)
 		err = SMQ_ERR_CORRUPT;
 	if (len > 0 && err == SMQ_OK)
-		memcpy(room, sqlite3_column_blob(st, 0), len);
-	sqlite3_finalize(st);
+		memcpy(room, smq_sqlite.column_blob(st, 0), len);
+	smq_sqlite.finalize(st);
 	*ret_len = len;
 	return err;
 }
@@ -351,13 +352,13 @@ static smq_err get_meta(struct store *s, const char *name, uint8_t *room, size_t
 static smq_err put_meta(struct store *s, const char *name, const uint8_t *bytes, size_t len)
 {
 	sqlite3_stmt *st;
-	int rc = sqlite3_prepare_v2(s->db, "INSERT INTO meta (name, value) VALUES (?1, ?2)", -1, &st, NULL);
+	int rc = smq_sqlite.prepare_v2(s->db, "INSERT INTO meta (name, value) VALUES (?1, ?2)", -1, &st, NULL);
 	if (rc != SQLITE_OK)
 		return smq_sqlite_err(s->db, rc);
-	sqlite3_bind_text(st, 1, name, -1, SQLITE_STATIC);
-	sqlite3_bind_blob(st, 2, bytes, (int)len, SQLITE_STATIC);
-	smq_err err = smq_sqlite_err(s->db, sqlite3_step(st));
-	sqlite3_finalize(st);
+	smq_sqlite.bind_text(st, 1, name, -1, SQLITE_STATIC);
+	smq_sqlite.bind_blob(st, 2, bytes, (int)len, SQLITE_STATIC);
+	smq_err err = smq_sqlite_err(s->db, smq_sqlite.step(st));
+	smq_sqlite.finalize(st);
 	return err;
 }
 
@@ -421,7 +422,7 @@ static smq_err unlock(struct store *s)
 static smq_err prepare(struct store *s)
 {
 	for (int i = 0; i < STATEMENTS; i++) {
-		int rc = sqlite3_prepare_v3(s->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &s->statements[i], NULL);
+		int rc = smq_sqlite.prepare_v3(s->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &s->statements[i], NULL);
 		if (rc != SQLITE_OK)
 			return smq_sqlite_err(s->db, rc);
 	}
@@ -462,12 +463,15 @@ static smq_err open_store(struct store *s)
 
 smq_err smq_keyserver_sqlite_open(const struct smq_keyserver_sqlite_config *config, struct smq_ks_store *ret_store)
 {
+	smq_err err = smq_sqlite_load();
+	if (err != SMQ_OK)
+		return err;
 	struct store *s = calloc(1, sizeof(*s));
 	if (!s)
 		return SMQ_ERR_NO_MEMORY;
 	s->config = *config;
 	s->lock_fd = -1;
-	smq_err err = open_store(s);
+	err = open_store(s);
 	if (err != SMQ_OK) {
 		op_free(s);
 		return err;
@@ -490,8 +494,10 @@ smq_err smq_keyserver_sqlite_open(const struct smq_keyserver_sqlite_config *conf
 static smq_err open_plain(const char *path, sqlite3 **ret_db)
 {
 	sqlite3 *db = NULL;
-	smq_err err =
-	    smq_sqlite_err(NULL, sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOFOLLOW, NULL));
+	smq_err err = smq_sqlite_load();
+	if (err != SMQ_OK)
+		return err;
+	err = smq_sqlite_err(NULL, smq_sqlite.open_v2(path, &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOFOLLOW, NULL));
 	int64_t application = 0;
 	if (err == SMQ_OK)
 		err = smq_sqlite_exec(db, "PRAGMA busy_timeout = 5000");
@@ -500,7 +506,7 @@ static smq_err open_plain(const char *path, sqlite3 **ret_db)
 	if (err == SMQ_OK && application != format.application_id)
 		err = SMQ_ERR_CORRUPT;
 	if (err != SMQ_OK)
-		sqlite3_close(db);
+		smq_sqlite.close(db);
 	else
 		*ret_db = db;
 	return err;
@@ -515,7 +521,7 @@ smq_err smq_keyserver_sqlite_check(const char *path)
 	if (err != SMQ_OK)
 		return err;
 	err = smq_sqlite_check(db);
-	sqlite3_close(db);
+	smq_sqlite.close(db);
 	return err;
 }
 
@@ -523,18 +529,18 @@ static smq_err copy_to(sqlite3 *from, const char *to)
 {
 	sqlite3 *db = NULL;
 	smq_err err =
-	    smq_sqlite_err(NULL, sqlite3_open_v2(to, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOFOLLOW, NULL));
-	sqlite3_backup *b = err == SMQ_OK ? sqlite3_backup_init(db, "main", from, "main") : NULL;
+	    smq_sqlite_err(NULL, smq_sqlite.open_v2(to, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOFOLLOW, NULL));
+	sqlite3_backup *b = err == SMQ_OK ? smq_sqlite.backup_init(db, "main", from, "main") : NULL;
 	if (err == SMQ_OK && !b)
 		err = SMQ_ERR_STORE;
 	if (b) {
-		int rc = sqlite3_backup_step(b, -1);
-		int finished = sqlite3_backup_finish(b);
+		int rc = smq_sqlite.backup_step(b, -1);
+		int finished = smq_sqlite.backup_finish(b);
 		err = smq_sqlite_err(db, rc == SQLITE_DONE ? finished : rc);
 	}
 	if (err == SMQ_OK)
 		err = smq_sqlite_exec(db, "PRAGMA journal_mode = DELETE"); /* one file, to be carried away */
-	int rc = sqlite3_close(db);
+	int rc = smq_sqlite.close(db);
 	return err == SMQ_OK ? smq_sqlite_err(NULL, rc) : err;
 }
 
@@ -557,6 +563,6 @@ smq_err smq_keyserver_sqlite_backup(const char *path, const char *to)
 		close(fd);
 	if (fd >= 0 && err != SMQ_OK)
 		unlink(to);
-	sqlite3_close(db);
+	smq_sqlite.close(db);
 	return err;
 }

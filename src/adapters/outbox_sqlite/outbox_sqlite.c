@@ -1,7 +1,6 @@
 /* The outbox port in an SQLite file. */
 #include "outbox_sqlite.h"
 
-#include <sqlite3.h>
 #include <stdlib.h>
 
 #include "adapters/common_sqlite/sqlite_file.h"
@@ -76,7 +75,7 @@ static smq_err check_content(struct outbox *o)
 static smq_err prepare_statements(struct outbox *o)
 {
 	for (int i = 0; i < STATEMENTS; i++) {
-		int rc = sqlite3_prepare_v3(o->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &o->statements[i], NULL);
+		int rc = smq_sqlite.prepare_v3(o->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &o->statements[i], NULL);
 		if (rc != SQLITE_OK)
 			return smq_sqlite_err(o->db, rc);
 	}
@@ -179,7 +178,7 @@ static smq_err decode_properties(struct outbox *o, smq_span bytes, size_t *ret_c
 /* Ends what next handed out. */
 static void release_row(struct outbox *o)
 {
-	sqlite3_reset(o->statements[NEXT]);
+	smq_sqlite.reset(o->statements[NEXT]);
 	free(o->properties);
 	o->properties = NULL;
 }
@@ -187,22 +186,22 @@ static void release_row(struct outbox *o)
 static smq_err step_done(struct outbox *o, enum statement which)
 {
 	sqlite3_stmt *s = o->statements[which];
-	int rc = sqlite3_step(s);
+	int rc = smq_sqlite.step(s);
 	smq_err err = smq_sqlite_err(o->db, rc);
-	sqlite3_reset(s);
+	smq_sqlite.reset(s);
 	return err;
 }
 
 static void bind_message(sqlite3_stmt *s, const struct smq_publish *m, const uint8_t *properties, size_t len)
 {
-	sqlite3_bind_text(s, 1, m->topic, -1, SQLITE_STATIC);
-	sqlite3_bind_blob64(s, 2, m->payload.len ? (const void *)m->payload.p : "", m->payload.len, SQLITE_STATIC);
-	sqlite3_bind_int(s, 3, m->qos);
-	sqlite3_bind_int(s, 4, m->retain);
-	sqlite3_bind_int(s, 5, m->plain);
-	sqlite3_bind_text(s, 6, m->to, -1, SQLITE_STATIC);
-	sqlite3_bind_text(s, 7, m->group, -1, SQLITE_STATIC);
-	sqlite3_bind_blob64(s, 8, properties, len, SQLITE_STATIC);
+	smq_sqlite.bind_text(s, 1, m->topic, -1, SQLITE_STATIC);
+	smq_sqlite.bind_blob64(s, 2, m->payload.len ? (const void *)m->payload.p : "", m->payload.len, SQLITE_STATIC);
+	smq_sqlite.bind_int(s, 3, m->qos);
+	smq_sqlite.bind_int(s, 4, m->retain);
+	smq_sqlite.bind_int(s, 5, m->plain);
+	smq_sqlite.bind_text(s, 6, m->to, -1, SQLITE_STATIC);
+	smq_sqlite.bind_text(s, 7, m->group, -1, SQLITE_STATIC);
+	smq_sqlite.bind_blob64(s, 8, properties, len, SQLITE_STATIC);
 }
 
 static smq_err op_append(void *self, const struct smq_publish *message, uint64_t *ret_number)
@@ -218,12 +217,12 @@ static smq_err op_append(void *self, const struct smq_publish *message, uint64_t
 		return err;
 	bind_message(o->statements[APPEND], message, properties, len);
 	err = step_done(o, APPEND);
-	sqlite3_clear_bindings(o->statements[APPEND]);
+	smq_sqlite.clear_bindings(o->statements[APPEND]);
 	free(properties);
 	if (err)
 		return err;
 	o->count++;
-	*ret_number = (uint64_t)sqlite3_last_insert_rowid(o->db);
+	*ret_number = (uint64_t)smq_sqlite.last_insert_rowid(o->db);
 	return SMQ_OK;
 }
 
@@ -231,21 +230,21 @@ static smq_err read_row(struct outbox *o, uint64_t *ret_number, struct smq_publi
 {
 	sqlite3_stmt *s = o->statements[NEXT];
 	struct smq_publish m = { 0 };
-	uint64_t number = (uint64_t)sqlite3_column_int64(s, 0);
-	m.topic = (const char *)sqlite3_column_text(s, 1);
-	const void *payload = sqlite3_column_blob(s, 2);
-	m.payload = smq_span_of(payload, (size_t)sqlite3_column_bytes(s, 2));
-	m.qos = sqlite3_column_int(s, 3);
-	m.retain = sqlite3_column_int(s, 4) != 0;
-	m.plain = sqlite3_column_int(s, 5) != 0;
-	m.to = (const char *)sqlite3_column_text(s, 6);
-	m.group = (const char *)sqlite3_column_text(s, 7);
-	const void *list = sqlite3_column_blob(s, 8);
+	uint64_t number = (uint64_t)smq_sqlite.column_int64(s, 0);
+	m.topic = (const char *)smq_sqlite.column_text(s, 1);
+	const void *payload = smq_sqlite.column_blob(s, 2);
+	m.payload = smq_span_of(payload, (size_t)smq_sqlite.column_bytes(s, 2));
+	m.qos = smq_sqlite.column_int(s, 3);
+	m.retain = smq_sqlite.column_int(s, 4) != 0;
+	m.plain = smq_sqlite.column_int(s, 5) != 0;
+	m.to = (const char *)smq_sqlite.column_text(s, 6);
+	m.group = (const char *)smq_sqlite.column_text(s, 7);
+	const void *list = smq_sqlite.column_blob(s, 8);
 	if (!m.topic)
-		return sqlite3_errcode(o->db) == SQLITE_NOMEM ? SMQ_ERR_NO_MEMORY : SMQ_ERR_CORRUPT;
+		return smq_sqlite.errcode(o->db) == SQLITE_NOMEM ? SMQ_ERR_NO_MEMORY : SMQ_ERR_CORRUPT;
 	if (list) {
 		smq_err err =
-		    decode_properties(o, smq_span_of(list, (size_t)sqlite3_column_bytes(s, 8)), &m.property_count);
+		    decode_properties(o, smq_span_of(list, (size_t)smq_sqlite.column_bytes(s, 8)), &m.property_count);
 		if (err)
 			return err;
 		m.properties = o->properties;
@@ -261,8 +260,8 @@ static smq_err op_next(void *self, uint64_t after, uint64_t *ret_number, struct 
 	release_row(o);
 	if (after >= INT64_MAX)
 		return SMQ_ERR_NOT_FOUND;
-	sqlite3_bind_int64(o->statements[NEXT], 1, (int64_t)after);
-	int rc = sqlite3_step(o->statements[NEXT]);
+	smq_sqlite.bind_int64(o->statements[NEXT], 1, (int64_t)after);
+	int rc = smq_sqlite.step(o->statements[NEXT]);
 	smq_err err = rc == SQLITE_ROW    ? read_row(o, ret_number, ret_message)
 		      : rc == SQLITE_DONE ? SMQ_ERR_NOT_FOUND
 					  : smq_sqlite_err(o->db, rc);
@@ -282,9 +281,9 @@ static smq_err op_remove(void *self, uint64_t number)
 	smq_err err = step_done(o, SYNC_NORMAL);
 	if (err)
 		return err;
-	sqlite3_bind_int64(o->statements[REMOVE], 1, (int64_t)number);
+	smq_sqlite.bind_int64(o->statements[REMOVE], 1, (int64_t)number);
 	err = step_done(o, REMOVE);
-	int changed = err ? 0 : sqlite3_changes(o->db);
+	int changed = err ? 0 : smq_sqlite.changes(o->db);
 	smq_err sync_err = step_done(o, SYNC_FULL);
 	if (!err && changed == 0)
 		err = SMQ_ERR_NOT_FOUND;
@@ -306,18 +305,21 @@ static void op_free(void *self)
 		return;
 	release_row(o);
 	for (int i = 0; i < STATEMENTS; i++)
-		sqlite3_finalize(o->statements[i]);
+		smq_sqlite.finalize(o->statements[i]);
 	/* Closing the last connection empties the log into the file and removes it. */
-	sqlite3_close(o->db);
+	smq_sqlite.close(o->db);
 	free(o);
 }
 
 smq_err smq_outbox_sqlite_new(const char *path, struct smq_outbox *ret_outbox)
 {
+	smq_err err = smq_sqlite_load();
+	if (err)
+		return err;
 	struct outbox *o = calloc(1, sizeof(*o));
 	if (!o)
 		return SMQ_ERR_NO_MEMORY;
-	smq_err err = smq_sqlite_open(path, true, &format, &o->db);
+	err = smq_sqlite_open(path, true, &format, &o->db);
 	if (!err)
 		err = prepare_statements(o);
 	if (!err)

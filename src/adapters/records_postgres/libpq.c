@@ -1,33 +1,20 @@
-/* Finding libpq and its functions. */
+/* Finding libpq's functions. */
 #include "libpq.h"
 
-#include <dlfcn.h>
-#include <stdbool.h>
-#include <string.h>
+#include "adapters/common_loader/loader.h"
+#include "base/table.h"
 
-/* The ABI's number; the same for all of PostgreSQL since 8.0. */
-static const char name[] = "libpq.so.5";
-
-/* A function's address out of an object's: POSIX has them alike. */
-static bool find(void *library, const char *symbol, void *ret_function, size_t size)
-{
-	void *found = dlsym(library, symbol);
-	if (!found || size != sizeof(found))
-		return false;
-	memcpy(ret_function, &found, size);
-	return true;
-}
+#define NAME(name) "PQ" #name,
+static const char *const names[] = { LIBPQ_EACH(NAME) };
+_Static_assert(sizeof(struct libpq) == SMQ_COUNT(names) * sizeof(void *), "a pointer for each name");
 
 smq_err libpq_load(struct libpq *ret_libpq)
 {
-	struct libpq pq;
-	void *library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
-	bool all = library != NULL;
-#define FIND(function) all = all && find(library, "PQ" #function, &pq.function, sizeof(pq.function));
-	LIBPQ_EACH(FIND)
-#undef FIND
-	if (!all)
-		return SMQ_ERR_UNSUPPORTED;
-	*ret_libpq = pq;
-	return SMQ_OK;
+	static struct libpq pq;
+	/* the ABI's number; the same for all of PostgreSQL since 8.0 */
+	static const struct smq_library library = { "libpq.so.5", "libpq5", names, SMQ_COUNT(names), &pq };
+	smq_err err = smq_library_load(&library);
+	if (err == SMQ_OK)
+		*ret_libpq = pq;
+	return err;
 }

@@ -39,7 +39,7 @@ struct libpq {
 	LIBPQ_EACH(LIBPQ_MEMBER)
 };
 
-/* It stays loaded. SMQ_ERR_UNSUPPORTED: it is not installed. */
+/* It stays loaded. SMQ_ERR_LIBRARY: it is not installed. */
 SMQ_MUST_USE smq_err libpq_load(struct libpq *ret_libpq);
 
 #endif

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "adapters/common_loader/loader.h"
 #include "app/id_cache.h"
 #include "app/record_sql.h"
 #include "array_rows.h"
@@ -837,7 +838,7 @@ smq_err smq_records_postgres_open(const char *url, bool writes, struct smq_recor
 		r->db = r->pq.connectdbParams(names, values, 1);
 		err = r->db ? set_up(r) : SMQ_ERR_NO_MEMORY;
 	} else {
-		keep_words(r, "its library is not installed: libpq.so.5 (Debian: libpq5)");
+		keep_words(r, smq_library_text(err));
 	}
 	if (err != SMQ_OK) {
 		snprintf(ret_why, why_len, "%s", r->why);

@@ -3,12 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "adapters/common_sqlite/sqlite.h"
 #include "app/id_cache.h"
 #include "app/record_sql.h"
 #include "base/table.h"
@@ -100,7 +100,7 @@ static smq_err err_of(sqlite3 *db, int rc)
 		return SMQ_ERR_TOO_LARGE;
 	case SQLITE_CANTOPEN:
 	case SQLITE_IOERR: {
-		int number = db ? sqlite3_system_errno(db) : 0;
+		int number = db ? smq_sqlite.system_errno(db) : 0;
 		if (number == ENOSPC || number == EDQUOT || number == EFBIG)
 			return SMQ_ERR_DISK_FULL;
 		return number == EACCES ? SMQ_ERR_PERMISSION : number == ENOENT ? SMQ_ERR_NOT_FOUND : SMQ_ERR_IO;
@@ -115,7 +115,7 @@ static smq_err told(struct records *r, int rc)
 {
 	smq_err err = err_of(r->db, rc);
 	if (err != SMQ_OK)
-		snprintf(r->why, sizeof(r->why), "%s", r->db ? sqlite3_errmsg(r->db) : sqlite3_errstr(rc));
+		snprintf(r->why, sizeof(r->why), "%s", r->db ? smq_sqlite.errmsg(r->db) : smq_sqlite.errstr(rc));
 	return err;
 }
 
@@ -125,13 +125,13 @@ static smq_err told(struct records *r, int rc)
 static smq_err run(struct records *r, enum statement which, bool *ret_row, int64_t *ret_number)
 {
 	sqlite3_stmt *s = r->statements[which];
-	int rc = sqlite3_step(s);
+	int rc = smq_sqlite.step(s);
 	bool row = rc == SQLITE_ROW;
 	if (row && ret_number)
-		*ret_number = sqlite3_column_int64(s, 0);
+		*ret_number = smq_sqlite.column_int64(s, 0);
 	smq_err err = told(r, rc);
-	sqlite3_reset(s);
-	sqlite3_clear_bindings(s);
+	smq_sqlite.reset(s);
+	smq_sqlite.clear_bindings(s);
 	if (err == SMQ_OK && ret_row)
 		*ret_row = row;
 	return err;
@@ -139,17 +139,17 @@ static smq_err run(struct records *r, enum statement which, bool *ret_row, int64
 
 static smq_err exec(struct records *r, const char *text)
 {
-	return told(r, sqlite3_exec(r->db, text, NULL, NULL, NULL));
+	return told(r, smq_sqlite.exec(r->db, text, NULL, NULL, NULL));
 }
 
 static void bind_text(sqlite3_stmt *s, int at, smq_span text)
 {
-	sqlite3_bind_text64(s, at, text.len ? (const char *)text.p : "", text.len, SQLITE_STATIC, SQLITE_UTF8);
+	smq_sqlite.bind_text64(s, at, text.len ? (const char *)text.p : "", text.len, SQLITE_STATIC, SQLITE_UTF8);
 }
 
 static void bind_bytes(sqlite3_stmt *s, int at, smq_span bytes)
 {
-	sqlite3_bind_blob64(s, at, bytes.len ? (const void *)bytes.p : "", bytes.len, SQLITE_STATIC);
+	smq_sqlite.bind_blob64(s, at, bytes.len ? (const void *)bytes.p : "", bytes.len, SQLITE_STATIC);
 }
 
 static smq_err begin(struct records *r)
@@ -176,7 +176,7 @@ static smq_err number_of(struct records *r, struct smq_id_cache *cache, smq_span
 	if (err == SMQ_OK && !found) {
 		bind(r->statements[add], what, true);
 		err = run(r, add, NULL, NULL);
-		*ret_id = sqlite3_last_insert_rowid(r->db);
+		*ret_id = smq_sqlite.last_insert_rowid(r->db);
 	}
 	if (err == SMQ_OK)
 		smq_id_cache_put(cache, key, *ret_id);
@@ -212,10 +212,10 @@ static void bind_life(sqlite3_stmt *s, const void *what, bool adds)
 {
 	const struct life *l = what;
 	(void)adds;
-	sqlite3_bind_int64(s, 1, l->sender);
+	smq_sqlite.bind_int64(s, 1, l->sender);
 	bind_text(s, 2, smq_span_str(l->key->group));
-	sqlite3_bind_int64(s, 3, (int64_t)l->key->epoch);
-	sqlite3_bind_int64(s, 4, (int64_t)l->key->slot);
+	smq_sqlite.bind_int64(s, 3, (int64_t)l->key->epoch);
+	smq_sqlite.bind_int64(s, 4, (int64_t)l->key->slot);
 	bind_bytes(s, 5, smq_span_of(l->key->boot_id, BOOT_ID_LEN));
 }
 
@@ -242,11 +242,11 @@ static void bind_reading(sqlite3_stmt *s, const struct smq_record_reading *readi
 {
 	if (!reading)
 		return;
-	sqlite3_bind_int64(s, 5, type);
+	smq_sqlite.bind_int64(s, 5, type);
 	if (reading->is_text)
 		bind_text(s, 9, reading->text);
 	else
-		sqlite3_bind_double(s, 8, reading->value);
+		smq_sqlite.bind_double(s, 8, reading->value);
 }
 
 /* Part 0 carries the raw record; where it was there before, so were the others. */
@@ -261,18 +261,18 @@ static smq_err add_part(struct records *r, const struct smq_record_row *row, int
 		err = number_of(r, &r->names[2], reading->type, ADD_TYPE, bind_type, reading, &type);
 	if (err != SMQ_OK)
 		return err;
-	sqlite3_bind_int64(s, 1, life);
-	sqlite3_bind_int64(s, 2, (int64_t)row->key.counter);
-	sqlite3_bind_int64(s, 3, (int64_t)part);
-	sqlite3_bind_int64(s, 4, topic);
+	smq_sqlite.bind_int64(s, 1, life);
+	smq_sqlite.bind_int64(s, 2, (int64_t)row->key.counter);
+	smq_sqlite.bind_int64(s, 3, (int64_t)part);
+	smq_sqlite.bind_int64(s, 4, topic);
 	bind_reading(s, reading, type);
-	sqlite3_bind_int64(s, 6, row->measured_ms);
-	sqlite3_bind_int64(s, 7, row->received_ms);
-	sqlite3_bind_int(s, 10, (int)row->proof);
+	smq_sqlite.bind_int64(s, 6, row->measured_ms);
+	smq_sqlite.bind_int64(s, 7, row->received_ms);
+	smq_sqlite.bind_int(s, 10, (int)row->proof);
 	if (part == 0)
 		bind_bytes(s, 11, row->raw);
 	err = run(r, ADD_READING, NULL, NULL);
-	*ret_new = err == SMQ_OK && sqlite3_changes(r->db) == 1;
+	*ret_new = err == SMQ_OK && smq_sqlite.changes(r->db) == 1;
 	return err;
 }
 
@@ -303,22 +303,22 @@ static smq_err op_refuse(void *self, const struct smq_record_refused *f)
 	smq_err err = begin(r);
 	if (err != SMQ_OK)
 		return err;
-	sqlite3_bind_int64(s, 1, f->received_ms);
+	smq_sqlite.bind_int64(s, 1, f->received_ms);
 	bind_text(s, 2, smq_span_str(f->key.sender));
 	bind_text(s, 3, smq_span_str(f->topic));
 	bind_text(s, 4, smq_span_str(f->reason));
 	bind_text(s, 5, smq_span_str(f->detail));
 	if (f->key.boot_id) {
 		bind_text(s, 6, smq_span_str(f->key.group));
-		sqlite3_bind_int64(s, 7, (int64_t)f->key.epoch);
-		sqlite3_bind_int64(s, 8, (int64_t)f->key.slot);
+		smq_sqlite.bind_int64(s, 7, (int64_t)f->key.epoch);
+		smq_sqlite.bind_int64(s, 8, (int64_t)f->key.slot);
 		bind_bytes(s, 9, smq_span_of(f->key.boot_id, BOOT_ID_LEN));
-		sqlite3_bind_int64(s, 10, (int64_t)f->key.counter);
+		smq_sqlite.bind_int64(s, 10, (int64_t)f->key.counter);
 		bind_bytes(s, 12, f->raw);
 	}
-	sqlite3_bind_int64(s, 11, (int64_t)f->times);
+	smq_sqlite.bind_int64(s, 11, (int64_t)f->times);
 	err = run(r, ADD_REFUSED, NULL, NULL);
-	if (err == SMQ_OK && f->key.boot_id && sqlite3_changes(r->db) == 1)
+	if (err == SMQ_OK && f->key.boot_id && smq_sqlite.changes(r->db) == 1)
 		r->batch.quarantined++;
 	else if (err == SMQ_OK && f->key.boot_id)
 		r->batch.repeated++;
@@ -327,16 +327,16 @@ static smq_err op_refuse(void *self, const struct smq_record_refused *f)
 
 static void bind_named(sqlite3_stmt *s, const char *name, const char *text)
 {
-	int at = sqlite3_bind_parameter_index(s, name);
+	int at = smq_sqlite.bind_parameter_index(s, name);
 	if (at > 0)
-		sqlite3_bind_text(s, at, text ? text : "", -1, SQLITE_STATIC);
+		smq_sqlite.bind_text(s, at, text ? text : "", -1, SQLITE_STATIC);
 }
 
 static void bind_named_number(sqlite3_stmt *s, const char *name, int64_t number)
 {
-	int at = sqlite3_bind_parameter_index(s, name);
+	int at = smq_sqlite.bind_parameter_index(s, name);
 	if (at > 0)
-		sqlite3_bind_int64(s, at, number);
+		smq_sqlite.bind_int64(s, at, number);
 }
 
 static smq_err op_prove(void *self, const struct smq_record_key *key, const char *reason)
@@ -355,16 +355,16 @@ static smq_err op_prove(void *self, const struct smq_record_key *key, const char
 		bind_named(s, "$3", reason);
 		err = run(r, steps[i], NULL, NULL);
 		if (err == SMQ_OK && steps[i] == UNPROVEN)
-			r->batch.quarantined += (uint64_t)sqlite3_changes(r->db);
+			r->batch.quarantined += (uint64_t)smq_sqlite.changes(r->db);
 	}
 	return err;
 }
 
 static void bind_value(sqlite3_stmt *s, const char *name, const struct smq_record_value *v)
 {
-	int at = sqlite3_bind_parameter_index(s, name);
+	int at = smq_sqlite.bind_parameter_index(s, name);
 	if (v->kind == SMQ_VALUE_NUMBER)
-		sqlite3_bind_int64(s, at, v->number);
+		smq_sqlite.bind_int64(s, at, v->number);
 	else if (v->kind == SMQ_VALUE_TEXT)
 		bind_text(s, at, v->bytes);
 	else if (v->kind == SMQ_VALUE_BYTES)
@@ -388,9 +388,9 @@ static smq_err op_keep(void *self, enum smq_record_kept what, const struct smq_r
 		bind_named_number(s, names[at++], number);
 	for (size_t i = 0; i < count; i++)
 		bind_value(s, names[at++], &values[i]);
-	err = told(r, sqlite3_step(s));
-	sqlite3_reset(s);
-	sqlite3_clear_bindings(s);
+	err = told(r, smq_sqlite.step(s));
+	smq_sqlite.reset(s);
+	smq_sqlite.clear_bindings(s);
 	return err;
 }
 
@@ -398,8 +398,8 @@ static smq_err op_keep(void *self, enum smq_record_kept what, const struct smq_r
 static void op_abandon(void *self)
 {
 	struct records *r = self;
-	if (!sqlite3_get_autocommit(r->db))
-		sqlite3_exec(r->db, "ROLLBACK", NULL, NULL, NULL);
+	if (!smq_sqlite.get_autocommit(r->db))
+		smq_sqlite.exec(r->db, "ROLLBACK", NULL, NULL, NULL);
 	r->begun = false;
 	r->batch = (struct smq_record_committed){ 0 };
 	for (int i = 0; i < NAMES; i++)
@@ -425,15 +425,15 @@ static smq_err op_commit(void *self, struct smq_record_committed *ret_committed)
 
 static void read_cell(sqlite3_stmt *s, int i, struct smq_record_cell *c)
 {
-	if (sqlite3_column_type(s, i) == SQLITE_NULL) {
+	if (smq_sqlite.column_type(s, i) == SQLITE_NULL) {
 		c->kind = SMQ_CELL_NULL;
 	} else if (c->kind == SMQ_CELL_INTEGER || c->kind == SMQ_CELL_TIME) {
-		c->integer = sqlite3_column_int64(s, i);
+		c->integer = smq_sqlite.column_int64(s, i);
 	} else if (c->kind == SMQ_CELL_REAL) {
-		c->real = sqlite3_column_double(s, i);
+		c->real = smq_sqlite.column_double(s, i);
 	} else {
-		const void *p = sqlite3_column_blob(s, i);
-		c->text = smq_span_of(p, (size_t)sqlite3_column_bytes(s, i));
+		const void *p = smq_sqlite.column_blob(s, i);
+		c->text = smq_span_of(p, (size_t)smq_sqlite.column_bytes(s, i));
 	}
 }
 
@@ -453,7 +453,7 @@ static smq_err op_query(void *self, const struct smq_record_query *q, smq_record
 {
 	struct records *r = self;
 	sqlite3_stmt *s;
-	int rc = sqlite3_prepare_v2(r->db, smq_record_question_sql(q->question), -1, &s, NULL);
+	int rc = smq_sqlite.prepare_v2(r->db, smq_record_question_sql(q->question), -1, &s, NULL);
 	if (rc != SQLITE_OK)
 		return told(r, rc);
 	bind_named(s, "$1", q->sender);
@@ -462,10 +462,10 @@ static smq_err op_query(void *self, const struct smq_record_query *q, smq_record
 	bind_named_number(s, "$4", q->from_ms);
 	bind_named_number(s, "$5", q->to_ms);
 	bind_named_number(s, "$6", q->limit ? (int64_t)q->limit : INT64_MAX);
-	while ((rc = sqlite3_step(s)) == SQLITE_ROW && hand_out(s, q->question, on_row, row_self))
+	while ((rc = smq_sqlite.step(s)) == SQLITE_ROW && hand_out(s, q->question, on_row, row_self))
 		;
 	smq_err err = told(r, rc);
-	sqlite3_finalize(s);
+	smq_sqlite.finalize(s);
 	return err;
 }
 
@@ -483,10 +483,10 @@ static void op_free(void *self)
 	if (r->db)
 		op_abandon(r);
 	for (int i = 0; i < STATEMENTS; i++)
-		sqlite3_finalize(r->statements[i]);
+		smq_sqlite.finalize(r->statements[i]);
 	for (int i = 0; i < SMQ_KEPT_KINDS; i++)
-		sqlite3_finalize(r->keeps[i]);
-	sqlite3_close(r->db);
+		smq_sqlite.finalize(r->keeps[i]);
+	smq_sqlite.close(r->db);
 	free(r);
 }
 
@@ -531,14 +531,14 @@ static smq_err prepare_file(const char *path, bool writes)
 static smq_err number(struct records *r, const char *text, int64_t *ret_number)
 {
 	sqlite3_stmt *s;
-	int rc = sqlite3_prepare_v2(r->db, text, -1, &s, NULL);
+	int rc = smq_sqlite.prepare_v2(r->db, text, -1, &s, NULL);
 	if (rc != SQLITE_OK)
 		return told(r, rc);
-	rc = sqlite3_step(s);
+	rc = smq_sqlite.step(s);
 	if (rc == SQLITE_ROW)
-		*ret_number = sqlite3_column_int64(s, 0);
+		*ret_number = smq_sqlite.column_int64(s, 0);
 	smq_err err = rc == SQLITE_ROW ? SMQ_OK : rc == SQLITE_DONE ? SMQ_ERR_CORRUPT : told(r, rc);
-	sqlite3_finalize(s);
+	smq_sqlite.finalize(s);
 	return err;
 }
 
@@ -604,7 +604,7 @@ static smq_err set_up(struct records *r, bool writes)
 	static const char *const steps[] = { "PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL",
 					     ("PRAGMA wal_autocheckpoint = " CHECKPOINT_PAGES),
 					     "PRAGMA cache_size = -32768" };
-	smq_err err = told(r, sqlite3_busy_timeout(r->db, BUSY_MS));
+	smq_err err = told(r, smq_sqlite.busy_timeout(r->db, BUSY_MS));
 	for (size_t i = 0; i < SMQ_COUNT(steps) && writes && err == SMQ_OK; i++)
 		err = exec(r, steps[i]);
 	if (err == SMQ_OK)
@@ -612,17 +612,19 @@ static smq_err set_up(struct records *r, bool writes)
 	if (err == SMQ_OK)
 		err = migrate(r, writes);
 	for (int i = 0; i < STATEMENTS && writes && err == SMQ_OK; i++)
-		err = told(
-		    r, sqlite3_prepare_v3(r->db, text_of(i), -1, SQLITE_PREPARE_PERSISTENT, &r->statements[i], NULL));
+		err = told(r, smq_sqlite.prepare_v3(r->db, text_of(i), -1, SQLITE_PREPARE_PERSISTENT, &r->statements[i],
+						    NULL));
 	for (int i = 0; i < SMQ_KEPT_KINDS && writes && err == SMQ_OK; i++)
-		err = told(r, sqlite3_prepare_v3(r->db, smq_record_keep_sql[i], -1, SQLITE_PREPARE_PERSISTENT,
-						 &r->keeps[i], NULL));
+		err = told(r, smq_sqlite.prepare_v3(r->db, smq_record_keep_sql[i], -1, SQLITE_PREPARE_PERSISTENT,
+						    &r->keeps[i], NULL));
 	return err;
 }
 
 smq_err smq_records_sqlite_open(const char *path, bool writes, struct smq_record_store *ret_store)
 {
-	smq_err err = prepare_file(path, writes);
+	smq_err err = smq_sqlite_load();
+	if (err == SMQ_OK)
+		err = prepare_file(path, writes);
 	if (err != SMQ_OK)
 		return err;
 	struct records *r = calloc(1, sizeof(*r));
@@ -633,7 +635,7 @@ smq_err smq_records_sqlite_open(const char *path, bool writes, struct smq_record
 	smq_id_cache_init(&r->lives, CACHED_MAX);
 	int flags =
 	    SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW | (writes ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY);
-	err = err_of(NULL, sqlite3_open_v2(path, &r->db, flags, NULL));
+	err = err_of(NULL, smq_sqlite.open_v2(path, &r->db, flags, NULL));
 	if (err == SMQ_OK)
 		err = set_up(r, writes);
 	if (err != SMQ_OK) {

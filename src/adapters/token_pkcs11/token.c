@@ -14,7 +14,7 @@ static CK_BBOOL yes = CK_TRUE, no = CK_FALSE;
 static smq_err format(P11KitUri *uri, char ret_uri[SMQ_TOKEN_URI_MAX], struct smq_token_why why)
 {
 	char *text = NULL;
-	if (p11_kit_uri_format(uri, P11_KIT_URI_FOR_ANY, &text) != P11_KIT_URI_OK)
+	if (smq_p11_kit.uri_format(uri, P11_KIT_URI_FOR_ANY, &text) != P11_KIT_URI_OK)
 		return SMQ_ERR_NO_MEMORY;
 	bool fits = snprintf(ret_uri, SMQ_TOKEN_URI_MAX, "%s", text) < SMQ_TOKEN_URI_MAX;
 	free(text);
@@ -29,7 +29,7 @@ static smq_err uri_of(const struct smq_token *t, CK_OBJECT_CLASS class, const ch
 				      { CKA_LABEL, (void *)(uintptr_t)label, strlen(label) },
 				      { CKA_ID, (void *)(uintptr_t)id, SMQ_TOKEN_ID_LEN } };
 	for (size_t i = 0; i < 3; i++) {
-		if (p11_kit_uri_set_attribute(t->uri, &attributes[i]) != P11_KIT_URI_OK)
+		if (smq_p11_kit.uri_set_attribute(t->uri, &attributes[i]) != P11_KIT_URI_OK)
 			return SMQ_ERR_NO_MEMORY;
 	}
 	return format(t->uri, ret_uri, why);
@@ -55,8 +55,8 @@ static smq_err use(struct smq_token *t, P11KitUri *uri, CK_OBJECT_CLASS class, c
 		   struct smq_token_why why)
 {
 	CK_ATTRIBUTE wanted[3] = { { CKA_CLASS, &class, sizeof(class) } };
-	CK_ATTRIBUTE *label = p11_kit_uri_get_attribute(uri, CKA_LABEL);
-	CK_ATTRIBUTE *id = p11_kit_uri_get_attribute(uri, CKA_ID);
+	CK_ATTRIBUTE *label = smq_p11_kit.uri_get_attribute(uri, CKA_LABEL);
+	CK_ATTRIBUTE *id = smq_p11_kit.uri_get_attribute(uri, CKA_ID);
 	CK_ULONG count = 1;
 	CK_ULONG found = 0;
 	if (label)
@@ -90,10 +90,10 @@ smq_err smq_token_use_secret(struct smq_token *t, const char *key_uri, char ret_
 	if (err != SMQ_OK)
 		return err;
 	err = use(t, uri, CKO_SECRET_KEY, "secret", why);
-	p11_kit_uri_set_module_path(uri, NULL);
+	smq_p11_kit.uri_set_module_path(uri, NULL);
 	if (err == SMQ_OK)
 		err = format(uri, ret_uri, why);
-	p11_kit_uri_free(uri);
+	smq_p11_kit.uri_free(uri);
 	return err;
 }
 
@@ -255,7 +255,7 @@ smq_err smq_token_make_secret(struct smq_token *t, const char *label, const uint
 	CK_RV rv = t->f->C_GenerateKey(t->session, &mechanism, secret, sizeof(secret) / sizeof(secret[0]), &t->key);
 	if (rv != CKR_OK)
 		return smq_token_failed(t, rv, "make a key", why);
-	p11_kit_uri_set_module_path(t->uri, NULL);
+	smq_p11_kit.uri_set_module_path(t->uri, NULL);
 	return uri_of(t, CKO_SECRET_KEY, label, id, ret_uri, why);
 }
 

@@ -15,7 +15,8 @@
 
 enum { SMQ_TOKEN_URI_MAX = 1024, SMQ_TOKEN_POINT_MAX = 97, SMQ_TOKEN_SIG_MAX = 96, SMQ_TOKEN_ID_LEN = 16 };
 
-/* What a URI says before any token is looked at. SMQ_ERR_USAGE: it does not parse, or carries a PIN. */
+/* What a URI says before any token is looked at. SMQ_ERR_USAGE: it does not parse, or carries a PIN;
+ * SMQ_ERR_LIBRARY: p11-kit is not installed. */
 struct smq_token_uri {
 	bool object;          /* it names a key, by object or id */
 	char pin_source[256]; /* a path; "": it says none */

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "adapters/common_loader/loader.h"
+
 enum { SLOTS_MAX = 64 };
 
 smq_err smq_token_because(struct smq_token_why why, smq_err err, const char *format, ...)
@@ -45,7 +47,7 @@ smq_err smq_token_failed(const struct smq_token *t, CK_RV rv, const char *what, 
 						 rows[i].text);
 	}
 	return smq_token_because(why, SMQ_ERR_CRYPTO, "token '%s' did not %s: %s", t->label, what,
-				 p11_kit_strerror(rv));
+				 smq_p11_kit.strerror(rv));
 }
 
 void smq_token_text(const unsigned char *padded, size_t len, char *ret_text)
@@ -60,14 +62,17 @@ void smq_token_text(const unsigned char *padded, size_t len, char *ret_text)
 
 smq_err smq_token_uri_parse(const char *text, P11KitUri **ret_uri, struct smq_token_why why)
 {
-	P11KitUri *uri = p11_kit_uri_new();
-	int result = uri ? p11_kit_uri_parse(text, P11_KIT_URI_FOR_ANY, uri) : P11_KIT_URI_NO_MEMORY;
-	if (result == P11_KIT_URI_OK && !p11_kit_uri_get_pin_value(uri) && !p11_kit_uri_any_unrecognized(uri)) {
+	smq_err err = smq_p11_kit_load();
+	if (err != SMQ_OK)
+		return smq_token_because(why, err, "%s", smq_library_text(err));
+	P11KitUri *uri = smq_p11_kit.uri_new();
+	int result = uri ? smq_p11_kit.uri_parse(text, P11_KIT_URI_FOR_ANY, uri) : P11_KIT_URI_NO_MEMORY;
+	if (result == P11_KIT_URI_OK && !smq_p11_kit.uri_get_pin_value(uri) && !smq_p11_kit.uri_any_unrecognized(uri)) {
 		*ret_uri = uri;
 		return SMQ_OK;
 	}
-	bool pin = result == P11_KIT_URI_OK && p11_kit_uri_get_pin_value(uri);
-	p11_kit_uri_free(uri);
+	bool pin = result == P11_KIT_URI_OK && smq_p11_kit.uri_get_pin_value(uri);
+	smq_p11_kit.uri_free(uri);
 	if (pin)
 		return smq_token_because(why, SMQ_ERR_USAGE,
 					 "a PIN in a URI can be read by others: put it into a file, mode 0600");
@@ -78,7 +83,7 @@ smq_err smq_token_uri_parse(const char *text, P11KitUri **ret_uri, struct smq_to
 /* RFC 7512, 2.4: a path, or a file URI without a host. */
 static smq_err read_pin_source(P11KitUri *uri, struct smq_token_uri *ret, struct smq_token_why why)
 {
-	const char *source = p11_kit_uri_get_pin_source(uri);
+	const char *source = smq_p11_kit.uri_get_pin_source(uri);
 	if (!source)
 		return SMQ_OK;
 	if (strncmp(source, "file:", 5) == 0)
@@ -97,9 +102,9 @@ smq_err smq_token_uri_read(const char *text, struct smq_token_uri *ret_uri, char
 	smq_err err = smq_token_uri_parse(text, &uri, why);
 	if (err != SMQ_OK)
 		return err;
-	got.object = p11_kit_uri_get_attribute(uri, CKA_LABEL) || p11_kit_uri_get_attribute(uri, CKA_ID);
+	got.object = smq_p11_kit.uri_get_attribute(uri, CKA_LABEL) || smq_p11_kit.uri_get_attribute(uri, CKA_ID);
 	err = read_pin_source(uri, &got, why);
-	p11_kit_uri_free(uri);
+	smq_p11_kit.uri_free(uri);
 	if (err == SMQ_OK)
 		*ret_uri = got;
 	return err;
@@ -113,12 +118,13 @@ smq_err smq_token_uri_of_token(const char *text, char ret_uri[SMQ_TOKEN_URI_MAX]
 	smq_err err = smq_token_uri_parse(text, &uri, why);
 	if (err != SMQ_OK)
 		return err;
-	p11_kit_uri_clear_attributes(uri);
-	err = p11_kit_uri_format(uri, P11_KIT_URI_FOR_ANY, &formatted) == P11_KIT_URI_OK ? SMQ_OK : SMQ_ERR_NO_MEMORY;
+	smq_p11_kit.uri_clear_attributes(uri);
+	err =
+	    smq_p11_kit.uri_format(uri, P11_KIT_URI_FOR_ANY, &formatted) == P11_KIT_URI_OK ? SMQ_OK : SMQ_ERR_NO_MEMORY;
 	if (err == SMQ_OK && snprintf(ret_uri, SMQ_TOKEN_URI_MAX, "%s", formatted) >= SMQ_TOKEN_URI_MAX)
 		err = smq_token_because(why, SMQ_ERR_TOO_LARGE, "the URI of the key is too long");
 	free(formatted);
-	p11_kit_uri_free(uri);
+	smq_p11_kit.uri_free(uri);
 	return err;
 }
 
@@ -126,33 +132,33 @@ smq_err smq_token_uri_of_token(const char *text, char ret_uri[SMQ_TOKEN_URI_MAX]
 
 static smq_err load(struct smq_token *t, struct smq_token_why why)
 {
-	const char *path = p11_kit_uri_get_module_path(t->uri);
+	const char *path = smq_p11_kit.uri_get_module_path(t->uri);
 	if (!path) {
-		t->modules = p11_kit_modules_load_and_initialize(0);
+		t->modules = smq_p11_kit.modules_load_and_initialize(0);
 		return t->modules ? SMQ_OK
 				  : smq_token_because(why, SMQ_ERR_NOT_FOUND, "no PKCS#11 module can be loaded: %s",
-						      p11_kit_message());
+						      smq_p11_kit.message());
 	}
-	t->only = p11_kit_module_load(path, 0);
+	t->only = smq_p11_kit.module_load(path, 0);
 	if (!t->only)
 		return smq_token_because(why, SMQ_ERR_NOT_FOUND, "%s: no PKCS#11 module there", path);
-	CK_RV rv = p11_kit_module_initialize(t->only);
+	CK_RV rv = smq_p11_kit.module_initialize(t->only);
 	if (rv == CKR_OK)
 		return SMQ_OK;
-	p11_kit_module_release(t->only);
+	smq_p11_kit.module_release(t->only);
 	t->only = NULL;
 	return smq_token_because(why, SMQ_ERR_NOT_FOUND, "%s: this PKCS#11 module does not start: %s", path,
-				 p11_kit_strerror(rv));
+				 smq_p11_kit.strerror(rv));
 }
 
 static void unload(struct smq_token *t)
 {
 	if (t->only) {
-		(void)p11_kit_module_finalize(t->only);
-		p11_kit_module_release(t->only);
+		(void)smq_p11_kit.module_finalize(t->only);
+		smq_p11_kit.module_release(t->only);
 	}
 	if (t->modules)
-		p11_kit_modules_finalize_and_release(t->modules);
+		smq_p11_kit.modules_finalize_and_release(t->modules);
 }
 
 /* ---- the token ---- */
@@ -166,25 +172,26 @@ struct place {
 
 static bool module_meant(const struct smq_token *t, CK_FUNCTION_LIST *f)
 {
-	const char *want = p11_kit_uri_get_module_name(t->uri);
+	const char *want = smq_p11_kit.uri_get_module_name(t->uri);
 	CK_INFO info;
-	char *name = want && !t->only ? p11_kit_module_get_name(f) : NULL;
+	char *name = want && !t->only ? smq_p11_kit.module_get_name(f) : NULL;
 	bool other = want && !t->only && (!name || strcmp(name, want) != 0);
 	free(name);
-	return !other && f->C_GetInfo(&info) == CKR_OK && p11_kit_uri_match_module_info(t->uri, &info);
+	return !other && f->C_GetInfo(&info) == CKR_OK && smq_p11_kit.uri_match_module_info(t->uri, &info);
 }
 
 static void look_in(const struct smq_token *t, CK_FUNCTION_LIST *f, struct place *p)
 {
 	CK_SLOT_ID slots[SLOTS_MAX];
 	CK_ULONG count = SLOTS_MAX;
-	CK_SLOT_ID wanted = p11_kit_uri_get_slot_id(t->uri);
+	CK_SLOT_ID wanted = smq_p11_kit.uri_get_slot_id(t->uri);
 	if (!module_meant(t, f) || f->C_GetSlotList(CK_TRUE, slots, &count) != CKR_OK)
 		return;
 	for (CK_ULONG i = 0; i < count; i++) {
 		CK_TOKEN_INFO info;
 		if (f->C_GetTokenInfo(slots[i], &info) != CKR_OK || !(info.flags & CKF_TOKEN_INITIALIZED) ||
-		    !p11_kit_uri_match_token_info(t->uri, &info) || (wanted != (CK_SLOT_ID)-1 && wanted != slots[i]))
+		    !smq_p11_kit.uri_match_token_info(t->uri, &info) ||
+		    (wanted != (CK_SLOT_ID)-1 && wanted != slots[i]))
 			continue;
 		p->f = f;
 		p->slot = slots[i];
@@ -231,10 +238,13 @@ smq_err smq_token_open(const char *uri, smq_span pin, struct smq_token **ret_tok
 	struct place place = { .count = 0 };
 	if (!t)
 		return SMQ_ERR_NO_MEMORY;
-	p11_kit_be_quiet(); /* a module of somebody else's that is broken is not our user's affair */
 	smq_err err = smq_token_uri_parse(uri, &t->uri, why);
-	if (err == SMQ_OK)
-		err = load(t, why);
+	if (err != SMQ_OK) {
+		free(t);
+		return err;
+	}
+	smq_p11_kit.be_quiet(); /* a module of somebody else's that is broken is not our user's affair */
+	err = load(t, why);
 	if (err == SMQ_OK)
 		err = find(t, uri, &place, why);
 	if (err == SMQ_OK)
@@ -253,6 +263,6 @@ void smq_token_close(struct smq_token *t)
 	if (t->f)
 		(void)t->f->C_CloseSession(t->session);
 	unload(t);
-	p11_kit_uri_free(t->uri);
+	smq_p11_kit.uri_free(t->uri);
 	free(t);
 }

@@ -2,10 +2,7 @@
 #ifndef SMQ_ADAPTERS_TOKEN_PKCS11_TOKEN_INTERNAL_H
 #define SMQ_ADAPTERS_TOKEN_PKCS11_TOKEN_INTERNAL_H
 
-#include <p11-kit/p11-kit.h>
-#include <p11-kit/pkcs11.h>
-#include <p11-kit/uri.h>
-
+#include "adapters/token_pkcs11/p11_kit.h"
 #include "adapters/token_pkcs11/token.h"
 
 struct smq_token {
