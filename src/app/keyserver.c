@@ -368,6 +368,7 @@ static void set_defaults(struct smq_keyserver_config *c)
 {
 	c->requests_per_min = c->requests_per_min ? c->requests_per_min : REQUESTS_PER_MIN_DEFAULT;
 	c->starts_per_s = c->starts_per_s ? c->starts_per_s : STARTS_PER_S_DEFAULT;
+	c->runs_max = c->runs_max ? c->runs_max : RUNS_MAX;
 	c->out_max = c->out_max ? c->out_max : OUT_MAX_DEFAULT;
 	c->out_max = c->out_max < KS_ACKED_MAX / 2 ? c->out_max : KS_ACKED_MAX / 2;
 }
@@ -383,7 +384,7 @@ static smq_err make_desk(struct smq_keyserver *ks)
 					      .methods_allowed = 0xf,
 					      .suites = suites,
 					      .suite_count = sizeof(suites) / sizeof(suites[0]),
-					      .runs_max = RUNS_MAX,
+					      .runs_max = ks->config.runs_max,
 					      .starts_per_s = ks->config.starts_per_s };
 	size_t size = smq_ks_desk_size(&c);
 	ks->desk_memory = size ? malloc(size) : NULL;

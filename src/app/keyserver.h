@@ -50,6 +50,7 @@ struct smq_keyserver_config {
 	bool announce_again;       /* each manifest a few times more: the broker retains on one of its nodes only */
 	uint32_t requests_per_min; /* of one identity; 120 by default */
 	uint32_t starts_per_s;     /* key exchanges per second; 2,000 by default */
+	size_t runs_max;           /* key exchanges at a time, about 11 kB each; 1,024 by default */
 	size_t out_max;            /* messages on their way to the broker; 64 by default */
 };
 

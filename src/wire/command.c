@@ -211,8 +211,8 @@ enum smq_command_topic smq_command_topic_read(const char *prefix, smq_span topic
 	if (topic.len <= start.len + 1 || memcmp(topic.p, start.p, start.len) != 0 || topic.p[start.len] != '/')
 		return SMQ_TOPIC_OTHER;
 	smq_span rest = smq_span_of(topic.p + start.len + 1, topic.len - start.len - 1);
-	if (!next_level(&rest, &word) || !smq_span_equal(word, smq_span_str("command")) || !next_level(&rest, &group) ||
-	    !next_level(&rest, &kind))
+	(void)next_level(&rest, &word); /* behind the slash there always is one */
+	if (!smq_span_equal(word, smq_span_str("command")) || !next_level(&rest, &group) || !next_level(&rest, &kind))
 		return SMQ_TOPIC_OTHER;
 	for (int i = SMQ_TOPIC_TO; i <= SMQ_TOPIC_ACK; i++) {
 		if (!smq_span_equal(kind, smq_span_str(kinds[i].level)))

@@ -46,7 +46,7 @@ smq_err smq_enrol_answer_encode(const struct smq_enrol_answer *a, const struct s
 				const uint8_t request_hash[SMQ_HASH_LEN], smq_mspan room, size_t *ret_len)
 {
 	struct smq_writer w = smq_writer_on(room);
-	uint8_t mac[SMQ_HASH_LEN];
+	uint8_t mac[SMQ_HASH_LEN] = { 0 };
 	smq_err err = SMQ_OK;
 	smq_cbor_put_array(&w, ANSWER_FIELDS);
 	smq_cbor_put_uint(&w, VERSION);

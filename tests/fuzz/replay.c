@@ -1,7 +1,8 @@
 /*
- * Runs a fuzz target over its corpus, and over mutations of it, as an ordinary test: replay MUTATIONS DIR
+ * Runs a fuzz target over its corpus, and over mutations of it, as an ordinary test: replay MUTATIONS DIR [BYTES]
  *
- * Every file as it is, every truncation, every single-bit flip (both up to a bound), and MUTATIONS seeded ones.
+ * Every file as it is, every truncation, every single-bit flip (both of its first 400 BYTES at most), and MUTATIONS
+ * seeded ones.
  */
 #include "fuzz.h"
 
@@ -49,9 +50,9 @@ static size_t load(const char *dir, const char *name)
 
 static int is_seed(const struct dirent *entry) { return entry->d_name[0] != '.'; }
 
-static void sweep(size_t len)
+static void sweep(size_t len, size_t most)
 {
-	size_t end = len < SWEEP_MAX ? len : SWEEP_MAX;
+	size_t end = len < most ? len : most;
 	for (size_t cut = 0; cut < end; cut++)
 		feed(input, cut);
 	for (size_t bit = 0; bit < 8 * end; bit++) {
@@ -89,19 +90,20 @@ static void mutate(size_t len, uint64_t *seed)
 int main(int argc, char **argv)
 {
 	struct dirent **files = NULL;
-	int count = argc == 3 ? scandir(argv[2], &files, is_seed, alphasort) : -1;
+	int count = argc == 3 || argc == 4 ? scandir(argv[2], &files, is_seed, alphasort) : -1;
 	if (count <= 0) {
-		fprintf(stderr, "usage: %s MUTATIONS DIR (with inputs in it)\n", argv[0]);
+		fprintf(stderr, "usage: %s MUTATIONS DIR [BYTES] (with inputs in it)\n", argv[0]);
 		return 2;
 	}
 	int mutations = atoi(argv[1]);
+	size_t most = argc == 4 ? (size_t)atoi(argv[3]) : SWEEP_MAX;
 	uint64_t seed = first_seed;
 	printf("1..3\n");
 	for (int i = 0; i < count; i++)
 		feed(input, load(argv[2], files[i]->d_name));
 	printf("ok 1 - %d inputs of the corpus\n", count);
 	for (int i = 0; i < count; i++)
-		sweep(load(argv[2], files[i]->d_name));
+		sweep(load(argv[2], files[i]->d_name), most);
 	printf("ok 2 - their truncations and bit flips\n");
 	for (int i = 0; i < mutations; i++)
 		mutate(load(argv[2], files[draw(&seed) % (uint32_t)count]->d_name), &seed);

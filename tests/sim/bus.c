@@ -217,6 +217,48 @@ static void op_junk(struct sim *s, struct dice *d)
 	}
 }
 
+/* Whoever chooses the operations chooses bytes, too: nothing of this comes out of a seed. */
+static void op_bytes(struct sim *s, struct dice *d)
+{
+	const struct bus_message *like = old_one(s, d);
+	struct bus_message m;
+	if (!like)
+		return;
+	memcpy(m.topic, like->topic, sizeof(m.topic));
+	m.retain = dice_one_in(d, 2);
+	m.len = dice_below(d, 256);
+	for (size_t i = 0; i < m.len; i++)
+		m.payload[i] = (uint8_t)dice_below(d, 256);
+	for (int i = 0; i < SIM_NODES; i++)
+		give(s, i, &m, m.retain);
+}
+
+static void op_edit(struct sim *s, struct dice *d)
+{
+	const struct bus_message *like = old_one(s, d);
+	struct bus_message m;
+	if (!like)
+		return;
+	bus_copy(&m, like);
+	for (uint64_t n = 1 + dice_below(d, 4); n > 0 && m.len > 0; n--) {
+		size_t at = dice_below(d, m.len);
+		switch (dice_below(d, 3)) {
+		case 0:
+			m.payload[at] = (uint8_t)dice_below(d, 256);
+			break;
+		case 1:
+			memmove(m.payload + at, m.payload + at + 1, --m.len - at);
+			break;
+		default:
+			if (m.len < SIM_PAYLOAD) {
+				memmove(m.payload + at + 1, m.payload + at, m.len++ - at);
+				m.payload[at] = (uint8_t)dice_below(d, 256);
+			}
+		}
+	}
+	give_all(s, &m);
+}
+
 static void op_cut_off(struct sim *s, struct dice *d)
 {
 	size_t i = dice_below(d, SIM_MEMBERS);
@@ -241,5 +283,6 @@ const struct sim_op bus_ops[] = {
 	{ "run", 24, op_run },      { "reorder", 6, op_reorder }, { "lose", 4, op_lose },   { "split", 3, op_split },
 	{ "replay", 6, op_replay }, { "move", 4, op_move },       { "alter", 6, op_alter }, { "splice", 2, op_splice },
 	{ "junk", 2, op_junk },     { "cut off", 2, op_cut_off }, { "pass", 12, op_pass },  { "jump", 2, op_jump },
+	{ "bytes", 0, op_bytes },   { "edit", 0, op_edit },
 };
 const size_t bus_op_count = SMQ_COUNT(bus_ops);

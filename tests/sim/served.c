@@ -65,6 +65,7 @@ static struct person {
 	struct smq_credentials credentials;
 	/* for the oracle */
 	bool out, asked_to_go;
+	bool meddled;           /* somebody with its key talked to the key server besides it */
 	uint64_t first_epoch;   /* of its first grant; 0: none */
 	uint64_t expelled_from; /* this epoch on it may open nothing; 0: it was not expelled */
 } people[PEOPLE];
@@ -95,6 +96,17 @@ static struct {
 	smq_err status;
 	struct smq_policy policy;
 } admin;
+
+/* Whoever has a key that the realm vouches for, and asks what members and admins would not. */
+static struct {
+	struct smq_ks_asker_config config;
+	struct smq_ks_asker asker;
+	int who;
+	bool asking;
+	uint8_t request[1024];
+	size_t request_len;
+	char topic[SIM_TOPIC]; /* of its answers */
+} stranger;
 
 static struct {
 	uint64_t epoch;
@@ -476,6 +488,7 @@ static void server_start(struct sim *s)
 						.prefix = prefix,
 						.clock = { server_now, NULL },
 						.store = item_store_port(&server.store),
+						.runs_max = 16,
 						.self = s,
 						.publish = server_publish,
 						.on_event = on_event };
@@ -517,14 +530,21 @@ static void server_tick(struct sim *s)
 
 /* ---- the admin ---- */
 
-static void admin_send(struct sim *s, smq_span payload)
+static void put_topic(struct sim *s, enum smq_ks_topic_kind kind, const char *name, char ret_topic[SIM_TOPIC])
+{
+	struct smq_ks_topic t = { .kind = kind, .name = smq_span_str(name) };
+	SIM_CHECK(s, smq_ks_topic_write(prefix, &t, smq_mspan_of((uint8_t *)ret_topic, SIM_TOPIC)) == SMQ_OK,
+		  "no topic");
+}
+
+static void send_request(struct sim *s, const char *name, smq_span payload)
 {
 	char topic[SIM_TOPIC];
-	struct smq_ks_topic t = { .kind = SMQ_KS_TOPIC_REQUEST, .name = smq_span_str(admin.config.name) };
-	SIM_CHECK(s, smq_ks_topic_write(prefix, &t, smq_mspan_of((uint8_t *)topic, sizeof(topic))) == SMQ_OK,
-		  "no topic");
+	put_topic(s, SMQ_KS_TOPIC_REQUEST, name, topic);
 	bus_publish(s, topic, payload, false);
 }
+
+static void admin_send(struct sim *s, smq_span payload) { send_request(s, admin.config.name, payload); }
 
 static void admin_start(struct sim *s)
 {
@@ -559,23 +579,30 @@ static void admin_answered(struct sim *s, smq_span bytes)
 		people[admin.expels].expelled_from = server.epoch;
 }
 
-static void admin_input(struct sim *s, smq_span payload)
+/* True: it is answered, and *ret_answer is valid until the next call. */
+static bool asker_input(struct sim *s, struct smq_ks_asker *asker, const char *name, smq_span request, smq_span payload,
+			smq_span *ret_answer)
 {
 	static uint8_t rooms[2][SMQ_KS_SEALED_ROOM(SMQ_KS_REQUEST_MAX) + SMQ_KS_EDHOC_ROOM], answer[SMQ_KS_ANSWER_MAX];
 	const smq_mspan room[2] = { smq_mspan_of(rooms[0], sizeof(rooms[0])),
 				    smq_mspan_of(rooms[1], sizeof(rooms[1])) };
 	size_t len[2] = { 0, 0 };
-	smq_span got;
-	if (!admin.asking || admin.asker.state != SMQ_KS_ASKER_ASKING)
-		return;
-	smq_err err =
-	    smq_ks_asker_input(&admin.asker, payload, s->now.unix_ms, smq_span_of(admin.request, admin.request_len),
-			       room, len, smq_mspan_of(answer, sizeof(answer)), &got);
+	if (asker->state != SMQ_KS_ASKER_ASKING)
+		return false;
+	smq_err err = smq_ks_asker_input(asker, payload, s->now.unix_ms, request, room, len,
+					 smq_mspan_of(answer, sizeof(answer)), ret_answer);
 	for (int i = 0; i < 2; i++) {
 		if (len[i] > 0)
-			admin_send(s, smq_span_of(rooms[i], len[i]));
+			send_request(s, name, smq_span_of(rooms[i], len[i]));
 	}
-	if (err == SMQ_OK && admin.asker.state == SMQ_KS_ASKER_ANSWERED)
+	return err == SMQ_OK && asker->state == SMQ_KS_ASKER_ANSWERED;
+}
+
+static void admin_input(struct sim *s, smq_span payload)
+{
+	smq_span got;
+	if (admin.asking && asker_input(s, &admin.asker, admin.config.name,
+					smq_span_of(admin.request, admin.request_len), payload, &got))
 		admin_answered(s, got);
 }
 
@@ -609,6 +636,121 @@ static void admin_register(struct sim *s, bool comes)
 	memcpy(q.key, identity->public_key, sizeof(q.key));
 	people[RAW].asked_to_go |= !comes;
 	admin_ask(s, &q, comes ? -1 : RAW);
+}
+
+/* ---- strangers ---- */
+
+/* Nobody but an admin is served what only admins may ask for. */
+static void stranger_answered(struct sim *s, smq_span bytes)
+{
+	struct smq_ks_answer a;
+	struct smq_ks_request q;
+	struct smq_ks_grant grant;
+	bool reads = smq_ks_request_decode(smq_span_of(stranger.request, stranger.request_len), &q) == SMQ_OK;
+	SIM_CHECK(s, smq_ks_answer_decode(bytes, &a) == SMQ_OK, "an answer does not decode");
+	sim_note(s, "somebody is answered: %s", smq_err_name(a.status));
+	stranger.asking = false;
+	SIM_CHECK(s, a.status != SMQ_OK || reads, "what cannot be read is served");
+	SIM_CHECK(s, a.status != SMQ_OK || stranger.who == ADMIN || q.what < SMQ_KS_POLICY,
+		  "%s is served as if it were an admin", stranger.config.name);
+	SIM_CHECK(s, a.status != SMQ_OK || q.what != SMQ_KS_JOIN || smq_ks_grant_decode(a.body, &grant) == SMQ_OK,
+		  "a grant does not decode");
+}
+
+static void stranger_input(struct sim *s, const char *topic, smq_span payload)
+{
+	smq_span got;
+	if (stranger.asking && strcmp(topic, stranger.topic) == 0 &&
+	    asker_input(s, &stranger.asker, stranger.config.name, smq_span_of(stranger.request, stranger.request_len),
+			payload, &got))
+		stranger_answered(s, got);
+}
+
+static int64_t some_time(struct sim *s, struct dice *d)
+{
+	const int64_t times[] = { 0, s->now.unix_ms, s->now.unix_ms + 9000, s->now.unix_ms - 9000, INT64_MAX };
+	return times[dice_below(d, SMQ_COUNT(times))];
+}
+
+/* A policy that one of us has signed, as far as it goes. */
+static smq_span some_policy(struct sim *s, struct dice *d, smq_mspan room)
+{
+	uint8_t document[SMQ_POLICY_MAX];
+	struct smq_policy p = admin.policy;
+	size_t len = 0;
+	int by = (int)dice_below(d, SIM_NODES);
+	p.number += dice_below(d, 3);
+	p.members_max = 1 + dice_below(d, 64);
+	if (smq_policy_encode(&p, smq_mspan_of(document, sizeof(document)), &len) != SMQ_OK ||
+	    smq_policy_sign(smq_span_of(document, len), &sim_identity(s->real, by)->own, room, &len) != SMQ_OK)
+		return smq_span_of(NULL, 0);
+	return smq_span_of(room.p, len);
+}
+
+static size_t some_request(struct sim *s, struct dice *d, smq_mspan room)
+{
+	static const enum smq_ks_what whats[] = { SMQ_KS_JOIN,   SMQ_KS_LEAVE,   SMQ_KS_FETCH,      SMQ_KS_LIST,
+						  SMQ_KS_SHOW,   SMQ_KS_MEMBERS, SMQ_KS_REGISTERED, SMQ_KS_POLICY,
+						  SMQ_KS_ROTATE, SMQ_KS_EXPEL,   SMQ_KS_REGISTER,   SMQ_KS_UNREGISTER };
+	static const char *const groups[] = { group, "", "other" };
+	const struct sim_identity *whom = sim_identity(s->real, (int)dice_below(d, SIM_NODES));
+	uint8_t policy[600];
+	struct smq_ks_request q = { .what = whats[dice_below(d, stranger.who == ADMIN ? 7 : SMQ_COUNT(whats))],
+				    .group = smq_span_str(groups[dice_below(d, SMQ_COUNT(groups))]),
+				    .roles = (unsigned)dice_below(d, 4),
+				    .offset = dice_below(d, 40),
+				    .node_count = dice_below(d, 4),
+				    .sender_count = dice_below(d, 4),
+				    .name = smq_span_str(whom->name) };
+	size_t len = 0;
+	q.from_ms = some_time(s, d);
+	q.until_ms = some_time(s, d);
+	q.boot_id[0] = (uint8_t)dice_below(d, 256);
+	for (size_t i = 0; i < q.node_count; i++) {
+		q.nodes[i].height = (unsigned)dice_below(d, SMQ_TREE_HEIGHT_MAX + 1);
+		q.nodes[i].index = dice_below(d, 40);
+		q.senders[i] = dice_below(d, 40);
+	}
+	memcpy(q.key, whom->public_key, sizeof(q.key));
+	if (q.what == SMQ_KS_POLICY)
+		q.policy = some_policy(s, d, smq_mspan_of(policy, sizeof(policy)));
+	q.admin = whom->own.id_cred_full;
+	return smq_ks_request_encode(&q, room, &len) == SMQ_OK ? len : 0;
+}
+
+/* What an admin asks for changes what the oracle expects; strangers with its key only look, or talk nonsense. */
+static bool would_change(smq_span request)
+{
+	struct smq_ks_request q;
+	return smq_ks_request_decode(request, &q) == SMQ_OK && q.what >= SMQ_KS_POLICY && q.what != SMQ_KS_LIST &&
+	       q.what != SMQ_KS_SHOW && q.what != SMQ_KS_MEMBERS && q.what != SMQ_KS_REGISTERED;
+}
+
+static void op_ask(struct sim *s, struct dice *d)
+{
+	static const int whos[] = { 4, 0, 1, 2, 3, ADMIN, SERVER };
+	uint8_t room[SMQ_KS_EDHOC_ROOM];
+	size_t len = 0;
+	stranger.who = whos[dice_below(d, SMQ_COUNT(whos))];
+	stranger.request_len = some_request(s, d, smq_mspan_of(stranger.request, sizeof(stranger.request)));
+	for (uint64_t n = dice_below(d, 4); n > 0 && stranger.request_len > 0; n--)
+		stranger.request[dice_below(d, stranger.request_len)] = (uint8_t)dice_below(d, 256);
+	smq_span request = smq_span_of(stranger.request, stranger.request_len);
+	if (is_raw(stranger.who) || (stranger.who == ADMIN && would_change(request)))
+		return;
+	if (stranger.who < PEOPLE)
+		people[stranger.who].asked_to_go = people[stranger.who].meddled = true;
+	stranger.config = admin.config;
+	stranger.config.own = &sim_identity(s->real, stranger.who)->own;
+	stranger.config.name = sim_identity(s->real, stranger.who)->name;
+	put_topic(s, SMQ_KS_TOPIC_ANSWER, stranger.config.name, stranger.topic);
+	smq_ks_asker_done(&stranger.asker);
+	if (smq_ks_asker_start(&stranger.asker, &stranger.config, smq_mspan_of(room, sizeof(room)), &len) != SMQ_OK)
+		return;
+	stranger.asking = true;
+	send_request(s, stranger.config.name, smq_span_of(room, len));
+	if (dice_one_in(d, 2))
+		bus_deliver_all(s);
 }
 
 /* ---- life ---- */
@@ -657,6 +799,7 @@ static void up(struct sim *s, struct dice *d)
 	memset(&server, 0, sizeof(server));
 	memset(people, 0, sizeof(people));
 	memset(&admin, 0, sizeof(admin));
+	memset(&stranger, 0, sizeof(stranger));
 	issued_count = 0;
 	make_policy(d);
 	admin.config = (struct smq_ks_asker_config){ .crypto = s->crypto,
@@ -688,9 +831,9 @@ static void up(struct sim *s, struct dice *d)
 		admin_register(s, true);
 		admin_waits(s);
 	}
-	for (int i = 0; i < PEOPLE - 1; i++)
+	for (int i = 0; i < PEOPLE - 1 && !s->bare; i++)
 		start(s, i, true);
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 3 && !s->bare; i++)
 		pass(s, 500);
 	items_copy(&server.backup, &server.store.durable);
 }
@@ -702,6 +845,7 @@ static void down(struct sim *s)
 		stop(i, true);
 	server_stop();
 	smq_ks_asker_done(&admin.asker);
+	smq_ks_asker_done(&stranger.asker);
 	items_clear(&server.store.durable);
 	items_clear(&server.store.working);
 	items_clear(&server.backup);
@@ -729,12 +873,16 @@ static void pass(struct sim *s, int64_t ms)
 	bus_deliver_all(s);
 }
 
+static bool server_reads(const char *topic) { return server.ks && !server.store.dead && filtered(topic); }
+
 static bool reads(struct sim *s, int i, const char *topic)
 {
-	if (i == SERVER)
-		return server.ks && !server.store.dead && filtered(topic);
+	if (i == SERVER && server_reads(topic))
+		return true;
 	if (i == ADMIN)
 		return strncmp(topic, "c/ks/a/", 7) == 0 && strcmp(topic + 7, sim_identity(s->real, ADMIN)->name) == 0;
+	if (stranger.asking && i == stranger.who && strcmp(topic, stranger.topic) == 0)
+		return true;
 	if (i >= PEOPLE || !people[i].up)
 		return false;
 	for (size_t n = 0; n < people[i].topic_count; n++) {
@@ -746,14 +894,14 @@ static bool reads(struct sim *s, int i, const char *topic)
 
 static void receive(struct sim *s, int i, const char *topic, smq_span payload, bool retained)
 {
-	if (i == SERVER) {
+	if (i == stranger.who)
+		stranger_input(s, topic, payload);
+	if (i == SERVER && server_reads(topic))
 		smq_keyserver_input(server.ks, topic, payload, retained);
-		return;
-	}
-	if (i == ADMIN) {
+	if (i == ADMIN)
 		admin_input(s, payload);
+	if (i >= PEOPLE || !people[i].up)
 		return;
-	}
 	if (smq_group_member_takes(people[i].m, topic)) {
 		smq_err err = smq_group_member_input(people[i].m, topic, payload, retained, sim_now(s, i));
 		SIM_CHECK(s, err != SMQ_ERR_BUG && err != SMQ_ERR_CRYPTO, "member %d: %s", i, smq_err_name(err));
@@ -903,7 +1051,7 @@ static void everybody_hears_everybody(struct sim *s)
 {
 	uint64_t in = 0;
 	for (int i = 0; i < PEOPLE; i++) {
-		if (people[i].up && people[i].expelled_from == 0 && !people[i].out)
+		if (people[i].up && people[i].expelled_from == 0 && !people[i].out && !people[i].meddled)
 			in |= UINT64_C(1) << i;
 	}
 	for (int i = 0; i < PEOPLE; i++) {
@@ -969,6 +1117,7 @@ static const struct sim_op ops[] = {
 	{ "restore", 2, op_restore },
 	{ "server dies", 5, op_server_dies },
 	{ "server restore", 1, op_server_restore },
+	{ "ask", 0, op_ask },
 };
 
 const struct scenario scenario_served = { .name = "served",

@@ -30,6 +30,8 @@ enum { SIM_NODES = SIM_MEMBERS + 2 };
 
 struct dice {
 	uint64_t state;
+	const uint8_t *bytes; /* not NULL: chance is taken from there, and is 0 at its end */
+	size_t left;
 };
 uint64_t dice_roll(struct dice *d);
 uint64_t dice_below(struct dice *d, uint64_t n); /* n > 0 */
@@ -85,6 +87,7 @@ struct sim {
 	uint64_t seed;
 	bool real; /* cryptography */
 	bool verbose;
+	bool bare; /* nobody is there but the key server and who runs it */
 	struct op ops[SIM_OPS_MAX];
 	size_t op_count;
 	int at; /* operation under way; -1 before, -2 calm */
@@ -131,6 +134,10 @@ void sim_fail(struct sim *s, const char *format, ...) __attribute__((format(prin
 /* Into the trace, and onto standard output with --verbose. */
 void sim_note(struct sim *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Operations of the bus and of the scenario, in one row. */
+const struct sim_op *sim_op_of(const struct sim *s, size_t kind);
+/* Everything but scenario, seed and operations as it is before a run. */
+void sim_begin(struct sim *s);
 struct smq_now sim_now(const struct sim *s, int member);
 const struct sim_identity *sim_identity(bool real, int i); /* members, then key servers */
 void sim_identities_init(void);

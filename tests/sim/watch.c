@@ -34,9 +34,20 @@ static void hash_word(struct hash *h, uint64_t w)
 	h->s[3] = (h->s[3] << 29 | h->s[3] >> 35) + h->s[2];
 }
 
+/* Big endian, as byte after byte gives it. */
+static uint64_t word_at(const uint8_t *p)
+{
+	uint64_t w;
+	memcpy(&w, p, sizeof(w));
+	return __builtin_bswap64(w);
+}
+
 static void hash_add(struct hash *h, smq_span bytes)
 {
-	for (size_t i = 0; i < bytes.len; i++) {
+	size_t i = 0;
+	for (; h->len % 8 == 0 && bytes.len - i >= 8; i += 8, h->len += 8)
+		hash_word(h, word_at(bytes.p + i));
+	for (; i < bytes.len; i++) {
 		h->word = h->word << 8 | bytes.p[i];
 		if (++h->len % 8 == 0) {
 			hash_word(h, h->word);

@@ -69,6 +69,28 @@ static void no_bit_of_an_answer_can_be_changed(void **state)
 	assert_int_not_equal(open_with(smq_span_of(room, bytes.len + 1), key, hash), SMQ_OK);
 }
 
+static smq_err no_hmac(smq_span with, const smq_span *parts, size_t count, uint8_t ret_tag[SMQ_HASH_LEN])
+{
+	(void)with, (void)parts, (void)count, (void)ret_tag;
+	return SMQ_ERR_CRYPTO;
+}
+
+static void an_answer_that_cannot_be_checked(void **state)
+{
+	(void)state;
+	struct smq_crypto broken = *smq_crypto_openssl();
+	const struct smq_enrol_answer a = { SMQ_ENROL_GIVEN, smq_span_str("c"), smq_span_str("s") };
+	struct smq_enrol_answer got = { .outcome = SMQ_ENROL_FAILED };
+	size_t len = 77;
+	broken.hmac_sha256 = no_hmac;
+	smq_span good = answer(SMQ_ENROL_GIVEN, key);
+	assert_int_equal(smq_enrol_answer_decode(good, &broken, key, hash, &got), SMQ_ERR_CRYPTO);
+	assert_int_equal(got.outcome, SMQ_ENROL_FAILED);
+	assert_int_equal(smq_enrol_answer_encode(&a, &broken, key, hash, smq_mspan_of(room, sizeof(room)), &len),
+			 SMQ_ERR_CRYPTO);
+	assert_int_equal(len, 77);
+}
+
 static void requests(void **state)
 {
 	(void)state;
@@ -94,6 +116,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(an_answer_is_bound_to_its_request),
 					    cmocka_unit_test(no_bit_of_an_answer_can_be_changed),
+					    cmocka_unit_test(an_answer_that_cannot_be_checked),
 					    cmocka_unit_test(requests) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -390,6 +390,41 @@ static void who_may_command_whom(void **state)
 	assert_int_equal(smq_policy_encode(&p, smq_mspan_of(room, sizeof(room)), &len), SMQ_ERR_USAGE);
 }
 
+/* What follows the commanders' head in a document, put by hand: no encoder writes these. */
+static void commanders_out_of_bounds(void **state)
+{
+	static const struct {
+		uint8_t head, item; /* of the list, and of its first commander */
+		const char *whom;
+		smq_err err;
+	} rows[] = {
+		/* 1 */ { 0x81, 0x83, "*", SMQ_OK },
+		/* 2 */ { 0x80, 0x83, "*", SMQ_ERR_MALFORMED },
+		/* 3 */ { 0x81, 0x82, "*", SMQ_ERR_MALFORMED },
+		/* 4 */ { 0x81, 0x84, "*", SMQ_ERR_MALFORMED },
+		/* 5 */ { 0x97, 0x83, "*", SMQ_ERR_FULL },
+		/* 6 */ { 0x81, 0x83, "/", SMQ_ERR_NAME },
+		/* 7 */ { 0x82, 0x83, "*", SMQ_ERR_TRUNCATED },
+	};
+	const struct smq_policy p = usual();
+	struct smq_policy back;
+	uint8_t room[SMQ_POLICY_MAX + 16];
+	(void)state;
+	for (size_t i = 0; i < SMQ_COUNT(rows); i++) {
+		size_t len = encode(&p, room);
+		room[0] = 0x80 + 22;
+		const uint8_t list[] = { rows[i].head, rows[i].item, 0x61, 'a', 1, 0x61, (uint8_t)rows[i].whom[0] };
+		memcpy(room + len, list, sizeof(list));
+		smq_err err = smq_policy_decode(smq_span_of(room, len + sizeof(list)), &back);
+		if (err != rows[i].err)
+			fail_msg("row %zu: %s", i + 1, smq_err_name(err));
+	}
+	struct smq_policy q = commanded();
+	q.commanders[0].who.pattern = smq_span_str("a/b");
+	size_t len;
+	assert_int_equal(smq_policy_encode(&q, smq_mspan_of(room, sizeof(room)), &len), SMQ_ERR_USAGE);
+}
+
 static void grants(void **state)
 {
 	(void)state;
@@ -474,6 +509,7 @@ int main(void)
 		cmocka_unit_test(patterns),
 		cmocka_unit_test(who_may_what),
 		cmocka_unit_test(who_may_command_whom),
+		cmocka_unit_test(commanders_out_of_bounds),
 		cmocka_unit_test(grants),
 		cmocka_unit_test(history),
 	};
