@@ -5,8 +5,9 @@ usage: count_tests.py [--failed 'WHAT|WHAT...'] BUILD_DIR...     reads BUILD_DIR
        count_tests.py --self-test
 
 A program that crashes, times out, or ends before its plan counts as one failure on top of those it reported. What was
-skipped is listed with its reason. Exit status 0 only if something passed and nothing failed.
+skipped is listed with its reason, what failed with the last of what it said. Exit status 0 only if something passed and nothing failed.
 """
+import itertools
 import json
 import os
 import re
@@ -20,6 +21,7 @@ GOOD = ('OK', 'SKIP', 'EXPECTEDFAIL')
 class Count:
     def __init__(self):
         self.passed, self.failures, self.skips = 0, [], []
+        self.why = {}  # of a failure: the lines of output that tell
 
     def line(self):
         text = '%d passed, %d failed' % (self.passed, len(self.failures))
@@ -28,7 +30,8 @@ class Count:
     def add_tap(self, name, text):
         """Counts the TAP lines of one program. Returns whether it held to its plan (None: it is no TAP)."""
         planned, seen, bad, odd_skips = None, 0, 0, 0
-        for line in text.splitlines():
+        lines = text.splitlines()
+        for at, line in enumerate(lines):
             plan, result = TAP_PLAN.match(line), TAP_LINE.match(line)
             if plan:
                 planned = int(plan.group(1))
@@ -44,6 +47,7 @@ class Count:
                 elif result.group(1) and directive != 'TODO':
                     bad += 1
                     self.failures.append(what)
+                    self.why[what] = list(itertools.takewhile(lambda told: told.startswith('#'), lines[at + 1:]))
                 else:
                     self.passed += 1
             elif line.startswith('Bail out!'):
@@ -66,10 +70,12 @@ class Count:
                 self.passed += 1
             else:
                 self.failures.append('%s: %s' % (name, result))
+                self.why[self.failures[-1]] = ((test.get('stdout') or '') + (test.get('stderr') or '')).splitlines()
         elif tap == 'odd skips' and test.get('returncode') == 0:
             pass  # cmocka 1.1.5 writes "not ok n # SKIP", which Meson takes for a failure
         elif tap == 'short' or (tap in ('good', 'odd skips') and result not in GOOD):
             self.failures.append('%s: %s (status %s) before its end' % (name, result, test.get('returncode')))
+            self.why[self.failures[-1]] = (test.get('stderr') or '').splitlines()
 
 
 def count(dirs, failed):
@@ -104,7 +110,7 @@ def self_test():
         ('1..2\nok 1 - a\nBail out! no disk\n', 'ERROR', 1, 1, 0),
         ('1..1\nok 1 - a ok\n# ok - group\n', 'OK', 1, 0, 0),
     ]
-    print('1..%d' % len(rows))
+    print('1..%d' % (len(rows) + 1))
     bad = 0
     for number, (stdout, result, *want) in enumerate(rows, 1):
         total = Count()
@@ -113,7 +119,11 @@ def self_test():
         bad += got != want
         print('%sok %d - row %d%s' % ('' if got == want else 'not ', number, number,
                                       '' if got == want else ' gives %s, not %s' % (got, want)))
-    return bad
+    total = Count()
+    total.add({'name': 't', 'stdout': '1..2\nnot ok 1 - a\n# why\n# not\nok 2\n# x\n', 'result': 'FAIL', 'returncode': 1})
+    told = total.why == {'t: a': ['# why', '# not']}
+    print('%sok %d - what failed says why' % ('' if told else 'not ', len(rows) + 1))
+    return bad + (not told)
 
 
 def main(argv):
@@ -132,6 +142,8 @@ def main(argv):
         print('skipped: %s (%s)' % (name, why))
     for what in total.failures:
         print('failed: %s' % what)
+        for line in total.why.get(what, [])[-12:]:
+            print('    ' + (line if len(line) <= 1000 else line[:500] + ' ... ' + line[-500:]))
     print(total.line(), flush=True)
     return 1 if total.failures else 0
 
