@@ -1,4 +1,4 @@
-/* What the files of this adapter share: reading PEM, and handing text out. */
+/* What the files of this adapter share. */
 #ifndef SMQ_CA_OPENSSL_INTERNAL_H
 #define SMQ_CA_OPENSSL_INTERNAL_H
 
@@ -6,15 +6,12 @@
 #include <openssl/x509v3.h>
 
 #include "adapters/ca_openssl/ca_make.h"
+#include "adapters/common_openssl/pem.h"
 
 /* Takes what a memory BIO holds, with a terminating zero beyond its length. */
 SMQ_MUST_USE smq_err smq_pem_take(BIO *bio, struct smq_pem *ret_pem);
 
-/* NULL where it does not parse; never asks a terminal for a passphrase. */
-EVP_PKEY *smq_pem_read_key(smq_span pem);
-X509 *smq_pem_read_cert(smq_span pem);
-X509_REQ *smq_pem_read_request(smq_span pem);
-/* The public half of whatever it is: a private key, a request, or a certificate. */
+/* The public half of whatever it is: a private key, a request, or a certificate; NULL where it does not parse. */
 EVP_PKEY *smq_pem_read_public(smq_span pem);
 
 bool smq_ca_time_ms(const ASN1_TIME *time, int64_t *ret_ms);

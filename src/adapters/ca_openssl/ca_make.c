@@ -212,9 +212,9 @@ smq_err smq_ca_make_cert(const struct smq_cert_template *t, smq_span key_pem, sm
 			 smq_span issuer_key_pem, struct smq_pem *ret_cert)
 {
 	bool self_signed = issuer_cert_pem.len == 0;
-	EVP_PKEY *key = self_signed ? smq_pem_read_key(key_pem) : smq_pem_read_public(key_pem);
-	X509 *issuer = self_signed ? NULL : smq_pem_read_cert(issuer_cert_pem);
-	EVP_PKEY *signing = self_signed ? NULL : smq_pem_read_key(issuer_key_pem);
+	EVP_PKEY *key = self_signed ? smq_pem_key(key_pem) : smq_pem_read_public(key_pem);
+	X509 *issuer = self_signed ? NULL : smq_pem_cert(issuer_cert_pem);
+	EVP_PKEY *signing = self_signed ? NULL : smq_pem_key(issuer_key_pem);
 	smq_err err = SMQ_ERR_MALFORMED;
 
 	if (key && (self_signed || (issuer && signing))) {
@@ -235,8 +235,8 @@ smq_err smq_ca_issuer_new(smq_span cert_pem, smq_span key_pem, struct smq_ca_iss
 	struct smq_ca_issuer *i = calloc(1, sizeof(*i));
 	if (!i)
 		return SMQ_ERR_NO_MEMORY;
-	i->cert = smq_pem_read_cert(cert_pem);
-	i->key = smq_pem_read_key(key_pem);
+	i->cert = smq_pem_cert(cert_pem);
+	i->key = smq_pem_key(key_pem);
 	ERR_clear_error();
 	if (!i->cert || !i->key) {
 		smq_ca_issuer_free(i);
@@ -292,7 +292,7 @@ smq_err smq_ca_issuer_new_remote(smq_span cert_pem, const struct smq_ca_remote *
 	struct smq_ca_issuer *i = calloc(1, sizeof(*i));
 	if (!i)
 		return SMQ_ERR_NO_MEMORY;
-	i->cert = cert_pem.len > 0 ? smq_pem_read_cert(cert_pem) : NULL;
+	i->cert = cert_pem.len > 0 ? smq_pem_cert(cert_pem) : NULL;
 	ERR_clear_error();
 	if (cert_pem.len > 0 && !i->cert) {
 		free(i);
@@ -309,7 +309,7 @@ smq_err smq_ca_issuer_root(struct smq_ca_issuer *issuer, const struct smq_cert_t
 	struct smq_pem cert = { NULL, 0 };
 	smq_err err = issuer->cert ? SMQ_ERR_STATE : smq_ca_issuer_certify(issuer, t, key_pem, &cert);
 	if (err == SMQ_OK)
-		issuer->cert = smq_pem_read_cert(smq_span_of(cert.p, cert.len));
+		issuer->cert = smq_pem_cert(smq_span_of(cert.p, cert.len));
 	if (err == SMQ_OK)
 		*ret_cert = cert;
 	return err;

@@ -10,7 +10,7 @@
 
 smq_err smq_ca_validity(smq_span cert_pem, int64_t *ret_not_before_ms, int64_t *ret_not_after_ms)
 {
-	X509 *cert = smq_pem_read_cert(cert_pem);
+	X509 *cert = smq_pem_cert(cert_pem);
 	int64_t from = 0;
 	int64_t until = 0;
 	bool ok = cert && smq_ca_time_ms(X509_get0_notBefore(cert), &from) &&
@@ -26,7 +26,7 @@ smq_err smq_ca_validity(smq_span cert_pem, int64_t *ret_not_before_ms, int64_t *
 
 smq_err smq_ca_fingerprint(smq_span cert_pem, uint8_t ret_hash[SMQ_HASH_LEN])
 {
-	X509 *cert = smq_pem_read_cert(cert_pem);
+	X509 *cert = smq_pem_cert(cert_pem);
 	smq_err err = SMQ_ERR_MALFORMED;
 	if (cert)
 		err = X509_digest(cert, EVP_sha256(), ret_hash, NULL) == 1 ? SMQ_OK : SMQ_ERR_CRYPTO;
@@ -37,8 +37,8 @@ smq_err smq_ca_fingerprint(smq_span cert_pem, uint8_t ret_hash[SMQ_HASH_LEN])
 
 bool smq_ca_key_fits(smq_span key_pem, smq_span cert_pem)
 {
-	EVP_PKEY *key = smq_pem_read_key(key_pem);
-	X509 *cert = smq_pem_read_cert(cert_pem);
+	EVP_PKEY *key = smq_pem_key(key_pem);
+	X509 *cert = smq_pem_cert(cert_pem);
 	bool fits = key && cert && EVP_PKEY_eq(X509_get0_pubkey(cert), key) == 1;
 	X509_free(cert);
 	EVP_PKEY_free(key);
@@ -80,7 +80,7 @@ static void take_dns(const ASN1_IA5STRING *name, struct smq_ca_holder *h)
 
 smq_err smq_ca_read_holder(smq_span cert_pem, struct smq_ca_holder *ret_holder)
 {
-	X509 *cert = smq_pem_read_cert(cert_pem);
+	X509 *cert = smq_pem_cert(cert_pem);
 	if (!cert)
 		return SMQ_ERR_MALFORMED;
 	memset(ret_holder, 0, sizeof(*ret_holder));
@@ -106,7 +106,7 @@ smq_err smq_ca_read_holder(smq_span cert_pem, struct smq_ca_holder *ret_holder)
 
 smq_err smq_ca_curve(smq_span cert_pem, enum smq_curve *ret_curve)
 {
-	X509 *cert = smq_pem_read_cert(cert_pem);
+	X509 *cert = smq_pem_cert(cert_pem);
 	enum smq_curve curve = cert ? smq_ca_curve_of(X509_get0_pubkey(cert)) : 0;
 	smq_err err = !cert ? SMQ_ERR_MALFORMED : curve == 0 ? SMQ_ERR_ALGORITHM : SMQ_OK;
 	X509_free(cert);

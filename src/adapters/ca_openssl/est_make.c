@@ -60,7 +60,7 @@ static smq_err encode(const uint8_t *bytes, int len, struct smq_pem *ret_text)
 
 smq_err smq_ca_request_to_base64(smq_span pem, struct smq_pem *ret_base64)
 {
-	X509_REQ *request = smq_pem_read_request(pem);
+	X509_REQ *request = smq_pem_request(pem);
 	uint8_t *der = NULL;
 	int len = request ? i2d_X509_REQ(request, &der) : 0;
 	smq_err err = len > 0 ? encode(der, len, ret_base64) : SMQ_ERR_MALFORMED;

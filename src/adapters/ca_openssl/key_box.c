@@ -13,7 +13,7 @@ enum { SCRYPT_N = 16384, SCRYPT_R = 8, SCRYPT_P = 1, SALT_LEN = 16 };
 smq_err smq_ca_close_key(smq_span key_pem, smq_span passphrase, struct smq_pem *ret_pem)
 {
 	smq_err err = SMQ_ERR_CRYPTO;
-	EVP_PKEY *key = smq_pem_read_key(key_pem);
+	EVP_PKEY *key = smq_pem_key(key_pem);
 	PKCS8_PRIV_KEY_INFO *plain = key ? EVP_PKEY2PKCS8(key) : NULL;
 	X509_ALGOR *pbe = PKCS5_pbe2_set_scrypt(EVP_aes_256_cbc(), NULL, SALT_LEN, NULL, SCRYPT_N, SCRYPT_R, SCRYPT_P);
 	BIO *bio = BIO_new(BIO_s_mem());
@@ -57,7 +57,7 @@ smq_err smq_ca_open_key(smq_span pem, smq_span passphrase, struct smq_pem *ret_k
 {
 	static const char mark[] = "-----BEGIN ENCRYPTED ";
 	bool boxed = pem.len < INT32_MAX && memmem(pem.p, pem.len, mark, sizeof(mark) - 1) != NULL;
-	EVP_PKEY *key = boxed ? unbox(pem, passphrase) : smq_pem_read_key(pem);
+	EVP_PKEY *key = boxed ? unbox(pem, passphrase) : smq_pem_key(pem);
 	BIO *bio = BIO_new(BIO_s_secmem());
 	smq_err err = boxed ? SMQ_ERR_OPEN : SMQ_ERR_MALFORMED;
 

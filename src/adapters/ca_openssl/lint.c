@@ -117,9 +117,9 @@ out:
 
 const char *smq_ca_lint(smq_span cert_pem, smq_span issuer_pem, smq_span root_pem, bool server, int64_t now_ms)
 {
-	struct looking l = { .cert = smq_pem_read_cert(cert_pem),
-			     .issuer = issuer_pem.len > 0 ? smq_pem_read_cert(issuer_pem) : NULL,
-			     .root = smq_pem_read_cert(root_pem),
+	struct looking l = { .cert = smq_pem_cert(cert_pem),
+			     .issuer = issuer_pem.len > 0 ? smq_pem_cert(issuer_pem) : NULL,
+			     .root = smq_pem_cert(root_pem),
 			     .roots = root_pem,
 			     .server = server,
 			     .now_ms = now_ms };

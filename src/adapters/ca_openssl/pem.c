@@ -1,4 +1,4 @@
-/* Reading keys, certificates and requests from PEM text, and handing text out. */
+/* PEM text handed out, and the public half of what is read. */
 #include "adapters/ca_openssl/ca_internal.h"
 
 #include <stdlib.h>
@@ -18,71 +18,19 @@ void smq_pem_free(struct smq_pem *pem)
 	*pem = (struct smq_pem){ NULL, 0 };
 }
 
-smq_err smq_pem_take(BIO *bio, struct smq_pem *ret_pem)
-{
-	char *data = NULL;
-	long len = BIO_get_mem_data(bio, &data);
-	uint8_t *copy = len > 0 ? malloc((size_t)len + 1) : NULL;
-	if (!copy)
-		return SMQ_ERR_NO_MEMORY;
-	memcpy(copy, data, (size_t)len);
-	copy[len] = 0;
-	ret_pem->p = copy;
-	ret_pem->len = (size_t)len;
-	return SMQ_OK;
-}
-
-static int no_passphrase(char *buf, int size, int rwflag, void *u)
-{
-	(void)buf;
-	(void)size;
-	(void)rwflag;
-	(void)u;
-	return -1;
-}
-
-static BIO *reading(smq_span pem)
-{
-	return pem.len > 0 && pem.len < INT32_MAX ? BIO_new_mem_buf(pem.p, (int)pem.len) : NULL;
-}
-
-EVP_PKEY *smq_pem_read_key(smq_span pem)
-{
-	BIO *bio = reading(pem);
-	EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL) : NULL;
-	BIO_free(bio);
-	return key;
-}
-
-X509 *smq_pem_read_cert(smq_span pem)
-{
-	BIO *bio = reading(pem);
-	X509 *cert = bio ? PEM_read_bio_X509(bio, NULL, no_passphrase, NULL) : NULL;
-	BIO_free(bio);
-	return cert;
-}
-
-X509_REQ *smq_pem_read_request(smq_span pem)
-{
-	BIO *bio = reading(pem);
-	X509_REQ *request = bio ? PEM_read_bio_X509_REQ(bio, NULL, no_passphrase, NULL) : NULL;
-	BIO_free(bio);
-	return request;
-}
+smq_err smq_pem_take(BIO *bio, struct smq_pem *ret_pem) { return smq_pem_written(bio, &ret_pem->p, &ret_pem->len); }
 
 EVP_PKEY *smq_pem_read_public(smq_span pem)
 {
-	EVP_PKEY *key = smq_pem_read_key(pem);
-	X509_REQ *request = key ? NULL : smq_pem_read_request(pem);
-	X509 *cert = key || request ? NULL : smq_pem_read_cert(pem);
-	BIO *bio = key || request || cert ? NULL : reading(pem);
+	EVP_PKEY *key = smq_pem_key(pem);
+	X509_REQ *request = key ? NULL : smq_pem_request(pem);
+	X509 *cert = key || request ? NULL : smq_pem_cert(pem);
 	if (request)
 		key = X509_REQ_get_pubkey(request);
 	else if (cert)
 		key = X509_get_pubkey(cert);
-	else if (bio)
-		key = PEM_read_bio_PUBKEY(bio, NULL, no_passphrase, NULL);
-	BIO_free(bio);
+	else if (!key)
+		key = smq_pem_public_key(pem);
 	X509_REQ_free(request);
 	X509_free(cert);
 	return key;

@@ -8,7 +8,7 @@
 
 smq_err smq_ca_make_request(smq_span key_pem, const char *name, struct smq_pem *ret_request)
 {
-	EVP_PKEY *key = smq_pem_read_key(key_pem);
+	EVP_PKEY *key = smq_pem_key(key_pem);
 	X509_REQ *request = X509_REQ_new();
 	BIO *bio = BIO_new(BIO_s_mem());
 	smq_err err = key ? SMQ_ERR_CRYPTO : SMQ_ERR_MALFORMED;
@@ -58,7 +58,7 @@ static bool read_name(X509_NAME *subject, struct smq_ca_request *r)
 smq_err smq_ca_read_request(smq_span pem, struct smq_ca_request *ret_request)
 {
 	struct smq_ca_request r = { .name = "" };
-	X509_REQ *request = smq_pem_read_request(pem);
+	X509_REQ *request = smq_pem_request(pem);
 	EVP_PKEY *key = request ? X509_REQ_get0_pubkey(request) : NULL;
 	smq_err err = SMQ_ERR_MALFORMED;
 
@@ -78,7 +78,7 @@ smq_err smq_ca_read_request(smq_span pem, struct smq_ca_request *ret_request)
 
 smq_err smq_ca_request_to_der(smq_span pem, struct smq_pem *ret_der)
 {
-	X509_REQ *request = smq_pem_read_request(pem);
+	X509_REQ *request = smq_pem_request(pem);
 	BIO *bio = BIO_new(BIO_s_mem());
 	smq_err err = request ? SMQ_ERR_CRYPTO : SMQ_ERR_MALFORMED;
 	if (request && bio && i2d_X509_REQ_bio(bio, request) == 1)

@@ -10,6 +10,7 @@
 #include <openssl/params.h>
 #include <openssl/pem.h>
 
+#include "adapters/common_openssl/pem.h"
 #include "adapters/crypto_openssl/openssl_internal.h"
 
 struct key {
@@ -156,21 +157,9 @@ static smq_err signer_of(EVP_PKEY *pkey, bool may_agree, struct smq_signer *ret_
 	return SMQ_OK;
 }
 
-/* An encrypted key must fail, not ask at the terminal. */
-static int no_passphrase(char *buf, int size, int rwflag, void *u)
-{
-	(void)buf;
-	(void)size;
-	(void)rwflag;
-	(void)u;
-	return -1;
-}
-
 smq_err smq_openssl_signer_from_pem(smq_span pem, bool may_agree, struct smq_signer *ret_signer)
 {
-	BIO *bio = pem.len > 0 && pem.len < 65536 ? BIO_new_mem_buf(pem.p, (int)pem.len) : NULL;
-	EVP_PKEY *pkey = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL) : NULL;
-	BIO_free(bio);
+	EVP_PKEY *pkey = pem.len < 65536 ? smq_pem_key(pem) : NULL;
 	ERR_clear_error();
 	return pkey ? signer_of(pkey, may_agree, ret_signer) : SMQ_ERR_MALFORMED;
 }
@@ -195,18 +184,12 @@ static smq_err point_of(EVP_PKEY *pkey, uint8_t ret_point[SMQ_PUBLIC_KEY_MAX])
 
 smq_err smq_openssl_p256_from_pem(smq_span pem, uint8_t ret_point[SMQ_PUBLIC_KEY_MAX])
 {
-	BIO *bio = pem.len > 0 && pem.len < 65536 ? BIO_new_mem_buf(pem.p, (int)pem.len) : NULL;
-	EVP_PKEY *pkey = bio ? PEM_read_bio_PUBKEY(bio, NULL, no_passphrase, NULL) : NULL;
-	smq_err err = pkey ? point_of(pkey, ret_point) : SMQ_ERR_MALFORMED;
-	BIO_free(bio);
+	bool fits = pem.len < 65536;
+	EVP_PKEY *pkey = fits ? smq_pem_public_key(pem) : NULL;
+	EVP_PKEY *secret = fits && !pkey ? smq_pem_key(pem) : NULL;
+	smq_err err = pkey ? point_of(pkey, ret_point) : secret ? SMQ_ERR_UNSAFE_FILE : SMQ_ERR_MALFORMED;
 	EVP_PKEY_free(pkey);
-	if (!pkey) {
-		bio = pem.len > 0 && pem.len < 65536 ? BIO_new_mem_buf(pem.p, (int)pem.len) : NULL;
-		EVP_PKEY *secret = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL) : NULL;
-		err = secret ? SMQ_ERR_UNSAFE_FILE : err;
-		EVP_PKEY_free(secret);
-		BIO_free(bio);
-	}
+	EVP_PKEY_free(secret);
 	ERR_clear_error();
 	return err;
 }

@@ -12,10 +12,10 @@
 #include <unistd.h>
 
 #include <openssl/err.h>
-#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
+#include "adapters/common_openssl/pem.h"
 #include "base/wipe.h"
 
 enum { PATIENCE_S = 15, HEAD_MAX = 2048, LOGIN_MAX = 512, ADDRESS_LEN = 16 };
@@ -57,26 +57,12 @@ static smq_err connect_to(struct line *l, const char *host, int port)
 	return err;
 }
 
-static int no_passphrase(char *buf, int size, int rwflag, void *u)
-{
-	(void)buf;
-	(void)size;
-	(void)rwflag;
-	(void)u;
-	return -1;
-}
-
-static BIO *reading(smq_span pem)
-{
-	return pem.len > 0 && pem.len < INT32_MAX ? BIO_new_mem_buf(pem.p, (int)pem.len) : NULL;
-}
-
 static bool use_root(SSL_CTX *ctx, smq_span pem)
 {
-	BIO *bio = reading(pem);
+	BIO *bio = smq_pem_open(pem);
 	X509 *root;
 	int count = 0;
-	while (bio && (root = PEM_read_bio_X509(bio, NULL, no_passphrase, NULL)) != NULL) {
+	while ((root = smq_pem_next_cert(bio)) != NULL) {
 		count += X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), root) == 1 ? 1 : 0;
 		X509_free(root);
 	}
@@ -86,20 +72,18 @@ static bool use_root(SSL_CTX *ctx, smq_span pem)
 
 static bool use_own(SSL_CTX *ctx, smq_span chain, smq_span key_pem)
 {
-	BIO *bio = reading(chain);
-	BIO *key_bio = reading(key_pem);
-	X509 *cert = bio ? PEM_read_bio_X509(bio, NULL, no_passphrase, NULL) : NULL;
-	EVP_PKEY *key = key_bio ? PEM_read_bio_PrivateKey(key_bio, NULL, no_passphrase, NULL) : NULL;
+	BIO *bio = smq_pem_open(chain);
+	X509 *cert = smq_pem_next_cert(bio);
+	EVP_PKEY *key = smq_pem_key(key_pem);
 	bool ok = cert && key && SSL_CTX_use_certificate(ctx, cert) == 1 && SSL_CTX_use_PrivateKey(ctx, key) == 1;
 	X509_free(cert);
 	EVP_PKEY_free(key);
-	while (ok && (cert = PEM_read_bio_X509(bio, NULL, no_passphrase, NULL)) != NULL) {
+	while (ok && (cert = smq_pem_next_cert(bio)) != NULL) {
 		ok = SSL_CTX_add0_chain_cert(ctx, cert) == 1;
 		if (!ok)
 			X509_free(cert);
 	}
 	BIO_free(bio);
-	BIO_free(key_bio);
 	return ok;
 }
 

@@ -12,6 +12,8 @@
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 
+#include "adapters/common_openssl/pem.h"
+
 enum { ROOM = 16384, VERIFY_DEPTH = 3 };
 
 struct smq_tls_server {
@@ -35,34 +37,21 @@ struct smq_tls_link {
 
 /* ---- the server ---- */
 
-static BIO *reading(smq_span pem) { return pem.len < INT32_MAX ? BIO_new_mem_buf(pem.p, (int)pem.len) : NULL; }
-
-static int no_passphrase(char *buf, int size, int rwflag, void *u)
-{
-	(void)buf;
-	(void)size;
-	(void)rwflag;
-	(void)u;
-	return -1;
-}
-
 static bool use_key(SSL_CTX *ctx, smq_span pem)
 {
-	BIO *bio = reading(pem);
-	EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL) : NULL;
+	EVP_PKEY *key = smq_pem_key(pem);
 	bool ok = key && SSL_CTX_use_PrivateKey(ctx, key) == 1;
 	EVP_PKEY_free(key);
-	BIO_free(bio);
 	return ok;
 }
 
 static bool use_chain(SSL_CTX *ctx, smq_span pem)
 {
-	BIO *bio = reading(pem);
-	X509 *cert = bio ? PEM_read_bio_X509(bio, NULL, no_passphrase, NULL) : NULL;
+	BIO *bio = smq_pem_open(pem);
+	X509 *cert = smq_pem_next_cert(bio);
 	bool ok = cert && SSL_CTX_use_certificate(ctx, cert) == 1;
 	X509_free(cert);
-	while (ok && (cert = PEM_read_bio_X509(bio, NULL, no_passphrase, NULL)) != NULL) {
+	while (ok && (cert = smq_pem_next_cert(bio)) != NULL) {
 		ok = SSL_CTX_add0_chain_cert(ctx, cert) == 1;
 		if (!ok)
 			X509_free(cert);
@@ -73,11 +62,11 @@ static bool use_chain(SSL_CTX *ctx, smq_span pem)
 
 static bool use_root(SSL_CTX *ctx, smq_span pem)
 {
-	BIO *bio = reading(pem);
+	BIO *bio = smq_pem_open(pem);
 	X509 *root;
 	bool ok = bio != NULL;
 	int count = 0;
-	while (ok && (root = PEM_read_bio_X509(bio, NULL, no_passphrase, NULL)) != NULL) { /* several after a change */
+	while (ok && (root = smq_pem_next_cert(bio)) != NULL) { /* several after a change */
 		ok = X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), root) == 1 &&
 		     SSL_CTX_add_client_CA(ctx, root) == 1;
 		X509_free(root);

@@ -12,6 +12,7 @@
 #include <openssl/pem.h>
 #include <openssl/x509_vfy.h>
 
+#include "adapters/common_openssl/pem.h"
 #include "adapters/x509_openssl/x509_internal.h"
 
 enum { LISTS_MAX = 16 };
@@ -126,19 +127,10 @@ static void sort(X509_CRL *crl)
 	ASN1_INTEGER_free(none);
 }
 
-static int no_passphrase(char *buf, int size, int rwflag, void *u)
-{
-	(void)buf;
-	(void)size;
-	(void)rwflag;
-	(void)u;
-	return -1;
-}
-
 static bool read_all(BIO *bio, struct smq_crls *c)
 {
 	X509_CRL *crl;
-	while (c->count < LISTS_MAX && (crl = PEM_read_bio_X509_CRL(bio, NULL, no_passphrase, NULL)) != NULL) {
+	while (c->count < LISTS_MAX && (crl = smq_pem_next_crl(bio)) != NULL) {
 		sort(crl);
 		c->lists[c->count++] = (struct list){ .crl = crl, .complete = is_complete(crl) };
 	}

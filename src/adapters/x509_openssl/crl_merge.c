@@ -7,6 +7,7 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 
+#include "adapters/common_openssl/pem.h"
 #include "adapters/x509_openssl/x509_internal.h"
 
 enum { LISTS_MAX = 16, CERTS_MAX = 16, AHEAD_MS = 10 * 60 * 1000 /* of clocks that do not agree */ };
@@ -29,24 +30,15 @@ static void free_lists(struct lists *l)
 		X509_CRL_free(l->crl[i]);
 }
 
-static int no_passphrase(char *buf, int size, int rwflag, void *u)
-{
-	(void)buf;
-	(void)size;
-	(void)rwflag;
-	(void)u;
-	return -1;
-}
-
 /* Lists alone; PEM of other kinds is passed over. */
 static bool read_lists(smq_span pem, struct lists *l)
 {
-	BIO *bio = pem.len > 0 && pem.len < INT32_MAX ? BIO_new_mem_buf(pem.p, (int)pem.len) : NULL;
+	BIO *bio = smq_pem_open(pem);
 	X509_CRL *crl;
 	if (!bio)
 		return pem.len == 0;
 	ERR_clear_error();
-	while (l->count < LISTS_MAX && (crl = PEM_read_bio_X509_CRL(bio, NULL, no_passphrase, NULL)) != NULL)
+	while (l->count < LISTS_MAX && (crl = smq_pem_next_crl(bio)) != NULL)
 		l->crl[l->count++] = crl;
 	bool whole = l->count < LISTS_MAX && ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
 	BIO_free(bio);
@@ -183,18 +175,12 @@ static smq_err judge(const struct lists *offered, const struct authorities *a, i
 static smq_err write_down(const struct lists *l, struct smq_crl_merged *m)
 {
 	BIO *bio = BIO_new(BIO_s_mem());
-	char *data = NULL;
 	bool ok = bio != NULL;
 	for (size_t i = 0; ok && i < l->count; i++)
 		ok = PEM_write_bio_X509_CRL(bio, l->crl[i]) == 1;
-	long len = ok ? BIO_get_mem_data(bio, &data) : 0;
-	m->pem = len > 0 ? malloc((size_t)len) : NULL;
-	if (m->pem) {
-		memcpy(m->pem, data, (size_t)len);
-		m->len = (size_t)len;
-	}
+	smq_err err = ok ? smq_pem_written(bio, &m->pem, &m->len) : SMQ_ERR_NO_MEMORY;
 	BIO_free(bio);
-	return m->pem ? SMQ_OK : SMQ_ERR_NO_MEMORY;
+	return err;
 }
 
 smq_err smq_crl_merge(smq_span roots_pem, smq_span held_pem, smq_span offered_pem, int64_t now_ms,

@@ -6,6 +6,7 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 
+#include "adapters/common_openssl/pem.h"
 #include "adapters/x509_openssl/x509_internal.h"
 
 enum { OFFERED_MAX = 24 };
@@ -55,18 +56,12 @@ static bool vouched_for(X509 *const *roots, size_t root_count, X509 *const *offe
 static smq_err write_down(X509 *const *roots, size_t count, struct smq_roots_merged *m)
 {
 	BIO *bio = BIO_new(BIO_s_mem());
-	char *data = NULL;
 	bool ok = bio != NULL;
 	for (size_t i = 0; ok && i < count; i++)
 		ok = PEM_write_bio_X509(bio, roots[i]) == 1;
-	long len = ok ? BIO_get_mem_data(bio, &data) : 0;
-	m->pem = len > 0 ? malloc((size_t)len) : NULL;
-	if (m->pem) {
-		memcpy(m->pem, data, (size_t)len);
-		m->len = (size_t)len;
-	}
+	smq_err err = ok ? smq_pem_written(bio, &m->pem, &m->len) : SMQ_ERR_NO_MEMORY;
 	BIO_free(bio);
-	return m->pem ? SMQ_OK : SMQ_ERR_NO_MEMORY;
+	return err;
 }
 
 smq_err smq_roots_merge(smq_span roots_pem, smq_span offered_pem, int64_t now_ms, struct smq_roots_merged *ret_merged)

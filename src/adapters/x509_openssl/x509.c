@@ -11,6 +11,7 @@
 #include <openssl/pem.h>
 #include <openssl/x509_vfy.h>
 
+#include "adapters/common_openssl/pem.h"
 #include "adapters/x509_openssl/x509_internal.h"
 #include "base/table.h"
 #include "base/text.h"
@@ -362,22 +363,13 @@ static smq_err holds_now(void *self, const uint8_t id[SMQ_HASH_LEN], int64_t now
 
 /* ---- making one ---- */
 
-static int no_passphrase(char *buf, int size, int rwflag, void *u)
-{
-	(void)buf;
-	(void)size;
-	(void)rwflag;
-	(void)u;
-	return -1;
-}
-
 size_t smq_x509_read_certs(smq_span pem, X509 **certs, size_t max)
 {
 	size_t count = 0;
-	BIO *bio = pem.len > 0 && pem.len < INT32_MAX ? BIO_new_mem_buf(pem.p, (int)pem.len) : NULL;
+	BIO *bio = smq_pem_open(pem);
 	X509 *cert;
 
-	while (bio && count < max && (cert = PEM_read_bio_X509(bio, NULL, no_passphrase, NULL)) != NULL)
+	while (count < max && (cert = smq_pem_next_cert(bio)) != NULL)
 		certs[count++] = cert;
 	bool broken = count < max && ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE;
 	for (size_t i = 0; broken && i < count; i++)
