@@ -131,7 +131,7 @@ class Deployment:
 
     def strike(self):
         if self.runner and self.runner.child.poll() is None:
-            self.runner.stop(signal.SIGTERM, 20)
+            self.runner.stop(signal.SIGTERM, 60)
         shutil.rmtree(self.room, ignore_errors=True)
 
 

@@ -42,7 +42,7 @@ def environ(**more):
     return clean
 
 
-def run(*words, stdin=None, seconds=30, cwd=None, **env):
+def run(*words, stdin=None, seconds=90, cwd=None, **env):
     """A command to its end; (status, stdout, stderr)."""
     if isinstance(stdin, str):
         stdin = stdin.encode()
@@ -65,7 +65,7 @@ def measured(bench, **data):
             file.write(json.dumps(dict(bench=bench, **data)) + '\n')
 
 
-def wait(condition, seconds=10):
+def wait(condition, seconds=60):
     """The condition's value once it holds, or at the end."""
     until = time.monotonic() + seconds
     while True:
@@ -125,7 +125,7 @@ class Process:
         except BrokenPipeError:
             pass
 
-    def end(self, seconds=15):
+    def end(self, seconds=60):
         """Its status once it has ended; None if it does not."""
         try:
             status = self.child.wait(seconds)
@@ -135,7 +135,7 @@ class Process:
             reader.join(2)
         return status
 
-    def stop(self, number=signal.SIGTERM, seconds=10):
+    def stop(self, number=signal.SIGTERM, seconds=60):
         if self.child.poll() is None:
             self.child.send_signal(number)
         status = self.end(seconds)
@@ -149,10 +149,10 @@ class Process:
             found = re.search(r'VmRSS:\s+(\d+)', file.read())
         return int(found.group(1)) / 1024 if found else 0
 
-    def got(self, count, seconds=15):
+    def got(self, count, seconds=60):
         return wait(lambda: len(self.lines) >= count, seconds)
 
-    def says(self, text, seconds=10):
+    def says(self, text, seconds=60):
         return wait(lambda: any(text in line for line in self.said), seconds)
 
     def refusals(self):

@@ -114,10 +114,10 @@ def strangers(d):
 def members(d):
     desk = Process([SEALMQ, 'sub', '--realm', d.member('desk'), *d.tls('desk'), '-i', 'desk-sub', '-q', '1', '-t', 'plant/#',
                     '-F', '%s %p'])
-    wait(lambda: 'plant/# (QoS' in d.read('log/mosquitto.log'), 40)
+    wait(lambda: 'plant/# (QoS' in d.read('log/mosquitto.log'), 60)
     words = [SEALMQ, 'pub', '--realm', d.member('fridge-07'), *d.tls('fridge-07'), '--to', 'desk', '-q', '1', '-t']
     done = run(*words, 'plant/fridge-07/temp', '-m', '4.2', seconds=60)
-    ok(desk.got(1, 40) and done[0] == 0 and desk.lines == ['fridge-07 4.2'], 'a sealed session', '%s %s' % (done, desk.said))
+    ok(desk.got(1, 60) and done[0] == 0 and desk.lines == ['fridge-07 4.2'], 'a sealed session', '%s %s' % (done, desk.said))
     done = run(*words, 'plant/ward-3/temp', '-m', '9', seconds=60)
     ok(done[0] == 135, 'the ACL holds: no member publishes where another does', done)
     desk.stop()
@@ -189,7 +189,7 @@ def from_outside(d):
 
 def revoked(d):
     live = Process([find('mosquitto_sub'), *d.tls('fridge-07'), '-i', 'revoked', '-t', 'plant/#', '-q', '1', '-F', '%p'])
-    wait(lambda: 'Sending SUBACK to revoked' in d.read('log/mosquitto.log'), 40)
+    wait(lambda: 'Sending SUBACK to revoked' in d.read('log/mosquitto.log'), 60)
     pid = d.pid('nginx')
     started = time.monotonic()
     revoke(d.ca, 'fridge-07')

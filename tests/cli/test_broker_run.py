@@ -28,17 +28,17 @@ def comes_back(d):
     for program in ('mosquitto', 'nginx'):
         before = d.pid(program)
         os.kill(before, signal.SIGKILL)
-        good = wait(lambda: d.pid(program) != before and d.answers('desk'), 30)
+        good = wait(lambda: d.pid(program) != before and d.answers('desk'), 60)
         ended = d.events('ended', program)
         ok(good and ended and ended[-1]['again_ms'] >= 250, program + ' is started again after its end', d.runner.lines)
     before = d.pid('mosquitto')
     os.kill(before, signal.SIGKILL)
-    wait(lambda: d.pid('mosquitto') != before, 30)
+    wait(lambda: d.pid('mosquitto') != before, 60)
     ok(d.events('ended', 'mosquitto')[-1]['again_ms'] == 500, 'and the pause grows', d.runner.lines)
 
 
 def comes_to_itself(d):
-    wait(lambda: d.answers('desk'), 30)
+    wait(lambda: d.answers('desk'), 60)
     before = d.pid('mosquitto')
     os.kill(before, signal.SIGSTOP)
     good = wait(lambda: d.pid('mosquitto') != before and d.answers('desk'), 60)
@@ -48,29 +48,29 @@ def comes_to_itself(d):
 def follows(d):
     d.must(SEALMQ, 'ca', 'issue', 'pump-2', '--ca', d.ca)
     d.init()
-    ok(wait(lambda: d.events('reloaded'), 30), 'what init exchanged is reloaded', d.runner.lines)
+    ok(wait(lambda: d.events('reloaded'), 60), 'what init exchanged is reloaded', d.runner.lines)
     pid = d.pid('mosquitto')
     reloads = len(d.events('reloaded'))
     revoke(d.ca, 'ward-3')
-    ok(wait(lambda: d.events('revoked') and d.pid('mosquitto') != pid and len(d.events('reloaded')) > reloads, 30),
+    ok(wait(lambda: d.events('revoked') and d.pid('mosquitto') != pid and len(d.events('reloaded')) > reloads, 60),
        'a revocation by the authority ends all connections', d.runner.lines)
-    ok(wait(lambda: d.answers('desk'), 30) and not d.answers('ward-3'), 'and the revoked does not come back')
+    ok(wait(lambda: d.answers('desk'), 60) and not d.answers('ward-3'), 'and the revoked does not come back')
     with open(os.path.join(d.ca, 'crl.pem'), 'w', encoding='utf-8') as file:
         file.write('not a list')
-    ok(wait(lambda: d.events('trouble'), 30) and d.answers('desk') and not d.answers('ward-3'),
+    ok(wait(lambda: d.events('trouble'), 60) and d.answers('desk') and not d.answers('ward-3'),
        'a list that is none changes nothing', d.runner.lines)
 
 
 def goes(d):
     pids = [d.pid(p) for p in ('mosquitto', 'nginx')]
-    status = d.runner.stop(signal.SIGTERM, 30)
+    status = d.runner.stop(signal.SIGTERM, 60)
     ok(status == 0 and not any(alive(p) for p in pids) and len(d.events('stopped')) == 2, 'both end with it, by pid',
        d.runner.lines)
     ok(os.path.exists(d.path('data/mosquitto.db')), 'and what Mosquitto keeps was written')
     d.start()
     pids = [d.pid(p) for p in ('mosquitto', 'nginx')]
     d.runner.stop(signal.SIGKILL)
-    ok(wait(lambda: not any(alive(p) for p in pids), 20), 'killed, it takes them along')
+    ok(wait(lambda: not any(alive(p) for p in pids), 60), 'killed, it takes them along')
 
 
 def refuses(d):

@@ -127,7 +127,7 @@ def refused(w, d):
         TAP.row(says(w, d, 'refused a command from centre: ' + word, 20), 'by hand, %d: %s' % (number, word), [w.said(d)[-400:]])
     before = w.said(d).count('unsigned')
     unsigned(w, document(number=9))
-    TAP.row(wait(lambda: w.said(d).count('from centre: unsigned') > before, 20), 'without a signature: unsigned', [w.said(d)[-300:]])
+    TAP.row(wait(lambda: w.said(d).count('from centre: unsigned') > before, 60), 'without a signature: unsigned', [w.said(d)[-300:]])
     TAP.row('LED=true' not in w.said(d).split('still commanded')[-1].split('\n', 4)[-1], 'none of these was applied')
     kept = sent_bytes(w, lambda: send(w, '--set', 'LEVEL=0'))
     subprocess.run([SEALMQ, 'pub', '--plain', *w.at(), '-q', '1', '-t', 'sealmq/plant/command/audit/to/aud-1', '-s'],
@@ -138,7 +138,7 @@ def refused(w, d):
 def sent_bytes(w, act):
     """What the broker sees on the topic of commands."""
     tap = w.start('sub', '--plain', *w.at(), '-t', 'sealmq/plant/command/audit/to/aud-1', '-C', '1', '-F', '%x', '-W', '60', '-d')
-    wait(lambda: 'ubscribed' in w.said(tap), 10)
+    wait(lambda: 'ubscribed' in w.said(tap), 60)
     act()
     return bytes.fromhex(tap.communicate(timeout=60)[0].strip())
 

@@ -160,7 +160,7 @@ def parts_are_killed(stage):
         epoch = number
     server.child.kill()
     server.child.wait()
-    ok(wait(lambda: not any(os.path.exists('/proc/%d' % pid) for pid in now.values()), 30),
+    ok(wait(lambda: not any(os.path.exists('/proc/%d' % pid) for pid in now.values()), 60),
        'the guard is killed: its parts end with it')
     ok(keys.do('check')[0] == 0, 'and the database is whole')
 

@@ -26,7 +26,7 @@ class World:
                 self.port, self.log, 'user root\n' if os.geteuid() == 0 else ''))
         self.broker = subprocess.Popen([find('mosquitto'), '-c', conf], stdout=subprocess.DEVNULL,
                                        stderr=subprocess.DEVNULL)
-        if not wait(lambda: ' running' in self.logged(), 20):
+        if not wait(lambda: ' running' in self.logged(), 60):
             raise SystemExit('the broker does not start')
 
     def logged(self):
@@ -60,7 +60,7 @@ class World:
         """A subscriber that has its subscription."""
         before = self.logged().count('Sending SUBACK')
         process = Process(list(command))
-        wait(lambda: self.logged().count('Sending SUBACK') > before or process.child.poll() is not None, 20)
+        wait(lambda: self.logged().count('Sending SUBACK') > before or process.child.poll() is not None, 60)
         return process
 
     def sub(self, realm, form='%s %g %e %p'):
@@ -76,7 +76,7 @@ class World:
 
 def heard(process, count, refused=0):
     """What it printed, and said, once it has all that is to come; a moment more shows what should not come."""
-    wait(lambda: len(process.lines) >= count and len(process.refusals()) >= refused, 20)
+    wait(lambda: len(process.lines) >= count and len(process.refusals()) >= refused, 60)
     wait(lambda: len(process.lines) > count, 0.3)
     process.stop(signal.SIGTERM)
     return process.lines, '\n'.join(process.said)

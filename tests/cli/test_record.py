@@ -166,7 +166,7 @@ def proven(w):
     publisher.kill()
     publisher.wait()
     TAP.row(any('provisional' in row for row in counts()), 'a tail without its checkpoint is provisional', counts())
-    wait(lambda: not any('provisional' in row for row in counts()), 40)
+    wait(lambda: not any('provisional' in row for row in counts()), 60)
     reasons = [','.join(row.split(',')[:2]) for row in w.rows(store, 'reasons')]
     TAP.row('aud-2,not-proven' in reasons and not any('provisional' in row for row in counts()),
             'and goes to quarantine when none comes', reasons + counts())

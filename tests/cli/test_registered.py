@@ -76,7 +76,7 @@ def keys_are_registered_and_belong(stage):
     ok(joined(desk), 'a member with a certificate reads')
     pub = Process(words(stage, 'pub', 'sensor-03', '--group', 'g', '-q', '1', '-t', 'plant/a', '-l', '-d'))
     pub.write('13.1')
-    ok(wait(lambda: 'sensor-03 13.1' in desk.lines, 30), 'it publishes, and is heard by its name',
+    ok(wait(lambda: 'sensor-03 13.1' in desk.lines, 60), 'it publishes, and is heard by its name',
        (desk.lines, desk.said[-5:], pub.said[-5:]))
     sub = Process(words(stage, 'sub', 'sensor-03', '--group', 'g', '-q', '1', '-t', 'plant/#', '-F', '%s %p', '-d'))
     ok(joined(sub), 'and reads, as another process',
@@ -109,7 +109,7 @@ def keys_are_registered_and_belong(stage):
     stage.must(SEALMQ, 'ca', 'raw', 'spare', '--ca', stage.ca)
     keys.ask('register', 'sensor-06', stage.member('spare', 'member.pub'))
     late = stage.pub('sensor-06', '--group', 'g', '-q', '1', '-t', 'plant/a', '-m', 'x', '--wait', '20')
-    ok(late.says('belongs to a registered key', 30), 'a certificate does not speak for a registered name',
+    ok(late.says('belongs to a registered key', 60), 'a certificate does not speak for a registered name',
        late.said[-4:])
     late.stop()
 

@@ -52,7 +52,7 @@ def runner(d):
        said['sealmq_broker_certificate_end_seconds'] > 1.7e9, '/metrics of run', body)
     ok(ask(port, '/healthz')[::2] == (200, 'ok\n'), '/healthz of run')
     os.kill(d.pid('mosquitto'), signal.SIGSTOP)
-    ok(wait(lambda: ask(port, '/healthz')[0] == 503, 40), 'a broker that hangs is not well')
+    ok(wait(lambda: ask(port, '/healthz')[0] == 503, 60), 'a broker that hangs is not well')
     ok(wait(lambda: ask(port, '/healthz')[0] == 200, 60) and
        numbers(ask(port, '/metrics')[2])['sealmq_broker_starts_total{program="mosquitto"}'] == 2, 'and well again')
     return port, set(said)
@@ -78,10 +78,10 @@ def strangers(port):
 def watcher(d):
     port = free_port()
     watch = Process([SEALMQ, 'watch', d.dir, '--from-start', '--metrics-port', str(port)])
-    answer = wait(lambda: ask(port, '/metrics'), 20)
+    answer = wait(lambda: ask(port, '/metrics'), 60)
     said = numbers(answer[2])
     ok(answer[0] == 200 and 'sealmq_watch_alarms_total{rule="forged"}' in said, '/metrics of watch', answer)
-    ok(wait(lambda: numbers(ask(port, '/metrics')[2])['sealmq_watch_lines_total'] > 5, 20) and ask(port, '/healthz')[0] == 200,
+    ok(wait(lambda: numbers(ask(port, '/metrics')[2])['sealmq_watch_lines_total'] > 5, 60) and ask(port, '/healthz')[0] == 200,
        'it counts, and is well')
     status, _, err = run(SEALMQ, 'watch', d.dir, '--position', d.room + '/p', '--metrics-port', str(port))
     ok(status == 86 and '/metrics' in err, 'a port that is taken is told', err)

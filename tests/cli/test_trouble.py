@@ -323,10 +323,10 @@ def group_by_file(stage):
 
 def leaks(stage):
     def story(wrap, env):
-        sub = Process(wrap + stage.words('sub', 'desk', '-q', '1', '-t', 'plant/v', '-C', '20', '-W', '30'), **env)
+        sub = Process(wrap + stage.words('sub', 'desk', '-q', '1', '-t', 'plant/v', '-C', '20', '-W', '120'), **env)
         pub = Process(wrap + stage.words('pub', 'fridge-07', '--to', 'desk', '-q', '1', '-t', 'plant/v', '-m', 'x',
-                                         '--repeat', '20', '--wait', '30'), **env)
-        return pub.end(40), sub.end(40), said(pub, sub)[-4000:]
+                                         '--repeat', '20', '--wait', '120'), **env)
+        return pub.end(150), sub.end(150), said(pub, sub)[-4000:]
     if find('valgrind') and 'build-asan' not in SEALMQ:
         wrap = ['valgrind', '-q', '--leak-check=full', '--errors-for-leak-kinds=definite', '--error-exitcode=99']
         pub, sub, told = story(wrap, {})

@@ -117,26 +117,26 @@ def following():
     write(log, DENIED % 1)
     words = [SEALMQ, 'watch', top, '--json', '--metrics', metrics]
     watch = Process(words)
-    ok(wait(lambda: events(metrics) == 0, 20), 'what was there before is not its business')
+    ok(wait(lambda: events(metrics) == 0, 60), 'what was there before is not its business')
     for n in range(2, 5):
         write(log, DENIED % n, 'a')
-    ok(wait(lambda: events(metrics) == 3, 20), 'lines are seen as they come', read(metrics))
+    ok(wait(lambda: events(metrics) == 3, 60), 'lines are seen as they come', read(metrics))
     write(log, (DENIED % 5)[:40], 'a')
     time.sleep(0.5)  # so that it may be seen in two pieces; it is one line either way
     write(log, (DENIED % 5)[40:], 'a')
-    ok(wait(lambda: events(metrics) == 4, 20), 'a line in two pieces is one', events(metrics))
+    ok(wait(lambda: events(metrics) == 4, 60), 'a line in two pieces is one', events(metrics))
     write(log, DENIED % 6, 'a')
     os.rename(log, log + '.1')
     write(log + '.1', DENIED % 7, 'a')
     write(log, DENIED % 8)
-    ok(wait(lambda: events(metrics) == 7, 20), 'rotation loses nothing', events(metrics))
-    ok(wait(lambda: len(watch.lines) == 1, 10) and json.loads(watch.lines[0])['alarm'] == 'acl-probing', 'and one alarm was raised',
+    ok(wait(lambda: events(metrics) == 7, 60), 'rotation loses nothing', events(metrics))
+    ok(wait(lambda: len(watch.lines) == 1, 60) and json.loads(watch.lines[0])['alarm'] == 'acl-probing', 'and one alarm was raised',
        watch.lines)
     before = lines(metrics)
     write(log, 'x\n')  # shorter than what was read of it
-    ok(wait(lambda: lines(metrics) > before, 20), 'a log that was cut is noticed')
+    ok(wait(lambda: lines(metrics) > before, 60), 'a log that was cut is noticed')
     write(log, DENIED % 9, 'a')
-    ok(wait(lambda: events(metrics) == 8, 20), 'a log that was cut is read from its start', events(metrics))
+    ok(wait(lambda: events(metrics) == 8, 60), 'a log that was cut is read from its start', events(metrics))
     second = run(*words)
     ok(second[0] == 86 and 'another' in second[2], 'one watcher a position', second)
     ok(watch.stop(signal.SIGTERM) == 0, 'it ends when it is asked to')
@@ -144,7 +144,7 @@ def following():
     os.rename(log, log + '.1')
     write(log, DENIED % 11)
     watch = Process(words)
-    ok(wait(lambda: events(metrics) == 2, 20), 'a restart goes on, in the rotated file first', events(metrics))
+    ok(wait(lambda: events(metrics) == 2, 60), 'a restart goes on, in the rotated file first', events(metrics))
     watch.stop(signal.SIGKILL)
     write(log, DENIED % 12, 'a')
     status, _, err = once(top, '--metrics', metrics)
