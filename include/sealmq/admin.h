@@ -102,6 +102,18 @@ SMQ_MUST_USE smq_err smq_admin_expel(smq_admin *a, const char *group, const char
  * Unregistering expels from every group, now.
  */
 SMQ_MUST_USE smq_err smq_admin_register(smq_admin *a, const char *name, const char *key_file, const char **ret_why);
+/*
+ * Many at a time: a CSV file whose first line is `member,key`; then a row each: a name, and its public key, either the
+ * name of a PEM file (from where the CSV file lies) or the inside of such a file, in one line of base64. At most
+ * SMQ_REGISTER_MAX rows. All or none: each row that is wrong is told, with its line, and then nothing is registered
+ * (SMQ_ERR_DATA). The key server takes up to 100 of them in one transaction; it is asked about all of them before the
+ * first ones are registered. What is registered already, as it is here, is no mistake: after a loss of the connection
+ * the same file can be handed in again.
+ */
+#define SMQ_REGISTER_MAX 100000
+SMQ_MUST_USE smq_err smq_admin_register_file(smq_admin *a, const char *csv_file, void *self,
+					     void (*bad_row)(void *self, uint64_t line, const char *why),
+					     uint64_t *ret_count, const char **ret_why);
 SMQ_MUST_USE smq_err smq_admin_unregister(smq_admin *a, const char *name, const char **ret_why);
 
 struct smq_registered_info {

@@ -22,6 +22,7 @@ static const struct {
 	{ SMQ_KS_REGISTER, "register", true },
 	{ SMQ_KS_UNREGISTER, "unregister", true },
 	{ SMQ_KS_REGISTERED, "registered", true },
+	{ SMQ_KS_REGISTER_MANY, "register-many", true },
 };
 
 const char *ks_what_name(enum smq_ks_what what)
@@ -265,6 +266,8 @@ void ks_answer_waits(struct smq_keyserver *ks, smq_err err, struct smq_now now)
 			continue;
 		}
 		tell_asked(ks, w.who, w.what, g ? g->name : "", w.whom, err);
+		if (w.quiet)
+			continue;
 		if (err != SMQ_OK)
 			refuse(ks, w.run, err, NULL);
 		else if (w.what == SMQ_KS_JOIN)
@@ -493,6 +496,28 @@ static smq_err ask_unregister(struct asking *a)
 	return err;
 }
 
+/* Each of them is told, and noted, as if it had been asked for alone. */
+static smq_err ask_register_many(struct asking *a)
+{
+	smq_span names[SMQ_KS_KEYS_MAX];
+	size_t count = 0;
+	if (a->ks->wait_count + SMQ_KS_KEYS_MAX >= KS_NOTES_MAX || a->ks->note_count + SMQ_KS_KEYS_MAX >= KS_NOTES_MAX)
+		return SMQ_ERR_FULL;
+	smq_err err = ks_keys_register_many(a->ks, a->q, a->now, names, &count, &a->body_len);
+	for (size_t i = 0; i < count && err == SMQ_OK && a->body_len > 0 && a->q->commit; i++) {
+		char name[SMQ_MEMBER_NAME_MAX + 1];
+		copy_name(name, names[i]);
+		ks_note(a->ks, ks_what_name(SMQ_KS_REGISTER), a->from->name, "", name, SMQ_ERR_EXISTS);
+	}
+	for (size_t i = 0; i < count && err == SMQ_OK && a->body_len == 0; i++) {
+		wait_for(a, names[i]);
+		a->ks->waits[a->ks->wait_count - 1].what = SMQ_KS_REGISTER;
+		a->ks->waits[a->ks->wait_count - 1].quiet = true;
+	}
+	a->waits = err == SMQ_OK && count > 0 && a->body_len == 0;
+	return err;
+}
+
 /* ---- all of them ---- */
 
 static smq_err dispatch(struct asking *a)
@@ -522,6 +547,8 @@ static smq_err dispatch(struct asking *a)
 		return ask_unregister(a);
 	case SMQ_KS_REGISTERED:
 		return ks_keys_list(a->ks, a->q->offset, &a->body_len);
+	case SMQ_KS_REGISTER_MANY:
+		return ask_register_many(a);
 	}
 	return SMQ_ERR_BUG;
 }
@@ -583,7 +610,8 @@ static void finish(struct asking *a, smq_err err)
 		wait_for(a, smq_span_str(whom));
 		return; /* it is noted in the transaction that makes it true */
 	}
-	if (is_audited(a->q->what, err))
+	bool said_already = a->q->what == SMQ_KS_REGISTER_MANY && a->body_len > 0;
+	if (is_audited(a->q->what, err) && !said_already)
 		ks_note(a->ks, ks_what_name(a->q->what), a->from->name, group, whom, err);
 	tell_asked(a->ks, a->from->name, a->q->what, group, whom, err);
 	if (err == SMQ_OK && a->body_len > 0)

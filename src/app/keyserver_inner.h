@@ -131,6 +131,7 @@ struct ks_wait {
 	enum smq_ks_what what;
 	char who[SMQ_MEMBER_NAME_MAX + 1], whom[SMQ_MEMBER_NAME_MAX + 1];
 	uint8_t boot_id[SMQ_BOOT_ID_LEN]; /* a join: of the life that asked */
+	bool quiet;                       /* its answer is another's */
 	bool overtaken; /* by a join of another life of the same member within one transaction: once more */
 };
 
@@ -181,7 +182,7 @@ struct ks_seen {
 };
 
 /* What has been since the start. */
-enum { KS_WHATS = 12 };
+enum { KS_WHATS = 13 };
 struct ks_counts {
 	uint64_t asked[KS_WHATS][2]; /* by ks_what_at; done, refused */
 	uint64_t dropped, epochs, messages, bytes, commits, failed_commits;
@@ -297,6 +298,10 @@ bool ks_key_has_name(const struct smq_keyserver *ks, smq_span name);
 smq_err ks_key_register(struct smq_keyserver *ks, const struct smq_ks_request *request, struct smq_now now,
 			bool *ret_waits, const char **ret_why);
 smq_err ks_key_unregister(struct smq_keyserver *ks, smq_span name, struct smq_now now, const char **ret_why);
+/* All or none. Those that are new (the answer follows the next transaction), or, with what is wrong in ks->body, those
+ * that are refused. */
+smq_err ks_keys_register_many(struct smq_keyserver *ks, const struct smq_ks_request *request, struct smq_now now,
+			      smq_span ret_names[SMQ_KS_KEYS_MAX], size_t *ret_count, size_t *ret_body_len);
 smq_err ks_keys_list(struct smq_keyserver *ks, uint64_t offset, size_t *ret_len); /* into ks->body */
 
 /* ---- keyserver_group.c ---- */

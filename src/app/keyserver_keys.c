@@ -354,34 +354,136 @@ static smq_err may_register(const struct smq_keyserver *ks, smq_span name, const
 	return SMQ_OK;
 }
 
-smq_err ks_key_register(struct smq_keyserver *ks, const struct smq_ks_request *q, struct smq_now now, bool *ret_waits,
-			const char **ret_why)
+/* Durable already, or about to be: there is nothing to do. */
+static const struct ks_key *same_key(const struct smq_keyserver *ks, smq_span name, const uint8_t id[SMQ_HASH_LEN])
 {
-	uint8_t id[SMQ_HASH_LEN];
-	smq_err err = smq_registered_key_thumbprint(ks->config.crypto, q->key, id);
-	const struct ks_key *have = find(&ks->keys, true, q->name);
-	if (err == SMQ_OK && have && have->state != KEY_GOES && memcmp(have->id, id, sizeof(id)) == 0) {
-		*ret_waits = have->state == KEY_COMES;
-		return SMQ_OK;
-	}
-	if (err == SMQ_OK)
-		err = may_register(ks, q->name, id, ret_why);
-	struct ks_key *k = err == SMQ_OK ? calloc(1, sizeof(*k)) : NULL;
+	const struct ks_key *have = find(&ks->keys, true, name);
+	return have && have->state != KEY_GOES && memcmp(have->id, id, SMQ_HASH_LEN) == 0 ? have : NULL;
+}
+
+static smq_err add_key(struct smq_keyserver *ks, smq_span name, const uint8_t point[SMQ_PUBLIC_KEY_MAX],
+		       const uint8_t id[SMQ_HASH_LEN], struct smq_now now)
+{
+	struct ks_key *k = calloc(1, sizeof(*k));
 	if (!k)
-		return err == SMQ_OK ? SMQ_ERR_NO_MEMORY : err;
-	memcpy(k->name, q->name.p, q->name.len);
-	memcpy(k->point, q->key, sizeof(k->point));
+		return SMQ_ERR_NO_MEMORY;
+	memcpy(k->name, name.p, name.len);
+	memcpy(k->point, point, sizeof(k->point));
 	memcpy(k->id, id, sizeof(k->id));
 	k->since_ms = now.unix_ms;
 	k->state = KEY_COMES;
-	err = insert(&ks->keys, k);
+	smq_err err = insert(&ks->keys, k);
 	if (err != SMQ_OK) {
 		free(k);
 		return err;
 	}
 	ks->keys.pending[ks->keys.pending_count++] = k;
-	*ret_waits = true;
 	return SMQ_OK;
+}
+
+smq_err ks_key_register(struct smq_keyserver *ks, const struct smq_ks_request *q, struct smq_now now, bool *ret_waits,
+			const char **ret_why)
+{
+	uint8_t id[SMQ_HASH_LEN];
+	smq_err err = smq_registered_key_thumbprint(ks->config.crypto, q->key, id);
+	const struct ks_key *have = err == SMQ_OK ? same_key(ks, q->name, id) : NULL;
+	if (have) {
+		*ret_waits = have->state == KEY_COMES;
+		return SMQ_OK;
+	}
+	if (err == SMQ_OK)
+		err = may_register(ks, q->name, id, ret_why);
+	if (err == SMQ_OK)
+		err = add_key(ks, q->name, q->key, id, now);
+	*ret_waits = err == SMQ_OK;
+	return err;
+}
+
+/* ---- many at a time ---- */
+
+struct many {
+	struct smq_ks_key keys[SMQ_KS_KEYS_MAX];
+	uint8_t ids[SMQ_KS_KEYS_MAX][SMQ_HASH_LEN];
+	struct smq_ks_bad_key bad[SMQ_KS_KEYS_MAX];
+	size_t count, bad_count;
+};
+
+/* What stands before it in the same request counts as registered. */
+static smq_err may_register_beside(const struct smq_keyserver *ks, const struct many *m, size_t at,
+				   const char **ret_why)
+{
+	for (size_t i = 0; i < at; i++) {
+		if (smq_span_equal(m->keys[i].name, m->keys[at].name)) {
+			*ret_why = "the name is there twice";
+			return SMQ_ERR_EXISTS;
+		}
+		if (memcmp(m->ids[i], m->ids[at], SMQ_KID_LEN) == 0) {
+			*ret_why = "the key is there twice, or another has the same short id by chance";
+			return SMQ_ERR_EXISTS;
+		}
+	}
+	if (same_key(ks, m->keys[at].name, m->ids[at]))
+		return SMQ_OK;
+	smq_err err = may_register(ks, m->keys[at].name, m->ids[at], ret_why);
+	if (err == SMQ_OK && ks->keys.count + at >= KS_KEYS_MAX) {
+		*ret_why = "as many keys are registered as there may be";
+		return SMQ_ERR_FULL;
+	}
+	return err;
+}
+
+static smq_err look_at_all(const struct smq_keyserver *ks, struct many *m)
+{
+	smq_err err = SMQ_OK;
+	for (size_t i = 0; i < m->count && err == SMQ_OK; i++)
+		err = smq_registered_key_thumbprint(ks->config.crypto, m->keys[i].key, m->ids[i]);
+	for (size_t i = 0; i < m->count && err == SMQ_OK; i++) {
+		const char *why = NULL;
+		smq_err one = may_register_beside(ks, m, i, &why);
+		if (one != SMQ_OK)
+			m->bad[m->bad_count++] =
+			    (struct smq_ks_bad_key){ i, smq_span_str(why ? why : smq_err_text(one)) };
+	}
+	return err;
+}
+
+/* All of them, or none. */
+static smq_err add_all(struct smq_keyserver *ks, const struct many *m, struct smq_now now, smq_span *new_names,
+		       size_t *ret_count)
+{
+	size_t before = ks->keys.pending_count, count = 0;
+	smq_err err = SMQ_OK;
+	for (size_t i = 0; i < m->count && err == SMQ_OK; i++) {
+		const struct ks_key *have = same_key(ks, m->keys[i].name, m->ids[i]);
+		if (have && have->state == KEY_IN_FORCE)
+			continue;
+		if (!have)
+			err = add_key(ks, m->keys[i].name, m->keys[i].key, m->ids[i], now);
+		new_names[count++] = m->keys[i].name;
+	}
+	while (err != SMQ_OK && ks->keys.pending_count > before)
+		drop(&ks->keys, ks->keys.pending[--ks->keys.pending_count]);
+	*ret_count = err == SMQ_OK ? count : 0;
+	return err;
+}
+
+smq_err ks_keys_register_many(struct smq_keyserver *ks, const struct smq_ks_request *q, struct smq_now now,
+			      smq_span ret_names[SMQ_KS_KEYS_MAX], size_t *ret_count, size_t *ret_body_len)
+{
+	struct many *m = calloc(1, sizeof(*m));
+	smq_err err = m ? smq_ks_keys_decode(q->keys, m->keys, &m->count) : SMQ_ERR_NO_MEMORY;
+	if (err == SMQ_OK)
+		err = look_at_all(ks, m);
+	for (size_t i = 0; err == SMQ_OK && i < m->bad_count; i++)
+		ret_names[i] = m->keys[m->bad[i].index].name;
+	*ret_count = m ? m->bad_count : 0;
+	if (err == SMQ_OK && (m->bad_count > 0 || !q->commit))
+		err = smq_ks_bad_keys_encode(m->bad, m->bad_count, smq_mspan_of(ks->body, sizeof(ks->body)),
+					     ret_body_len);
+	else if (err == SMQ_OK)
+		err = add_all(ks, m, now, ret_names, ret_count);
+	free(m);
+	return err;
 }
 
 /* Out of every group, in the same transaction. A group that cannot be written now would keep it. */

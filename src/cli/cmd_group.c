@@ -21,7 +21,8 @@ static const char usage[] =
     "       sealmq group policy  NAME [--filter ... options: replaces the policy; without: shows it]\n"
     "       sealmq group list | show NAME | members NAME | rotate NAME\n"
     "       sealmq group expel   NAME MEMBER | expel --everywhere MEMBER\n"
-    "       sealmq group register MEMBER KEYFILE | unregister MEMBER | registered   keys in place of certificates\n"
+    "       sealmq group register MEMBER KEYFILE | register --file KEYS.csv   keys in place of certificates\n"
+    "       sealmq group unregister MEMBER | registered\n"
     "       sealmq group create|next NAME --realm DIR --members A,B,...   without a key server: a key file\n\n"
     "  sealmq group create telemetry --realm plant/members/ops --tls --mode update \\\n"
     "         --filter 'plant/#' --publish 'fridge-*' --subscribe '*'\n"
@@ -50,12 +51,16 @@ static const char usage[] =
     "  --members-max N       (100000)\n"
     "  --template            NAME is a pattern: groups of such names come into being at their first join;\n"
     "                        a level {group} in a filter stands for the name\n"
-    "  --number N            the policy's number (default: one more than the one in force)\n\n"
+    "  --number N            the policy's number (default: one more than the one in force)\n\n";
+static const char usage_rest[] =
     "Registered keys (members too small for certificates, `sealmq ca raw`):\n"
     "  register              MEMBER's public key, KEYFILE (P-256, PEM), stands for its name from now on: policies "
     "admit\n"
     "                        it by that name, like a member with a certificate. The key server's own certificate\n"
     "                        must be one of `sealmq ca issue --static-dh`\n"
+    "  --file KEYS.csv       many of them: a first line `member,key`, then a name and a public key in each row: a\n"
+    "                        PEM file, named from where KEYS.csv lies, or its base64 in one line. All or none:\n"
+    "                        each wrong row is told with its line. `-` is standard input\n"
     "  unregister            takes it back, and expels the member from every group\n"
     "  registered            lists them\n\n"
     "Static groups without a key server (create, next):\n"
@@ -70,13 +75,20 @@ static const char usage[] =
     "  --help                this text\n\n"
     "Options of `sealmq sub` that say where the broker is, how to get in, and --realm mean the same here.\n";
 
+static void print_usage(FILE *to)
+{
+	fputs(usage, to);
+	fputs(usage_rest, to);
+}
+
 struct group {
 	struct tool tool;
 	smq_admin *admin;
 	struct smq_group_policy p;
 	struct list filters, publishers, subscribers, commanders;
 	uint64_t levels, wait_s;
-	const char *keyserver;
+	const char *keyserver, *file;
+	uint64_t bad_rows;
 	bool everywhere, json, help;
 	const char *words[2];
 	size_t word_count;
@@ -375,11 +387,55 @@ static int expel(struct group *g)
 	return 0;
 }
 
+struct bad_row {
+	uint64_t line;
+	const char *why;
+};
+
+static void write_bad_row(struct smq_json *j, const void *of)
+{
+	const struct bad_row *b = of;
+	smq_json_object(j);
+	smq_json_key(j, "line");
+	smq_json_uint(j, b->line);
+	json_text(j, "wrong", b->why);
+	smq_json_end(j);
+}
+
+static void tell_bad_row(void *self, uint64_t line, const char *why)
+{
+	struct group *g = self;
+	const struct bad_row bad = { line, why };
+	g->bad_rows++;
+	if (g->json)
+		(void)!print_json(stdout, write_bad_row, &bad);
+	else
+		report_line(&g->tool.report, "%s:%" PRIu64 ": %s", report_shown(g->file), line, why);
+}
+
+static int register_file(struct group *g)
+{
+	const char *why = NULL;
+	uint64_t count = 0;
+	if (g->word_count != 0)
+		return wrong_use(g, "register --file KEYS.csv takes no names");
+	smq_err err = smq_admin_register_file(g->admin, g->file, g, tell_bad_row, &count, &why);
+	if (err != SMQ_OK)
+		return failed(g, err, why);
+	if (g->json)
+		printf("{\"done\":true,\"registered\":%" PRIu64 "}\n", count);
+	else
+		printf("%" PRIu64 " keys registered\n", count);
+	return 0;
+}
+
 static int register_key(struct group *g)
 {
 	const char *why = NULL;
+	if (g->file)
+		return register_file(g);
 	if (g->word_count != 2)
-		return wrong_use(g, "register MEMBER KEYFILE");
+		return wrong_use(g, "register MEMBER KEYFILE, or register --file KEYS.csv");
 	smq_err err = smq_admin_register(g->admin, g->words[0], g->words[1], &why);
 	return done(g, err, why);
 }
@@ -437,7 +493,7 @@ static const struct {
 	      { "members", members, 1 },
 	      { "rotate", rotate, 1 },
 	      { "expel", expel, 1 },
-	      { "register", register_key, 1 },
+	      { "register", register_key, 0 },
 	      { "unregister", unregister, 1 },
 	      { "registered", registered, 0 } };
 
@@ -470,6 +526,7 @@ static bool take_options(struct group *g, int *argc, char **argv)
 		{ "--number", OWN_NUMBER, &p->number, 0 },
 		{ "--keyserver", OWN_TEXT, &g->keyserver, 0 },
 		{ "--wait", OWN_NUMBER, &g->wait_s, 3600 },
+		{ "--file", OWN_TEXT, &g->file, 0 },
 		{ "--everywhere", OWN_FLAG, &g->everywhere, 0 },
 		{ "--json", OWN_FLAG, &g->json, 0 },
 		{ "--help", OWN_FLAG, &g->help, 0 },
@@ -496,7 +553,7 @@ static int start(struct group *g, size_t which, int argc, char **argv)
 	if (!take_options(g, &argc, argv))
 		return smq_err_exit(SMQ_ERR_USAGE);
 	if (g->help) {
-		fputs(usage, stdout);
+		print_usage(stdout);
 		return 0;
 	}
 	if (g->word_count < verbs[which].words)
@@ -526,7 +583,7 @@ int cmd_group(int argc, char **argv)
 	static struct group g;
 	size_t which = 0;
 	if (argc < 2 || strcmp(argv[1], "--help") == 0) {
-		fputs(usage, argc < 2 ? stderr : stdout);
+		print_usage(argc < 2 ? stderr : stdout);
 		return argc < 2 ? smq_err_exit(SMQ_ERR_USAGE) : 0;
 	}
 	if (is_about_a_file(argc, argv))

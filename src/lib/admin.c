@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "adapters/crypto_openssl/signer.h"
 #include "base/text.h"
 #include "core/ks_asker.h"
 #include "core/policy.h"
+#include "lib/admin_keys.h"
 #include "lib/files.h"
 #include "lib/line.h"
 #include "lib/policy_text.h"
@@ -434,26 +434,98 @@ smq_err smq_admin_expel(smq_admin *a, const char *group, const char *name, const
 
 /* ---- registered keys ---- */
 
-static smq_err read_key(const char *file, uint8_t ret_point[SMQ_PUBLIC_KEY_MAX])
-{
-	struct smq_file_bytes pem = { NULL, 0 };
-	smq_err err = smq_file_read(file, false, &pem, why_text, sizeof(why_text));
-	if (err != SMQ_OK)
-		return err;
-	err = smq_openssl_p256_from_pem(smq_span_of(pem.p, pem.len), ret_point);
-	smq_file_bytes_free(&pem);
-	if (err == SMQ_ERR_UNSAFE_FILE)
-		return because(
-		    err, "%s: a private key, which stays with its member; register the public one, member.pub", file);
-	return err == SMQ_OK ? err : because(err, "%s: not a public key of P-256 in PEM", file);
-}
-
 smq_err smq_admin_register(smq_admin *a, const char *name, const char *key_file, const char **ret_why)
 {
 	struct smq_ks_request q = { .what = SMQ_KS_REGISTER, .name = smq_span_str(name) };
 	smq_span body;
-	smq_err err = read_key(key_file, q.key);
+	smq_err err = smq_key_file_read(key_file, q.key, why_text, sizeof(why_text));
 	return finish(err == SMQ_OK ? ask(a, &q, &body) : err, ret_why);
+}
+
+struct bad_rows {
+	void *self;
+	void (*tell)(void *self, uint64_t line, const char *why);
+};
+
+/* What the key server finds wrong with some of these rows: told; *bad counts them. */
+static smq_err tell_bad(smq_span body, const struct smq_key_row *rows, size_t count, const struct bad_rows *to,
+			uint64_t *bad)
+{
+	static _Thread_local struct smq_ks_bad_key found[SMQ_KS_KEYS_MAX];
+	char text[SMQ_KS_TEXT_MAX + 1], shown[4 * SMQ_KS_TEXT_MAX];
+	size_t found_count = 0;
+	if (body.len == 1 && *body.p == 0xf6)
+		return SMQ_OK;
+	smq_err err = smq_ks_bad_keys_decode(body, found, &found_count);
+	if (err != SMQ_OK)
+		return because(err, "the key server's answer cannot be read: %s", smq_err_text(err));
+	for (size_t i = 0; i < found_count; i++) {
+		if (found[i].index >= count)
+			continue;
+		snprintf(text, sizeof(text), "%.*s", (int)found[i].text.len, (const char *)found[i].text.p);
+		(void)smq_escape(smq_span_str(text), shown, sizeof(shown));
+		if (to->tell)
+			to->tell(to->self, rows[found[i].index].line, shown);
+		++*bad;
+	}
+	return SMQ_OK;
+}
+
+/* One request. */
+static smq_err register_some(struct smq_admin *a, const struct smq_key_row *rows, size_t count, bool commit,
+			     const struct bad_rows *to, uint64_t *bad)
+{
+	static _Thread_local struct smq_ks_key keys[SMQ_KS_KEYS_MAX];
+	static _Thread_local uint8_t room[SMQ_KS_REQUEST_MAX - 64];
+	struct smq_ks_request q = { .what = SMQ_KS_REGISTER_MANY, .commit = commit };
+	size_t len = 0;
+	smq_span body;
+	for (size_t i = 0; i < count; i++) {
+		keys[i].name = smq_span_str(rows[i].name);
+		memcpy(keys[i].key, rows[i].point, sizeof(keys[i].key));
+	}
+	smq_err err = smq_ks_keys_encode(keys, count, smq_mspan_of(room, sizeof(room)), &len);
+	if (err != SMQ_OK)
+		return because(err, "the request is too long");
+	q.keys = smq_span_of(room, len);
+	err = ask(a, &q, &body);
+	return err == SMQ_OK ? tell_bad(body, rows, count, to, bad) : err;
+}
+
+static smq_err register_rows(struct smq_admin *a, const struct smq_key_rows *rows, bool commit,
+			     const struct bad_rows *to, uint64_t *bad)
+{
+	smq_err err = SMQ_OK;
+	for (size_t at = 0; at < rows->count && err == SMQ_OK && !(commit && *bad); at += SMQ_KS_KEYS_MAX) {
+		size_t left = rows->count - at;
+		err =
+		    register_some(a, rows->all + at, left < SMQ_KS_KEYS_MAX ? left : SMQ_KS_KEYS_MAX, commit, to, bad);
+	}
+	return err;
+}
+
+smq_err smq_admin_register_file(smq_admin *a, const char *csv_file, void *self,
+				void (*bad_row)(void *self, uint64_t line, const char *why), uint64_t *ret_count,
+				const char **ret_why)
+{
+	struct smq_key_rows rows = { 0 };
+	const struct bad_rows to = { self, bad_row };
+	smq_err err = smq_key_rows_read(csv_file, self, bad_row, &rows, why_text, sizeof(why_text));
+	if (err != SMQ_OK)
+		return finish(err, ret_why);
+	uint64_t bad = rows.bad;
+	/* one request is all or none by itself */
+	if (bad == 0 && rows.count > SMQ_KS_KEYS_MAX)
+		err = register_rows(a, &rows, false, &to, &bad);
+	if (err == SMQ_OK && bad == 0)
+		err = register_rows(a, &rows, true, &to, &bad);
+	if (err == SMQ_OK && bad > 0)
+		err = because(SMQ_ERR_DATA, "%s: %llu of its rows are wrong, and nothing was registered", csv_file,
+			      (unsigned long long)bad);
+	if (err == SMQ_OK)
+		*ret_count = rows.count;
+	smq_key_rows_free(&rows);
+	return finish(err, ret_why);
 }
 
 smq_err smq_admin_unregister(smq_admin *a, const char *name, const char **ret_why)

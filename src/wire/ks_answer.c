@@ -410,3 +410,31 @@ smq_err smq_ks_registered_decode(smq_span body, struct smq_ks_key_line ret_lines
 	}
 	return err;
 }
+
+smq_err smq_ks_bad_keys_encode(const struct smq_ks_bad_key *bad, size_t count, smq_mspan room, size_t *ret_len)
+{
+	struct smq_writer w = smq_writer_on(room);
+	smq_cbor_put_array(&w, count);
+	for (size_t i = 0; i < count; i++) {
+		smq_cbor_put_array(&w, 2);
+		smq_cbor_put_uint(&w, bad[i].index);
+		smq_cbor_put_text(&w, bad[i].text);
+	}
+	return smq_writer_end(&w, ret_len);
+}
+
+smq_err smq_ks_bad_keys_decode(smq_span body, struct smq_ks_bad_key ret_bad[SMQ_KS_KEYS_MAX], size_t *ret_count)
+{
+	struct smq_reader r = smq_reader_on(body);
+	size_t count = smq_get_count(&r, SMQ_KS_KEYS_MAX);
+	for (size_t i = 0; i < count; i++) {
+		if (smq_cbor_get_array(&r) != 2)
+			smq_reader_fail(&r, SMQ_ERR_MALFORMED);
+		ret_bad[i].index = smq_get_between(&r, 0, SMQ_KS_KEYS_MAX - 1);
+		ret_bad[i].text = smq_cbor_get_text(&r);
+	}
+	smq_err err = smq_reader_end(&r);
+	if (err == SMQ_OK)
+		*ret_count = count;
+	return err;
+}

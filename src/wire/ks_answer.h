@@ -13,6 +13,7 @@
  *     members  [ next / null, [ * [ name, sender id, roles, from_ms, until_ms / null ] ] ]
  *              roles here has bit 4 where the member has a registered key and no certificate (7.8)
  *     registered [ next / null, [ * [ name, kid : bstr .size 4, since_ms ] ] ]
+ *     register-many [ * [ index, text ] ]   which of the keys are refused, and why; then none is registered
  *     others   null
  *
  * Secrets of a join answer are in struct smq_ks_grant: wipe it.
@@ -127,5 +128,15 @@ SMQ_MUST_USE smq_err smq_ks_registered_encode(const struct smq_ks_key_line *line
 					      smq_mspan room, size_t *ret_len);
 SMQ_MUST_USE smq_err smq_ks_registered_decode(smq_span body, struct smq_ks_key_line ret_lines[SMQ_KS_PAGE],
 					      size_t *ret_count, uint64_t *ret_next);
+
+/* What is wrong with one of many keys. */
+struct smq_ks_bad_key {
+	uint64_t index;
+	smq_span text;
+};
+SMQ_MUST_USE smq_err smq_ks_bad_keys_encode(const struct smq_ks_bad_key *bad, size_t count, smq_mspan room,
+					    size_t *ret_len);
+SMQ_MUST_USE smq_err smq_ks_bad_keys_decode(smq_span body, struct smq_ks_bad_key ret_bad[SMQ_KS_KEYS_MAX],
+					    size_t *ret_count);
 
 #endif

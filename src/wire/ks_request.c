@@ -14,6 +14,7 @@ static size_t field_count(enum smq_ks_what what)
 	case SMQ_KS_FETCH:
 	case SMQ_KS_POLICY:
 	case SMQ_KS_REGISTER:
+	case SMQ_KS_REGISTER_MANY:
 		return 5;
 	case SMQ_KS_LEAVE:
 	case SMQ_KS_LIST:
@@ -30,10 +31,7 @@ static size_t field_count(enum smq_ks_what what)
 }
 
 /* Questions about all that a key server knows. */
-static bool names_no_group(enum smq_ks_what what)
-{
-	return what == SMQ_KS_LIST || what == SMQ_KS_REGISTER || what == SMQ_KS_UNREGISTER || what == SMQ_KS_REGISTERED;
-}
+static bool names_no_group(enum smq_ks_what what) { return what == SMQ_KS_LIST || what >= SMQ_KS_REGISTER; }
 
 static bool group_valid(enum smq_ks_what what, smq_span group)
 {
@@ -53,6 +51,8 @@ static bool valid(const struct smq_ks_request *q)
 		return q->node_count <= SMQ_KS_FETCH_NODES_MAX && q->sender_count <= SMQ_KS_FETCH_SENDERS_MAX;
 	case SMQ_KS_REGISTER:
 		return smq_name_valid(q->name) && q->key[0] == 4;
+	case SMQ_KS_REGISTER_MANY:
+		return q->keys.len > 0;
 	case SMQ_KS_EXPEL:
 	case SMQ_KS_UNREGISTER:
 		return smq_name_valid(q->name);
@@ -103,6 +103,10 @@ static void put_rest(struct smq_writer *w, const struct smq_ks_request *q)
 	case SMQ_KS_REGISTER:
 		smq_cbor_put_text(w, q->name);
 		smq_cbor_put_bytes(w, smq_span_of(q->key, sizeof(q->key)));
+		break;
+	case SMQ_KS_REGISTER_MANY:
+		smq_cbor_put_uint(w, q->commit ? 1 : 0);
+		smq_cbor_put_bytes(w, q->keys);
 		break;
 	case SMQ_KS_EXPEL:
 	case SMQ_KS_UNREGISTER:
@@ -171,6 +175,10 @@ static void get_rest(struct smq_reader *r, struct smq_ks_request *q)
 		q->name = smq_get_name(r);
 		smq_get_fixed(r, smq_mspan_of(q->key, sizeof(q->key)));
 		break;
+	case SMQ_KS_REGISTER_MANY:
+		q->commit = smq_get_between(r, 0, 1) == 1;
+		q->keys = smq_cbor_get_bytes(r);
+		break;
 	case SMQ_KS_EXPEL:
 	case SMQ_KS_UNREGISTER:
 		q->name = smq_get_name(r);
@@ -188,7 +196,7 @@ smq_err smq_ks_request_decode(smq_span bytes, struct smq_ks_request *ret_request
 	size_t fields = smq_cbor_get_array(&r);
 	if (smq_cbor_get_uint(&r) != VERSION)
 		smq_reader_fail(&r, SMQ_ERR_VERSION);
-	q.what = (enum smq_ks_what)smq_get_between(&r, SMQ_KS_JOIN, SMQ_KS_REGISTERED);
+	q.what = (enum smq_ks_what)smq_get_between(&r, SMQ_KS_JOIN, SMQ_KS_REGISTER_MANY);
 	if (field_count(q.what) != fields)
 		smq_reader_fail(&r, SMQ_ERR_MALFORMED);
 	q.group = smq_cbor_get_text(&r);
@@ -199,5 +207,43 @@ smq_err smq_ks_request_decode(smq_span bytes, struct smq_ks_request *ret_request
 		err = group_valid(q.what, q.group) ? SMQ_ERR_MALFORMED : SMQ_ERR_NAME;
 	if (err == SMQ_OK)
 		*ret_request = q;
+	return err;
+}
+
+/* ---- keys ---- */
+
+smq_err smq_ks_keys_encode(const struct smq_ks_key *keys, size_t count, smq_mspan room, size_t *ret_len)
+{
+	struct smq_writer w = smq_writer_on(room);
+	if (count == 0 || count > SMQ_KS_KEYS_MAX)
+		return SMQ_ERR_USAGE;
+	smq_cbor_put_array(&w, count);
+	for (size_t i = 0; i < count; i++) {
+		if (!smq_name_valid(keys[i].name) || keys[i].key[0] != 4)
+			return SMQ_ERR_USAGE;
+		smq_cbor_put_array(&w, 2);
+		smq_cbor_put_text(&w, keys[i].name);
+		smq_cbor_put_bytes(&w, smq_span_of(keys[i].key, sizeof(keys[i].key)));
+	}
+	return smq_writer_end(&w, ret_len);
+}
+
+smq_err smq_ks_keys_decode(smq_span bytes, struct smq_ks_key ret_keys[SMQ_KS_KEYS_MAX], size_t *ret_count)
+{
+	struct smq_reader r = smq_reader_on(bytes);
+	size_t count = smq_get_count(&r, SMQ_KS_KEYS_MAX);
+	if (count == 0)
+		smq_reader_fail(&r, SMQ_ERR_MALFORMED);
+	for (size_t i = 0; i < count && r.err == SMQ_OK; i++) {
+		if (smq_cbor_get_array(&r) != 2)
+			smq_reader_fail(&r, SMQ_ERR_MALFORMED);
+		ret_keys[i].name = smq_get_name(&r);
+		smq_get_fixed(&r, smq_mspan_of(ret_keys[i].key, sizeof(ret_keys[i].key)));
+		if (r.err == SMQ_OK && ret_keys[i].key[0] != 4)
+			smq_reader_fail(&r, SMQ_ERR_MALFORMED);
+	}
+	smq_err err = smq_reader_end(&r);
+	if (err == SMQ_OK)
+		*ret_count = count;
 	return err;
 }

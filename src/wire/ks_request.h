@@ -15,6 +15,7 @@
  *       register    name, key : bstr .size 65        group is empty; a P-256 point 04 || x || y (7.8)
  *       unregister  name                             group is empty
  *       registered  offset                           group is empty
+ *       register-many  commit, keys : bstr .cbor [ + [name, key] ]   group is empty; all of them or none
  */
 #ifndef SMQ_WIRE_KS_REQUEST_H
 #define SMQ_WIRE_KS_REQUEST_H
@@ -35,7 +36,8 @@ enum smq_ks_what {
 	SMQ_KS_EXPEL = 15,
 	SMQ_KS_REGISTER = 16,
 	SMQ_KS_UNREGISTER = 17,
-	SMQ_KS_REGISTERED = 18
+	SMQ_KS_REGISTERED = 18,
+	SMQ_KS_REGISTER_MANY = 19
 };
 
 enum { SMQ_JOIN_PUBLISH = 1, SMQ_JOIN_SUBSCRIBE = 2 }; /* what a member may do in a group */
@@ -43,6 +45,7 @@ enum { SMQ_JOIN_PUBLISH = 1, SMQ_JOIN_SUBSCRIBE = 2 }; /* what a member may do i
 enum {
 	SMQ_KS_FETCH_NODES_MAX = SMQ_TREE_HEIGHT_MAX,
 	SMQ_KS_FETCH_SENDERS_MAX = 32,
+	SMQ_KS_KEYS_MAX = 100,         /* of one register-many: at most 134 bytes each */
 	SMQ_KS_REQUEST_MAX = 16 * 1024 /* bytes; a policy and its admin's certificates are the longest */
 };
 
@@ -63,7 +66,17 @@ struct smq_ks_request {
 	uint64_t offset;
 	smq_span name;
 	uint8_t key[SMQ_PUBLIC_KEY_MAX]; /* register */
+	bool commit;                     /* register-many; false: it is only said what would be wrong */
+	smq_span keys;                   /* as smq_ks_keys_encode writes them */
 };
+
+struct smq_ks_key {
+	smq_span name;
+	uint8_t key[SMQ_PUBLIC_KEY_MAX];
+};
+/* 1 to SMQ_KS_KEYS_MAX. */
+SMQ_MUST_USE smq_err smq_ks_keys_encode(const struct smq_ks_key *keys, size_t count, smq_mspan room, size_t *ret_len);
+SMQ_MUST_USE smq_err smq_ks_keys_decode(smq_span bytes, struct smq_ks_key ret_keys[SMQ_KS_KEYS_MAX], size_t *ret_count);
 
 SMQ_MUST_USE smq_err smq_ks_request_encode(const struct smq_ks_request *request, smq_mspan room, size_t *ret_len);
 /* Spans point into bytes. */

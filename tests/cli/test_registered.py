@@ -46,6 +46,44 @@ def refused(stage, text, *more):
     return ok(status and text in err, 'refused: ' + text, (status, out, err))
 
 
+def many_are_registered(stage, keys):
+    """A file of keys: all or none, each wrong row with its line; more of them than one request takes."""
+    def ask(text, *more):
+        with open(stage.path('keys.csv'), 'w', encoding='utf-8') as file:
+            file.write(text)
+        return run(SEALMQ, 'group', 'register', '--file', stage.path('keys.csv'), *more, '--wait', '60', '--realm',
+                   stage.member('ops'), *stage.tls('ops'))
+
+    def count():
+        return len(keys.ask('registered').splitlines()) - 1
+    before, new = count(), []
+    for n in range(120):
+        secret = stage.path('key-%d' % n)
+        stage.must('openssl', 'ecparam', '-name', 'prime256v1', '-genkey', '-noout', '-out', secret)
+        stage.must('openssl', 'pkey', '-in', secret, '-pubout', '-out', secret + '.pub')
+        with open(secret + '.pub', encoding='ascii') as file:
+            inside = ''.join(file.read().splitlines()[1:-1])
+        new.append('meter-%03d,%s' % (n, inside if n % 2 else 'key-%d.pub' % n))
+    bad = ['member,key', new[0], 'a/b,key-1.pub', 'meter-x,nothing.pub', 'meter-y,key-1', 'one', new[0], 'meter-z,root.crt']
+    status, out, err = ask('\n'.join(bad) + '\n')
+    lines = [line.split(' ')[2].rsplit(':', 2)[1] for line in err.splitlines() if 'keys.csv:' in line and ' rows ' not in line]
+    ok(status and sorted(set(lines)) == ['3', '4', '5', '6', '7', '8'] and '7 of its rows' in err and count() == before,
+       'each wrong row is told with its line, and nothing is registered', (status, err))
+    status, out, err = ask('\n'.join(['member,key', new[0], 'sensor-03,key-1.pub', 'desk,key-3.pub']) + '\n', '--json')
+    told = [json.loads(line) for line in out.splitlines()]
+    ok(status and [t['line'] for t in told] == [3, 4] and 'another key' in told[0]['wrong'] and count() == before,
+       'what the key server refuses is told likewise', (status, out, err))
+    status, out, err = ask('\n'.join(['member,key', *new[:-1], 'sensor-03,key-119.pub']) + '\n')
+    ok(status and ':121: the name is registered' in err and count() == before, 'none, where the last of many is wrong', (status, err))
+    status, out, err = ask('\n'.join(['member,key', *new]) + '\n')
+    ok(status == 0 and '120 keys registered' in out and count() == before + 120, 'all of them', (status, out, err))
+    status, out, err = ask('\n'.join(['member,key', *new]) + '\n', '--json')
+    ok(status == 0 and json.loads(out)['registered'] == 120 and count() == before + 120, 'once more is no mistake', (status, out, err))
+    for text, said in (('', 'first line'), ('name;key\n', 'first line'), ('member,key\n', 'no key in it')):
+        status, out, err = ask(text)
+        ok(status and said in err and err.count('\n') == 1, 'refused in one line: ' + said, err)
+
+
 def keys_are_registered_and_belong(stage):
     door(stage)
     keys = with_static_dh(stage)
@@ -116,6 +154,7 @@ def keys_are_registered_and_belong(stage):
     if LONG:
         ok(early.end(120) == 0 and 'sensor-03 early' in desk.lines, 'what waited for the registration is published',
            (early.said[-4:], desk.lines))
+    many_are_registered(stage, keys)
     before = keys.epoch('g')
     keys.ask('unregister', 'sensor-03')
     ok(keys.epoch('g') == before + 1, 'unregistering moves the epoch')

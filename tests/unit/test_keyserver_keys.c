@@ -320,6 +320,112 @@ static void a_certificate_does_not_speak_for_a_registered_name(void **state)
 	assert_int_equal(rig_join(r, B, "g"), SMQ_OK);
 }
 
+/* ---- many at a time ---- */
+
+static void take_key(struct smq_ks_key *k, const char *name, uint8_t number)
+{
+	const uint8_t secret[32] = { [30] = 9, [31] = number };
+	rig_make_raw(r, E, secret);
+	k->name = smq_span_str(name);
+	memcpy(k->key, r->peers[E].credential.public_key, sizeof(k->key));
+}
+
+static smq_err ask_many(const struct smq_ks_key *keys, size_t count, bool commit)
+{
+	static uint8_t room[SMQ_KS_REQUEST_MAX];
+	size_t len = 0;
+	struct smq_ks_request q = rig_request(SMQ_KS_REGISTER_MANY, "");
+	assert_int_equal(smq_ks_keys_encode(keys, count, smq_mspan_of(room, sizeof(room)), &len), SMQ_OK);
+	q.keys = smq_span_of(room, len);
+	q.commit = commit;
+	return rig_asked(r, RIG_ADMIN, &q);
+}
+
+/* How many the answer calls bad; the first of them and why. */
+static size_t bad_in_answer(size_t *ret_first, char ret_why[SMQ_KS_TEXT_MAX])
+{
+	struct smq_ks_bad_key bad[SMQ_KS_KEYS_MAX];
+	size_t count = 0;
+	smq_span body = smq_span_of(r->peers[RIG_ADMIN].body, r->peers[RIG_ADMIN].body_len);
+	if (body.len == 1 && *body.p == 0xf6)
+		return 0;
+	assert_int_equal(smq_ks_bad_keys_decode(body, bad, &count), SMQ_OK);
+	if (count > 0) {
+		*ret_first = (size_t)bad[0].index;
+		snprintf(ret_why, SMQ_KS_TEXT_MAX, "%.*s", (int)bad[0].text.len, (const char *)bad[0].text.p);
+	}
+	return count;
+}
+
+static size_t listed(void)
+{
+	struct smq_ks_request q = rig_request(SMQ_KS_REGISTERED, "");
+	struct smq_ks_key_line lines[SMQ_KS_PAGE];
+	size_t count = 0;
+	assert_int_equal(rig_asked(r, RIG_ADMIN, &q), SMQ_OK);
+	smq_span body = smq_span_of(r->peers[RIG_ADMIN].body, r->peers[RIG_ADMIN].body_len);
+	assert_int_equal(smq_ks_registered_decode(body, lines, &count, &q.offset), SMQ_OK);
+	return count;
+}
+
+static void many_at_a_time_or_none(void **state)
+{
+	struct smq_ks_key keys[5];
+	size_t first = 99;
+	char why[SMQ_KS_TEXT_MAX];
+	(void)state;
+	take_key(&keys[0], "k0", 1);
+	take_key(&keys[1], "k1", 2);
+	take_key(&keys[2], "k2", 3);
+	take_key(&keys[3], "k1", 4); /* a name twice */
+	take_key(&keys[4], "k4", 1); /* a key twice */
+	assert_int_equal(ask_many(keys, 5, true), SMQ_OK);
+	assert_int_equal(bad_in_answer(&first, why), 2);
+	assert_int_equal(first, 3);
+	assert_non_null(strstr(why, "name is there twice"));
+	assert_int_equal(listed(), 0);
+	/* only looked at */
+	assert_int_equal(ask_many(keys, 3, false), SMQ_OK);
+	assert_int_equal(bad_in_answer(&first, why), 0);
+	assert_int_equal(listed(), 0);
+	assert_int_equal(ask_many(keys, 3, true), SMQ_OK);
+	assert_int_equal(bad_in_answer(&first, why), 0);
+	assert_int_equal(listed(), 3);
+	/* again, as after a loss of the answer; and with one that is taken by another key */
+	assert_int_equal(ask_many(keys, 3, true), SMQ_OK);
+	assert_int_equal(listed(), 3);
+	take_key(&keys[0], "k9", 9);
+	assert_int_equal(ask_many(keys + 3, 1, true), SMQ_OK);
+	assert_int_equal(bad_in_answer(&first, why), 1);
+	assert_non_null(strstr(why, "with another key"));
+	take_key(&keys[1], r->peers[A].name, 10); /* has a certificate, and is a member */
+	assert_int_equal(ask_many(keys, 2, true), SMQ_OK);
+	assert_int_equal(bad_in_answer(&first, why), 1);
+	assert_int_equal(first, 1);
+	assert_int_equal(listed(), 3);
+	assert_int_equal(ask_many(keys, 1, true), SMQ_OK);
+	/* durable */
+	rig_restart(r, 0);
+	assert_int_equal(listed(), 4);
+}
+
+static void many_are_for_admins(void **state)
+{
+	static uint8_t room[SMQ_KS_REQUEST_MAX];
+	struct smq_ks_key key;
+	size_t len = 0;
+	struct smq_ks_request q = rig_request(SMQ_KS_REGISTER_MANY, "");
+	(void)state;
+	take_key(&key, "k0", 1);
+	assert_int_equal(smq_ks_keys_encode(&key, 1, smq_mspan_of(room, sizeof(room)), &len), SMQ_OK);
+	q.keys = smq_span_of(room, len);
+	q.commit = true;
+	assert_int_equal(rig_asked(r, A, &q), SMQ_ERR_NOT_AUTHORIZED);
+	q.keys = smq_span_str("junk");
+	assert_int_not_equal(rig_asked(r, RIG_ADMIN, &q), SMQ_OK);
+	assert_int_equal(listed(), 0);
+}
+
 /* ---- the list, and the disk ---- */
 
 static void the_list_comes_in_pages(void **state)
@@ -414,6 +520,8 @@ int main(void)
 		row(registrations_that_are_refused),
 		row(the_kid_of_the_key_server_is_taken),
 		row(a_certificate_does_not_speak_for_a_registered_name),
+		row(many_at_a_time_or_none),
+		row(many_are_for_admins),
 		row(the_list_comes_in_pages),
 		row(a_disk_that_says_no_changes_nothing),
 		row(a_key_opens_nothing_before_it_is_durable),

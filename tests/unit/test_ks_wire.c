@@ -29,12 +29,15 @@ static struct smq_ks_request request_of(enum smq_ks_what what)
 	q.name = smq_span_str("fridge-07");
 	q.key[0] = 4;
 	q.key[64] = 9;
+	q.commit = true;
+	q.keys = smq_span_str("keys");
 	return q;
 }
 
-static const enum smq_ks_what whats[] = { SMQ_KS_JOIN,  SMQ_KS_LEAVE,    SMQ_KS_FETCH,      SMQ_KS_POLICY,
-					  SMQ_KS_LIST,  SMQ_KS_SHOW,     SMQ_KS_MEMBERS,    SMQ_KS_ROTATE,
-					  SMQ_KS_EXPEL, SMQ_KS_REGISTER, SMQ_KS_UNREGISTER, SMQ_KS_REGISTERED };
+static const enum smq_ks_what whats[] = { SMQ_KS_JOIN,         SMQ_KS_LEAVE,    SMQ_KS_FETCH,      SMQ_KS_POLICY,
+					  SMQ_KS_LIST,         SMQ_KS_SHOW,     SMQ_KS_MEMBERS,    SMQ_KS_ROTATE,
+					  SMQ_KS_EXPEL,        SMQ_KS_REGISTER, SMQ_KS_UNREGISTER, SMQ_KS_REGISTERED,
+					  SMQ_KS_REGISTER_MANY };
 enum { WHATS = sizeof(whats) / sizeof(whats[0]) };
 
 /* Encoded again, what was decoded is the same bytes; each truncation and a byte too many are refused. */
@@ -79,7 +82,7 @@ static void requests_that_cannot_be_meant(void **state)
 	q = request_of(SMQ_KS_SHOW);
 	q.group = smq_span_str("");
 	assert_int_equal(smq_ks_request_encode(&q, room, &len), SMQ_ERR_USAGE);
-	for (enum smq_ks_what what = SMQ_KS_REGISTER; what <= SMQ_KS_REGISTERED; what++) {
+	for (enum smq_ks_what what = SMQ_KS_REGISTER; what <= SMQ_KS_REGISTER_MANY; what++) {
 		q = request_of(what);
 		q.group = smq_span_str("g"); /* keys are registered for all groups */
 		assert_int_equal(smq_ks_request_encode(&q, room, &len), SMQ_ERR_USAGE);
@@ -95,6 +98,50 @@ static void requests_that_cannot_be_meant(void **state)
 					 0,    0, 0, 0,    0,   0, 0, 0,    0,    0,    0,    0, 0 };
 	struct smq_ks_request back;
 	assert_int_equal(smq_ks_request_decode(smq_span_of(lease, sizeof(lease)), &back), SMQ_ERR_MALFORMED);
+}
+
+/* Many keys: there and back, at both ends of how many, and what is none. */
+static void keys_in_one_request(void **state)
+{
+	static struct smq_ks_key keys[SMQ_KS_KEYS_MAX + 1], back[SMQ_KS_KEYS_MAX];
+	static uint8_t room[SMQ_KS_REQUEST_MAX], whole[SMQ_KS_REQUEST_MAX];
+	static const char longest[] = "n234567890123456789012345678901234567890123456789012345678901234";
+	size_t len, count, whole_len;
+	(void)state;
+	for (size_t i = 0; i <= SMQ_KS_KEYS_MAX; i++)
+		keys[i] = (struct smq_ks_key){ smq_span_str(longest), { 4, (uint8_t)i } };
+	assert_int_equal(strlen(longest), 64);
+	assert_int_equal(smq_ks_keys_encode(keys, 0, smq_mspan_of(room, sizeof(room)), &len), SMQ_ERR_USAGE);
+	assert_int_equal(smq_ks_keys_encode(keys, SMQ_KS_KEYS_MAX + 1, smq_mspan_of(room, sizeof(room)), &len),
+			 SMQ_ERR_USAGE);
+	assert_int_equal(smq_ks_keys_encode(keys, SMQ_KS_KEYS_MAX, smq_mspan_of(room, sizeof(room)), &len), SMQ_OK);
+	/* the longest names of all leave room for what is around them */
+	struct smq_ks_request q = request_of(SMQ_KS_REGISTER_MANY);
+	q.keys = smq_span_of(room, len);
+	assert_int_equal(smq_ks_request_encode(&q, smq_mspan_of(whole, sizeof(whole)), &whole_len), SMQ_OK);
+	assert_int_equal(smq_ks_keys_decode(q.keys, back, &count), SMQ_OK);
+	assert_int_equal(count, SMQ_KS_KEYS_MAX);
+	assert_int_equal(back[99].key[1], 99);
+	assert_true(smq_span_equal(back[99].name, keys[99].name));
+	assert_int_equal(smq_ks_keys_encode(keys, 1, smq_mspan_of(room, sizeof(room)), &len), SMQ_OK);
+	for (size_t cut = 0; cut < len; cut++)
+		assert_int_not_equal(smq_ks_keys_decode(smq_span_of(room, cut), back, &count), SMQ_OK);
+	assert_int_not_equal(smq_ks_keys_decode(smq_span_of(room, len + 1), back, &count), SMQ_OK);
+	room[len - 65] = 2; /* compressed */
+	assert_int_equal(smq_ks_keys_decode(smq_span_of(room, len), back, &count), SMQ_ERR_MALFORMED);
+	assert_int_not_equal(smq_ks_keys_decode(smq_span_of("\x80", 1), back, &count), SMQ_OK);
+	keys[0].name = smq_span_str("a/b");
+	assert_int_equal(smq_ks_keys_encode(keys, 1, smq_mspan_of(room, sizeof(room)), &len), SMQ_ERR_USAGE);
+
+	const struct smq_ks_bad_key bad[] = { { 3, smq_span_str("why") }, { 99, smq_span_str("") } };
+	struct smq_ks_bad_key found[SMQ_KS_KEYS_MAX];
+	assert_int_equal(smq_ks_bad_keys_encode(bad, 2, smq_mspan_of(room, sizeof(room)), &len), SMQ_OK);
+	assert_int_equal(smq_ks_bad_keys_decode(smq_span_of(room, len), found, &count), SMQ_OK);
+	assert_int_equal(count, 2);
+	assert_int_equal(found[1].index, 99);
+	assert_true(smq_span_equal(found[0].text, bad[0].text));
+	for (size_t cut = 0; cut < len; cut++)
+		assert_int_not_equal(smq_ks_bad_keys_decode(smq_span_of(room, cut), found, &count), SMQ_OK);
 }
 
 static void fill_grant(struct smq_ks_grant *g)
@@ -235,9 +282,9 @@ static void topics_have_one_spelling(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(requests_there_and_back),  cmocka_unit_test(requests_that_cannot_be_meant),
-		cmocka_unit_test(grants_there_and_back),    cmocka_unit_test(answers_pages_and_cards),
-		cmocka_unit_test(topics_have_one_spelling),
+		cmocka_unit_test(keys_in_one_request),           cmocka_unit_test(requests_there_and_back),
+		cmocka_unit_test(requests_that_cannot_be_meant), cmocka_unit_test(grants_there_and_back),
+		cmocka_unit_test(answers_pages_and_cards),       cmocka_unit_test(topics_have_one_spelling),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
