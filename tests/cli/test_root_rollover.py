@@ -4,11 +4,14 @@
 usage: test_root_rollover.py SEALMQ ROOT
 """
 import glob
+import json
 import os
+import signal
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from sealed_rig import SEALMQ, TAP, Process, find, ok, run, wait  # noqa: E402
+from test_enrol import Realm as HttpsRealm  # noqa: E402
 from test_enrol_mqtt import Realm  # noqa: E402
 
 LIMIT = float(os.environ.get('SEALMQ_PATIENCE', '90'))
@@ -109,6 +112,45 @@ def what_vouches_for_nothing(r):
     ok(status != 0 and 'bring it back' in err, 'and a new issuing authority needs it', err)
 
 
+def over_https():
+    """A device that has nothing but the enrolment server takes the new root from /cacerts (RFC 7030, 4.1.3)."""
+    r = HttpsRealm('--issuing')
+    try:
+        r.start()
+        with open(r.path('token'), 'w', encoding='ascii', opener=lambda p, f: os.open(p, f, 0o600)) as file:
+            file.write(r.token('tap') + '\n')
+
+        def enrol(*more):
+            return run(SEALMQ, 'ca', 'enrol', r.path('tap'), '--server', 'localhost', '--port', str(r.port), '--json', *more)
+        status, _, err = enrol('--root', r.path('plant/root.crt'), '--name', 'tap', '--token-file', r.path('token'))
+        ok(status == 0 and roots(r.path('tap')) == 1, 'over HTTPS: a device enrols', err)
+        r.must('rollover', '--root', r.ca)
+        second = glob.glob(r.path('plant/roots/*/root.crt'))[0]
+        status, out, err = enrol()
+        ok(status == 0 and not json.loads(out)['issued'] and roots(r.path('tap')) == 2,
+           'it takes the new root where nothing is due but to look', '%s%s' % (out, err))
+        r.must('rollover', r.ca)
+        status, out, err = enrol('--force')
+        ok(status == 0 and verified(r.path('tap/member.pem'), second), 'and a certificate under it', '%s%s' % (out, err))
+        r.server.stop(signal.SIGTERM)
+
+        # a server with a certificate of the realm, and the roots of another one
+        other = HttpsRealm('--issuing')
+        other.server = Process([SEALMQ, 'ca', 'serve', other.ca, '--port', '0', '--json', '--identity', r.path('plant/members/enrol')])
+        other.server.got(1)
+        r.port = json.loads(other.server.lines[0])['port']
+        with open(r.path('tap/root.crt'), 'rb') as file:
+            before = file.read()
+        status, out, err = enrol()
+        with open(r.path('tap/root.crt'), 'rb') as file:
+            ok(file.read() == before, 'a root that ours does not vouch for is not taken', '%s%s' % (out, err))
+        _, pem = other.certs(r.curl('/.well-known/est/cacerts')[1], 'given')
+        ok('plant root' in pem and pem.count('BEGIN CERTIFICATE') == 2, 'though it was offered', pem)
+        other.strike()
+    finally:
+        r.strike()
+
+
 def main():
     for name in ('mosquitto', 'mosquitto_pub', 'openssl'):
         if not find(name):
@@ -121,6 +163,10 @@ def main():
         what_vouches_for_nothing(r)
     finally:
         r.strike()
+    if find('curl'):
+        over_https()
+    else:
+        TAP.skip('the new root over HTTPS', 'curl is not installed')
     return TAP.end()
 
 
