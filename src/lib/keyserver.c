@@ -337,7 +337,7 @@ smq_err smq_keyserver_audit(const smq_realm *realm, const char *database, void *
 /* ---- the service ---- */
 
 struct smq_keyserver_service {
-	int64_t again_ms, pause_ms; /* when a refused subscription is asked for anew (mono); 0: none is */
+	struct smq_keyserver_again again;
 	struct smq_keyserver_options options;
 	struct smq_line line;
 	struct smq_keyserver *server;
@@ -403,21 +403,32 @@ enum { AGAIN_FIRST_MS = 1000, AGAIN_MOST_MS = 60000 };
 static void subscribe_all(struct smq_keyserver_service *s)
 {
 	int id;
-	s->again_ms = 0;
 	for (size_t i = 0; smq_keyserver_filter(s->server, i); i++)
 		(void)!s->line.transport->ops->subscribe(s->line.transport, smq_keyserver_filter(s->server, i),
 							 SMQ_SUB_CONTROL, NULL, 0, &id);
 	smq_crl_line_subscribe(&s->lists.line, s->line.transport);
 }
 
-/* A cluster that has just lost a node refuses what it takes otherwise; and an ACL may be mended. */
-static void ask_again_later(struct smq_keyserver_service *s)
+void smq_keyserver_again_later(struct smq_keyserver_again *a)
 {
-	if (s->again_ms)
+	if (a->at_ms)
 		return;
-	s->pause_ms = s->pause_ms ? s->pause_ms * 2 : AGAIN_FIRST_MS;
-	s->pause_ms = s->pause_ms < AGAIN_MOST_MS ? s->pause_ms : AGAIN_MOST_MS;
-	s->again_ms = smq_line_clock.now().mono_ms + s->pause_ms;
+	a->pause_ms = a->pause_ms ? a->pause_ms * 2 : AGAIN_FIRST_MS;
+	a->pause_ms = a->pause_ms < AGAIN_MOST_MS ? a->pause_ms : AGAIN_MOST_MS;
+	a->at_ms = smq_line_clock.now().mono_ms + a->pause_ms;
+}
+
+bool smq_keyserver_again_now(struct smq_keyserver_again *a)
+{
+	bool due = a->at_ms && smq_line_clock.now().mono_ms >= a->at_ms;
+	if (due)
+		a->at_ms = 0;
+	return due;
+}
+
+int64_t smq_keyserver_again_at(const struct smq_keyserver_again *a, int64_t due_ms)
+{
+	return a->at_ms && a->at_ms < due_ms ? a->at_ms : due_ms;
 }
 
 static void on_connected(void *self, int reason, bool session_present)
@@ -426,7 +437,7 @@ static void on_connected(void *self, int reason, bool session_present)
 	(void)session_present;
 	if (reason != 0)
 		return; /* `disconnected` follows */
-	s->pause_ms = 0;
+	s->again = (struct smq_keyserver_again){ 0, 0 };
 	subscribe_all(s);
 	smq_keyserver_tell(&s->options, SMQ_HAPPENED_CONNECTED, SMQ_OK);
 	smq_keyserver_online(s->server);
@@ -468,7 +479,7 @@ static void on_subscribed(void *self, int id, const int *reasons, size_t count)
 	if (count == 0 || reasons[0] < 128 || smq_crl_line_subscribed(&s->lists.line, id))
 		return;
 	tell(s, &h);
-	ask_again_later(s);
+	smq_keyserver_again_later(&s->again);
 }
 
 static void tick(void *self)
@@ -478,19 +489,15 @@ static void tick(void *self)
 	smq_keyserver_lists_look(&s->lists);
 	if (s->lists.watch.identity != identity)
 		smq_line_identity(&s->line);
-	if (s->again_ms && smq_line_clock.now().mono_ms >= s->again_ms) {
-		s->again_ms = 0;
-		if (s->line.transport->ops->connected(s->line.transport))
-			subscribe_all(s);
-	}
+	if (smq_keyserver_again_now(&s->again) && s->line.transport->ops->connected(s->line.transport))
+		subscribe_all(s);
 	smq_keyserver_tick(s->server);
 }
 
 static int64_t wake_at(void *self)
 {
 	const struct smq_keyserver_service *s = self;
-	int64_t at = smq_keyserver_wake_at(s->server);
-	at = s->again_ms && s->again_ms < at ? s->again_ms : at;
+	int64_t at = smq_keyserver_again_at(&s->again, smq_keyserver_wake_at(s->server));
 	return at < s->lists.watch.due_ms ? at : s->lists.watch.due_ms;
 }
 

@@ -46,4 +46,15 @@ void smq_keyserver_lists_look(struct smq_keyserver_lists *l);
 /* Whether a message was for this; then nobody else needs to see it. */
 bool smq_keyserver_lists_take(struct smq_keyserver_lists *l, const char *topic, smq_span payload);
 
+/* Subscriptions that were refused are asked for again, after a pause that grows: a cluster that has just lost a node
+ * refuses what it takes otherwise, and an ACL may be mended. All zero to begin with, and on each new connection. */
+struct smq_keyserver_again {
+	int64_t at_ms, pause_ms; /* mono; 0: nothing waits */
+};
+void smq_keyserver_again_later(struct smq_keyserver_again *a);
+/* True once when it is time. */
+bool smq_keyserver_again_now(struct smq_keyserver_again *a);
+/* The earlier one of that time and due_ms. */
+int64_t smq_keyserver_again_at(const struct smq_keyserver_again *a, int64_t due_ms);
+
 #endif

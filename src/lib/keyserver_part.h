@@ -39,6 +39,7 @@ struct smq_keyserver_part {
 	struct smq_keyserver *server;
 	uint64_t next_id, in_flight;
 	struct smq_keyserver_lists lists;
+	struct smq_keyserver_again again;
 	int64_t status_at;
 	bool heard, rival; /* heard: the listener has said hello, and nothing malformed since */
 	char realm_dir[SMQ_PATH_MAX];

@@ -57,13 +57,19 @@ static void subscribe(struct smq_keyserver_part *p, const char *filter)
 	(void)!smq_channel_send(&p->link, &f, 0);
 }
 
-static void go_online(struct smq_keyserver_part *p)
+static void subscribe_all(struct smq_keyserver_part *p)
 {
-	p->online = true;
 	for (size_t i = 0; smq_keyserver_filter(p->server, i); i++)
 		subscribe(p, smq_keyserver_filter(p->server, i));
 	if (p->lists.line.realm)
 		subscribe(p, p->lists.line.topic);
+}
+
+static void go_online(struct smq_keyserver_part *p)
+{
+	p->online = true;
+	p->again = (struct smq_keyserver_again){ 0, 0 };
+	subscribe_all(p);
 	smq_keyserver_tell(&p->options, SMQ_HAPPENED_CONNECTED, SMQ_OK);
 	smq_keyserver_online(p->server);
 }
@@ -97,6 +103,7 @@ static void on_denied(struct smq_keyserver_part *p)
 					     .err = SMQ_ERR_NOT_AUTHORIZED };
 	if (p->options.on_event)
 		p->options.on_event(p->options.self, &h);
+	smq_keyserver_again_later(&p->again);
 }
 
 static smq_err take(struct smq_keyserver_part *p, const struct smq_frame *f)
@@ -206,6 +213,7 @@ static void turn(struct smq_keyserver_part *p)
 {
 	int64_t due = smq_keyserver_wake_at(p->server);
 	due = due < p->lists.watch.due_ms ? due : p->lists.watch.due_ms;
+	due = smq_keyserver_again_at(&p->again, due);
 	if (p->options.http_port != 0 && p->heard && p->status_at < due)
 		due = p->status_at;
 	smq_wakeup_watch(&p->wakeup, p->link.fd, false, due);
@@ -213,6 +221,8 @@ static void turn(struct smq_keyserver_part *p)
 	p->over = p->over || ready.stopped;
 	if (ready.readable)
 		hear(p);
+	if (smq_keyserver_again_now(&p->again) && p->online)
+		subscribe_all(p);
 	unsigned identity = p->lists.watch.identity;
 	smq_keyserver_lists_look(&p->lists);
 	if (p->lists.watch.identity != identity) {

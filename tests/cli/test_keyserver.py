@@ -7,11 +7,14 @@ import json
 import os
 import re
 import signal
+import socket
 import sqlite3
+import subprocess
 import sys
+import threading
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from sealed_rig import SEALMQ, Process, find, ok, play, run, wait  # noqa: E402
+from sealed_rig import SEALMQ, Process, find, free_port, ok, play, run, wait  # noqa: E402
 
 POLICY = ('--mode', 'update', '--filter', 'plant/#', '--publish', 'fridge-*', '--subscribe', '*')
 
@@ -291,7 +294,98 @@ def no_secret_is_shown(stage):
     ok(status != 0 and 'another passphrase' in err, 'another passphrase opens nothing', err)
 
 
+class Refusing:
+    """Between a client and a broker: the first subscription to each filter is refused, as by a cluster that has lost a node."""
+
+    def __init__(self, port):
+        self.broker, self.refused, self.taken = port, [], []
+        self.listener = socket.create_server(('127.0.0.1', 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+                broker = socket.create_connection(('127.0.0.1', self.broker))
+            except OSError:
+                return
+            threading.Thread(target=self.forth, args=(client, broker), daemon=True).start()
+            threading.Thread(target=self.back, args=(broker, client), daemon=True).start()
+
+    @staticmethod
+    def packet(file):
+        """The next one, whole; b'' at the end."""
+        whole = file.read(1)
+        length = shift = 0
+        while whole:
+            byte = file.read(1)
+            if not byte:
+                return b''
+            whole += byte
+            length |= (byte[0] & 127) << shift
+            shift += 7
+            if byte[0] < 128:
+                return whole + file.read(length)
+        return b''
+
+    def forth(self, client, broker):
+        with client.makefile('rb') as file:
+            for packet in iter(lambda: self.packet(file), b''):
+                if packet[0] == 0x82:
+                    body = packet[2:]  # they are short
+                    topic = body[4:4 + int.from_bytes(body[2:4], 'big')].decode()
+                    if topic not in self.refused:
+                        self.refused.append(topic)
+                        client.sendall(b'\x90\x03' + body[:2] + b'\x80')
+                        continue
+                    self.taken.append(topic)
+                broker.sendall(packet)
+        broker.close()
+
+    @staticmethod
+    def back(broker, client):
+        try:
+            for data in iter(lambda: broker.recv(65536), b''):
+                client.sendall(data)
+        except OSError:
+            pass
+
+    def close(self):
+        self.listener.close()
+
+
+def a_cluster_that_refuses_and_forgets(stage):
+    """Refused subscriptions are asked for again, divided or not; epochs are told again where that is wanted."""
+    port = free_port()
+    with open(stage.path('open.conf'), 'w', encoding='ascii') as file:
+        file.write('listener %d 127.0.0.1\nallow_anonymous true\n%s' % (port, 'user root\n' if os.geteuid() == 0 else ''))
+    broker = subprocess.Popen([find('mosquitto'), '-c', stage.path('open.conf')], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    keys = Keys(stage, 'refused.db')
+    keys.do('init')
+    try:
+        ok(wait(lambda: run('mosquitto_pub', '-h', 'localhost', '-p', str(port), '-t', 'x', '-m', 'x')[0] == 0, 60), 'an open broker')
+        eye = Process([find('mosquitto_sub'), '-h', 'localhost', '-p', str(port), '-R', '-q', '1', '-t', 'sealmq/plant/g/again/m', '-F', '%l'])
+        for how in ((), ('--undivided',)):
+            between = Refusing(port)
+            server = Process([SEALMQ, 'keyserver', 'run', *keys.own(), '-V', '311', '-h', 'localhost', '-p', str(between.port),
+                              '--announce-again', *how])
+            good = wait(lambda: between.refused and set(between.taken) == set(between.refused), 60)
+            ok(good, 'what was refused is asked for again' + ', undivided' * bool(how), '%s %s %s' % (between.refused, between.taken, server.lines))
+            told = len(eye.lines)
+            status, _, err = run(SEALMQ, 'group', *(['rotate', 'again'] if how else ['create', 'again', *POLICY]), '--realm',
+                                 stage.member('ops'), '-h', 'localhost', '-p', str(port), seconds=60)
+            ok(status == 0, 'and answered then', err)
+            if not how:
+                ok(eye.got(told + 3, 60), 'an epoch is told again, and again', str(eye.lines))
+            server.stop()
+            between.close()
+    finally:
+        broker.terminate()
+        broker.wait(30)
+
+
 if __name__ == '__main__':
     play([wrong_use, the_passphrase_by_systemd, groups_by_an_admin, what_it_says_is_watched, a_second_one_stops,
           nobody_takes_its_place_at_the_broker,
-          killed_and_restored, the_log, no_secret_is_shown])
+          killed_and_restored, the_log, no_secret_is_shown, a_cluster_that_refuses_and_forgets])
