@@ -76,7 +76,12 @@ def arrivals(runs):
     return list(markdown(rows))
 
 
-TABLES = {'engines': ('doc/BROKERS.md', engines), 'cluster': ('doc/BROKERS.md', cluster),
+def revoked(runs):
+    return list(markdown([['', 'a revoked member is cut off, its live session included, after']] +
+                         [[NAMES[r['profile']], '%.1f s' % r['took_s']] for r in runs]))
+
+
+TABLES = {'revoked': ('doc/BROKERS.md', revoked), 'engines': ('doc/BROKERS.md', engines), 'cluster': ('doc/BROKERS.md', cluster),
           'arrivals': ('doc/PERFORMANCE.md', arrivals)}
 
 
@@ -97,6 +102,9 @@ def tables(kept):
         parts = [kept[k] for k in sorted(kept) if k.split('/')[0] == name]
         if parts:
             notes = list(dict.fromkeys(part['note'] for part in parts))
+            if len(notes) > 1:
+                notes = ['%s: %s' % (', '.join(k.split('/')[1] for k in sorted(kept) if k.split('/')[0] == name and
+                                               kept[k]['note'] == note), note) for note in notes]
             yield name, path, lines([run for part in parts for run in part['runs']]) + [''] + notes
 
 
@@ -109,7 +117,7 @@ def self_test():
     text = replaced('a\n<!-- measured cluster -->\nold\n<!-- end -->\nb', 'cluster', lines)
     good = path == 'doc/BROKERS.md' and '| runs | 1 | 2 |' in text and '| 1.2 s, not within a minute |' in text and '| 5 | 10 |' in text
     good = good and '| no | no |' in text and '| 9.0 s | 10.0 s |' in text and 'old' not in text and text.endswith('<!-- end -->\nb')
-    good = good and 'n2\nn1\n' in text
+    good = good and 'mosquittos: n2\nnats: n1\n' in text
     try:
         replaced('none', 'cluster', lines)
         good = False
@@ -128,8 +136,8 @@ def main():
     commit = subprocess.run(['git', '-C', root, 'rev-parse', '--short', 'HEAD'], capture_output=True, text=True,
                             check=False).stdout.strip() or 'unknown'
     m = SUITE.machine()
-    note = '%s: `%s`, commit %s, %s, on %s, %d cores, %s.' % (
-        ', '.join(dict.fromkeys(map(key_of, runs))), command, commit, datetime.date.today().isoformat(), m['processor'], m['cores'],
+    note = '`%s`, commit %s, %s, on %s, %d cores, %s.' % (
+        command, commit, datetime.date.today().isoformat(), m['processor'], m['cores'],
         m['system'])
     store = os.path.join(root, 'bench', 'brokers.json')
     kept = {}

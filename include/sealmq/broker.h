@@ -117,7 +117,8 @@ struct smq_broker_event {
 };
 
 struct smq_broker_run_options {
-	const char *ca;          /* follow this authority's crl.pem; NULL: certs/crl.pem as it is */
+	const char *ca;     /* follow this authority's crl.pem; NULL: certs/crl.pem as it is */
+	const char *member; /* a member's realm directory: take the lists over MQTT, as that member; NULL: do not */
 	int port, password_port; /* instead of the configured ones; 0: as configured */
 	bool free_ports;         /* free ones on loopback for all that were not given */
 	int health_every_s;      /* 0: 30 */
@@ -128,9 +129,9 @@ struct smq_broker_run_options {
 };
 
 /*
- * Runs the broker or brokers, and NGINX where it is part of the deployment, as children until stop_fd is readable: looks after
- * their health, starts them again with a growing pause, reloads what was exchanged, and ends them by pid. They end with
- * us even if we are killed. Their configuration with the ports in force is written to run/.
+ * Runs the broker or brokers, and NGINX where it is part of the deployment, as children until stop_fd is readable:
+ * looks after their health, starts them again with a growing pause, reloads what was exchanged, and ends them by pid.
+ * They end with us even if we are killed. Their configuration with the ports in force is written to run/.
  * SMQ_ERR_LOCKED: it runs already; _NOT_FOUND: no deployment, or a program is not installed; _UNSUPPORTED: a program
  * did not come up at all, *ret_why has what it said.
  */

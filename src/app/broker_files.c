@@ -20,10 +20,10 @@ extern const char smq_broker_mosquitto_conf[], smq_broker_nginx_conf[], smq_brok
     smq_broker_sealmq_nginx_service[], smq_broker_nftables_conf[], smq_broker_logrotate_conf[],
     smq_broker_docker_compose_yml[], smq_broker_mosquitto_dockerfile[], smq_broker_nginx_dockerfile[],
     smq_broker_readme_md[], smq_broker_identity_js[], smq_broker_nats_conf[], smq_broker_rabbitmq_conf[],
-    smq_broker_rabbitmq_env[], smq_broker_rabbitmq_plugins[], smq_broker_sealmq_nats_service[],
-    smq_broker_sealmq_rabbitmq_service[], smq_broker_sealmq_epmd_service[], smq_broker_sealmq_revoked_path[],
-    smq_broker_sealmq_revoked_service[], smq_broker_revoked_sh[], smq_broker_nats_dockerfile[],
-    smq_broker_rabbitmq_dockerfile[], smq_broker_hardening[];
+    smq_broker_rabbitmq_env[], smq_broker_rabbitmq_plugins[], smq_broker_rabbitmq_advanced_config[],
+    smq_broker_sealmq_nats_service[], smq_broker_sealmq_rabbitmq_service[], smq_broker_sealmq_epmd_service[],
+    smq_broker_sealmq_revoked_path[], smq_broker_sealmq_revoked_service[], smq_broker_revoked_sh[],
+    smq_broker_nats_dockerfile[], smq_broker_rabbitmq_dockerfile[], smq_broker_hardening[];
 
 typedef smq_err maker(const struct smq_broker_plan *plan, char **ret_text);
 
@@ -64,6 +64,7 @@ static const struct {
 	{ { "conf/rabbitmq-1.env", 0644 }, RABBIT, 1, smq_broker_rabbitmq_env, NULL },
 	{ { "conf/rabbitmq-2.env", 0644 }, RABBIT, 2, smq_broker_rabbitmq_env, NULL },
 	{ { "conf/rabbitmq-3.env", 0644 }, RABBIT, 3, smq_broker_rabbitmq_env, NULL },
+	{ { "conf/rabbitmq-advanced.config", 0644 }, RABBIT | IF_CRL, 0, smq_broker_rabbitmq_advanced_config, NULL },
 	{ { "conf/rabbitmq-plugins", 0644 }, RABBIT, 0, smq_broker_rabbitmq_plugins, NULL },
 	{ { "conf/rabbitmq-users.json", 0600 }, RABBIT, 0, NULL, smq_broker_acl_rabbitmq },
 	{ { "conf/nginx.conf", 0644 }, PROXIED, 0, smq_broker_nginx_conf, NULL },

@@ -29,11 +29,12 @@ static const char help_run[] =
     "  --password-port N     the same for clients with passwords\n"
     "  --free-ports          take free ports for all that are not given; the line \"ready\" names them\n"
     "  --realm DIR           follow the revocation list of this authority (default: DIR/certs/crl.pem as it is)\n"
+    "  --member DIR          take revocation lists over MQTT, as the member with this realm directory\n"
     "  --health-every S      seconds between two looks at their health (default: 30)\n"
     "  --metrics-port N      /metrics for Prometheus and /healthz, over HTTP on 127.0.0.1\n"
     "  --json                the lines as JSON\n";
 
-enum { O_HELP = 1, O_JSON, O_PORT, O_PASSWORD_PORT, O_FREE_PORTS, O_REALM, O_HEALTH_EVERY, O_METRICS_PORT };
+enum { O_HELP = 1, O_JSON, O_PORT, O_PASSWORD_PORT, O_FREE_PORTS, O_REALM, O_MEMBER, O_HEALTH_EVERY, O_METRICS_PORT };
 
 static const struct option options_run[] = {
 	{ "help", no_argument, NULL, O_HELP },
@@ -43,6 +44,7 @@ static const struct option options_run[] = {
 	{ "free-ports", no_argument, NULL, O_FREE_PORTS },
 	{ "realm", required_argument, NULL, O_REALM },
 	{ "ca", required_argument, NULL, O_REALM },
+	{ "member", required_argument, NULL, O_MEMBER },
 	{ "health-every", required_argument, NULL, O_HEALTH_EVERY },
 	{ "metrics-port", required_argument, NULL, O_METRICS_PORT },
 	{ NULL, 0, NULL, 0 },
@@ -171,6 +173,8 @@ static int take(struct run_args *a, int option, const char *text)
 		a->o.free_ports = true;
 	if (option == O_REALM)
 		a->o.ca = text;
+	if (option == O_MEMBER)
+		a->o.member = text;
 	return 0;
 }
 

@@ -21,6 +21,7 @@
 #include "base/table.h"
 #include "base/text.h"
 #include "base/wipe.h"
+#include "lib/broker_lists.h"
 #include "lib/files.h"
 
 enum { MEMBERS_MAX = 100000, LOCAL_FILES_MAX = 256, LINK_SECRET_LEN = 24, PLUGIN_MAX = 4194304 };
@@ -466,6 +467,8 @@ static smq_err fill_certs(struct making *m, const char *certs)
 		err = put_bytes(certs, "link.key", &m->link_key, 0600);
 	if (err == SMQ_OK && m->crl.p)
 		err = put_bytes(certs, "crl.pem", &m->crl, 0644);
+	if (err == SMQ_OK && m->crl.p && m->o->profile == SMQ_BROKER_RABBITMQ)
+		err = smq_broker_lists_split(certs, smq_span_of(m->crl.p, m->crl.len), why, sizeof(why));
 	return err == SMQ_OK ? smq_dir_sync(certs) : err;
 }
 

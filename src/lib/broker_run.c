@@ -25,6 +25,8 @@
 #include "app/broker_ports.h"
 #include "base/table.h"
 #include "lib/broker_child.h"
+#include "lib/broker_feed.h"
+#include "lib/broker_lists.h"
 #include "lib/files.h"
 
 enum {
@@ -57,11 +59,12 @@ static const struct kind {
 	unsigned nodes;   /* 0: one, whose files have no number */
 	const char *word; /* what the lines begin with that have the port for clients */
 	bool erlang;
+	const char *users; /* a file of users in conf/, where that has to do what a revocation list would; or NULL */
 } kinds[] = {
-	{ "mosquitto", "mosquitto", 0, "listener", false },
-	{ "mosquitto", "mosquitto", 3, "listener", false },
-	{ "nats", "nats-server", 3, "listen:", false },
-	{ "rabbitmq", "/usr/lib/rabbitmq/bin/rabbitmq-server", 3, "mqtt.listeners.ssl.1", true },
+	{ "mosquitto", "mosquitto", 0, "listener", false, NULL },
+	{ "mosquitto", "mosquitto", 3, "listener", false, NULL },
+	{ "nats", "nats-server", 3, "listen:", false, "nats-users.conf" },
+	{ "rabbitmq", "/usr/lib/rabbitmq/bin/rabbitmq-server", 3, "mqtt.listeners.ssl.1", true, NULL },
 };
 
 struct engine {
@@ -84,7 +87,7 @@ struct running {
 	const struct kind *kind;
 	struct engine engines[ENGINES_MAX];
 	size_t engine_count;
-	struct smq_child proxy;
+	struct smq_child proxy, closer;        /* closer: RabbitMQ's word to its nodes that all are to come again */
 	struct smq_broker_ports front, others; /* front: where clients come; others: between the engines */
 	struct mark conf, certs, crl, ca_crl;
 	size_t revoked;
@@ -93,6 +96,8 @@ struct running {
 	uint64_t proxy_starts, revocations, reloads;
 	int64_t cert_until_s, crl_until_s; /* 0: unknown, none */
 	struct smq_http *http;             /* NULL: none */
+	const char *lists;                 /* where crl.pem is followed; NULL: nowhere */
+	struct smq_broker_feed *feed;      /* NULL: lists come as files alone */
 	int64_t look_ms, health_ms;
 };
 
@@ -259,6 +264,28 @@ static smq_err write_engine(const struct running *r, const struct engine *e, con
 	return err;
 }
 
+/* The users, without those who are revoked: by the authority's log, where --realm names one. */
+static smq_err write_users(const struct running *r)
+{
+	char from[64];
+	char to[64];
+	char path[SMQ_PATH_MAX];
+	char *text = NULL;
+	char *left = NULL;
+	(void)snprintf(from, sizeof(from), "conf/%s", r->kind->users);
+	(void)snprintf(to, sizeof(to), "run/%s", r->kind->users);
+	smq_err err = read_text(r, from, &text);
+	if (err == SMQ_OK && r->o->ca && smq_broker_lists_users(r->o->ca, text, &left) != SMQ_OK)
+		tell_trouble(r, "NATS reads no revocation lists, and --realm has no log of an authority to go by");
+	if (err == SMQ_OK)
+		err = in_dir(r, to, path);
+	if (err == SMQ_OK)
+		err = smq_file_put(path, smq_span_str(left ? left : text), 0600, true, why, sizeof(why));
+	free(text);
+	free(left);
+	return err;
+}
+
 static smq_err write_configs(const struct running *r)
 {
 	struct smq_broker_ports all = r->front;
@@ -270,6 +297,8 @@ static smq_err write_configs(const struct running *r)
 	user_line(r, user);
 	for (size_t i = 0; err == SMQ_OK && i < r->engine_count; i++)
 		err = write_engine(r, &r->engines[i], user, &all);
+	if (err == SMQ_OK && r->kind->users)
+		err = write_users(r);
 	if (err != SMQ_OK || !r->nginx)
 		return err;
 	/* Where it comes to a socket, or reads the key, it must be who the broker is. */
@@ -344,6 +373,17 @@ static smq_err find_ports(struct running *r)
 	return err;
 }
 
+static smq_err find_program(const struct running *r, struct smq_child *c, const char *name, const char *program)
+{
+	char path[SMQ_PATH_MAX];
+	char said[64];
+	(void)snprintf(said, sizeof(said), "run/%s.out", name);
+	smq_err err = in_dir(r, said, path);
+	if (err == SMQ_OK)
+		err = smq_child_init(c, name, program, r->dir, path);
+	return err == SMQ_ERR_NOT_FOUND ? because(err, program, "not installed") : err;
+}
+
 /* ---- what was exchanged ---- */
 
 static struct mark mark_of(const struct running *r, const char *dir, const char *name)
@@ -413,7 +453,7 @@ static void fetch_crl(const struct running *r)
 	struct stat old;
 	struct smq_file_bytes bytes = { NULL, 0 };
 	struct smq_crl_summary sum;
-	smq_err err = smq_path_join(r->o->ca, "crl.pem", from);
+	smq_err err = smq_path_join(r->lists, "crl.pem", from);
 	if (err == SMQ_OK)
 		err = in_dir(r, "certs/crl.pem", to);
 	if (err == SMQ_OK)
@@ -433,6 +473,24 @@ static void fetch_crl(const struct running *r)
 	smq_file_bytes_free(&bytes);
 }
 
+/* What Erlang looks into, from certs/crl.pem. */
+static void split_lists(const struct running *r)
+{
+	char path[SMQ_PATH_MAX];
+	char certs[SMQ_PATH_MAX];
+	struct smq_file_bytes bytes = { NULL, 0 };
+	if (!r->kind->erlang || in_dir(r, "certs/crl.pem", path) != SMQ_OK || access(path, F_OK) != 0)
+		return;
+	smq_err err = smq_file_read_most(path, false, SMQ_CRL_FILE_MAX, &bytes, why, sizeof(why));
+	if (err == SMQ_OK)
+		err = in_dir(r, "certs", certs);
+	if (err == SMQ_OK)
+		err = smq_broker_lists_split(certs, smq_span_of(bytes.p, bytes.len), why, sizeof(why));
+	if (err != SMQ_OK)
+		tell_trouble(r, why[0] ? why : smq_err_text(err));
+	smq_file_bytes_free(&bytes);
+}
+
 static void signal_engines(const struct running *r, int number)
 {
 	for (size_t i = 0; i < r->engine_count; i++) {
@@ -441,15 +499,43 @@ static void signal_engines(const struct running *r, int number)
 	}
 }
 
-/* Certificates are judged when clients come. Those that are there already are judged by coming again. NATS and RabbitMQ
- * read no revocation lists: there a member ends when it is no user any more. */
+/* RabbitMQ takes new lists as they are, and is told to end the connections that there are: by the first node that
+ * lives, for all. */
+static void close_all_of_rabbit(struct running *r)
+{
+	static const char command[] =
+	    "set -a; . ./run/rabbitmq-1.env; for node in 1 2 3; do /usr/lib/rabbitmq/bin/rabbitmqctl -q -n "
+	    "sealmq$node@localhost eval '[rpc:call(N, rabbit_mqtt, close_all_client_connections, "
+	    "[\"a certificate was revoked\"], 5000) || N <- [node() | nodes()]].' && exit; done; exit 1";
+	const char *args[] = { "-c", command, NULL };
+	smq_err err = find_program(r, &r->closer, "rabbitmqctl", "sh");
+	memcpy(r->closer.args, args, sizeof(args));
+	if (err == SMQ_OK)
+		err = smq_child_start(&r->closer, smq_child_mono_ms());
+	if (err != SMQ_OK)
+		tell_trouble(r, "rabbitmqctl does not start: who was revoked stays until the next connection");
+}
+
+static void reap_closer(struct running *r)
+{
+	if (r->closer.pid && smq_child_ended(&r->closer, smq_child_mono_ms()) && r->closer.status != 0)
+		tell_trouble(r, "rabbitmqctl found no node: who was revoked stays until the next connection");
+}
+
+/* Certificates are judged when clients come. Those that are there already are judged by coming again. NATS reads no
+ * lists, and has no users any more who are revoked (write_users): a signal is enough. */
 static void start_anew(struct running *r)
 {
-	bool lists = strcmp(r->kind->name, "mosquitto") == 0;
-	if (!lists)
-		return;
 	r->revocations++;
 	tell_of(r, SMQ_BROKER_REVOKED, r->ends_tls ? &r->proxy : &r->engines[0].child);
+	if (r->kind->users)
+		signal_engines(r, SIGHUP);
+	if (r->kind->users && !r->o->ca)
+		tell_trouble(r, "NATS reads no revocation lists: --realm has the log to go by, or `broker init` again");
+	if (r->kind->erlang)
+		close_all_of_rabbit(r);
+	if (r->kind->users || r->kind->erlang)
+		return;
 	for (size_t i = 0; i < r->engine_count && !r->ends_tls; i++) {
 		smq_child_stop(&r->engines[i].child, PATIENCE_MS);
 		r->engines[i].child.due_ms = 0;
@@ -462,7 +548,7 @@ static void start_anew(struct running *r)
 
 static void look_for_changes(struct running *r)
 {
-	if (r->o->ca && moved(&r->ca_crl, mark_of(r, r->o->ca, "crl.pem")) && r->ca_crl.dev)
+	if (r->lists && moved(&r->ca_crl, mark_of(r, r->lists, "crl.pem")) && r->ca_crl.dev)
 		fetch_crl(r);
 	bool conf = moved(&r->conf, mark_of(r, r->dir, "conf"));
 	bool certs = moved(&r->certs, mark_of(r, r->dir, "certs"));
@@ -470,6 +556,8 @@ static void look_for_changes(struct running *r)
 	size_t revoked = certs || crl ? revoked_now(r) : r->revoked;
 	if (!conf && !certs && !crl)
 		return;
+	if (certs || crl)
+		split_lists(r);
 	if (write_configs(r) != SMQ_OK)
 		tell_trouble(r, why);
 	if (revoked > r->revoked)
@@ -732,6 +820,16 @@ static smq_err come_up_somewhere(struct running *r, bool *ret_stopped)
 	return err;
 }
 
+static void feed_lists(struct running *r)
+{
+	smq_err err = r->feed ? smq_broker_feed_service(r->feed) : SMQ_OK;
+	if (err == SMQ_OK)
+		return;
+	tell_trouble(r, "the member of --member listens no more: revocation lists do not come over MQTT now");
+	smq_broker_feed_free(r->feed);
+	r->feed = NULL;
+}
+
 static smq_err run(struct running *r)
 {
 	bool stopped = false;
@@ -747,6 +845,8 @@ static smq_err run(struct running *r)
 						    .text = "" });
 		r->health_ms = now + (int64_t)(r->o->health_every_s ? r->o->health_every_s : HEALTH_EVERY_S) * 1000;
 	}
+	if (r->answered && r->o->member)
+		err = smq_broker_feed_start(r->o->member, front_port_is(r, false, 0), &r->feed, why, sizeof(why));
 	while (err == SMQ_OK && !stopped && !stop_asked(r, TICK_MS)) {
 		int64_t now = smq_child_mono_ms();
 		for (size_t i = 0; i < r->engine_count; i++)
@@ -757,8 +857,12 @@ static smq_err run(struct running *r)
 			r->look_ms = now + LOOK_EVERY_MS;
 			look_for_changes(r);
 		}
+		reap_closer(r);
+		feed_lists(r);
 		check_health(r, now);
 	}
+	smq_broker_feed_free(r->feed);
+	r->feed = NULL;
 	stop_all(r);
 	return err;
 }
@@ -777,17 +881,6 @@ static smq_err lock_dir(struct running *r)
 	if (flock(r->lock, LOCK_EX | LOCK_NB) != 0)
 		return because(SMQ_ERR_LOCKED, r->dir, "it runs already");
 	return SMQ_OK;
-}
-
-static smq_err find_program(const struct running *r, struct smq_child *c, const char *name, const char *program)
-{
-	char path[SMQ_PATH_MAX];
-	char said[64];
-	(void)snprintf(said, sizeof(said), "run/%s.out", name);
-	smq_err err = in_dir(r, said, path);
-	if (err == SMQ_OK)
-		err = smq_child_init(c, name, program, r->dir, path);
-	return err == SMQ_ERR_NOT_FOUND ? because(err, program, "not installed") : err;
 }
 
 static bool has_file(const struct running *r, const char *name)
@@ -876,8 +969,11 @@ static smq_err prepare(struct running *r, const char *dir)
 	const char *proxy[] = { "-p", r->dir,        "-e", "log/nginx-error.log", "-c", "run/nginx.conf",
 				"-g", "daemon off;", NULL };
 	memcpy(r->proxy.args, proxy, sizeof(proxy));
-	if (err == SMQ_OK && r->o->ca && (r->ca_crl = mark_of(r, r->o->ca, "crl.pem")).dev)
+	r->lists = r->o->member ? r->o->member : r->o->ca;
+	if (err == SMQ_OK && r->lists && (r->ca_crl = mark_of(r, r->lists, "crl.pem")).dev)
 		fetch_crl(r);
+	if (err == SMQ_OK)
+		split_lists(r);
 	r->conf = mark_of(r, r->dir, "conf");
 	r->certs = mark_of(r, r->dir, "certs");
 	r->crl = mark_of(r, r->dir, "certs/crl.pem");

@@ -67,3 +67,34 @@ smq_err smq_crl_summarize(smq_span pem, struct smq_crl_summary *ret_summary)
 	*ret_summary = sum;
 	return SMQ_OK;
 }
+
+static smq_err hand_over(X509_CRL *crl, void *self, smq_err (*each)(void *self, uint32_t hash, smq_span list))
+{
+	int ok = 0;
+	uint32_t hash = (uint32_t)X509_NAME_hash_ex(X509_CRL_get_issuer(crl), NULL, NULL, &ok);
+	BIO *out = BIO_new(BIO_s_mem());
+	char *bytes = NULL;
+	long len = out && PEM_write_bio_X509_CRL(out, crl) == 1 ? BIO_get_mem_data(out, &bytes) : 0;
+	smq_err err =
+	    ok == 1 && len > 0 ? each(self, hash, smq_span_of((const uint8_t *)bytes, (size_t)len)) : SMQ_ERR_NO_MEMORY;
+	BIO_free(out);
+	return err;
+}
+
+smq_err smq_crl_each(smq_span pem, void *self, smq_err (*each)(void *self, uint32_t hash, smq_span list))
+{
+	struct smq_crl_summary sum;
+	smq_err err = smq_crl_summarize(pem, &sum); /* whole, or nothing of it */
+	BIO *bio = err == SMQ_OK ? BIO_new_mem_buf(pem.p, (int)pem.len) : NULL;
+	X509_CRL *crl = NULL;
+
+	if (err == SMQ_OK && !bio)
+		return SMQ_ERR_NO_MEMORY;
+	while (err == SMQ_OK && (crl = PEM_read_bio_X509_CRL(bio, NULL, NULL, NULL)) != NULL) {
+		err = hand_over(crl, self, each);
+		X509_CRL_free(crl);
+	}
+	ERR_clear_error();
+	BIO_free(bio);
+	return err;
+}

@@ -15,4 +15,8 @@ struct smq_crl_summary {
 /* SMQ_ERR_MALFORMED: not one list in PEM, or one that does not parse. */
 SMQ_MUST_USE smq_err smq_crl_summarize(smq_span pem, struct smq_crl_summary *ret_summary);
 
+/* Each list of the file by itself, in PEM, with what OpenSSL and Erlang call its issuer in a directory of lists. The
+ * first error of `each` ends it. SMQ_ERR_MALFORMED as above. */
+SMQ_MUST_USE smq_err smq_crl_each(smq_span pem, void *self, smq_err (*each)(void *self, uint32_t hash, smq_span list));
+
 #endif
