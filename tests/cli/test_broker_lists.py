@@ -23,9 +23,14 @@ def one(profile, seconds):
         ok(wait(lambda: d.answers('desk') and d.answers('fridge-07'), seconds), profile + ': members come in', d.runner.lines)
 
         def listens(name):
-            p = Process(['stdbuf', '-oL', find('mosquitto_sub'), *d.tls(name), '-V', '311', '-i', 'live-' + name, '-d', '-t', 'plant/#', '-q', '1', '-F', 'got %p'])
-            wait(lambda: any('Subscribed' in line for line in p.lines), 60)
-            return p
+            until = time.monotonic() + seconds
+            while True:  # a cluster that is still gathering says "unavailable", on which mosquitto_sub ends
+                p = Process(['stdbuf', '-oL', find('mosquitto_sub'), *d.tls(name), '-V', '311', '-i', 'live-' + name, '-d', '-t',
+                             'plant/#', '-q', '1', '-F', 'got %p'])
+                wait(lambda: any('Subscribed' in line for line in p.lines) or p.child.poll() is not None, 60)
+                if p.child.poll() is None or time.monotonic() > until:
+                    return p
+                time.sleep(1)
 
         def connects(p):
             return sum('sending CONNECT' in line for line in p.lines + p.said)
