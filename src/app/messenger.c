@@ -218,12 +218,11 @@ static void send_control(struct smq_messenger *g, const struct smq_action *a)
 		smq_tickets_put(&g->tickets, (uint16_t)id, CONTROL);
 }
 
-static void work_member(struct smq_messenger *g)
+static void work_member(struct smq_messenger *g, struct smq_now now)
 {
 	struct smq_action action;
 	if (!g->config.member)
 		return;
-	const struct smq_now now = g->config.clock.now();
 	while (smq_member_next(g->config.member, now, &action)) {
 		if (action.kind == SMQ_ACT_SEND)
 			send_control(g, &action);
@@ -343,14 +342,13 @@ static bool was_group_sub(struct smq_messenger *g, int id)
 	return was;
 }
 
-static void work_groups(struct smq_messenger *g)
+static void work_groups(struct smq_messenger *g, struct smq_now now)
 {
 	struct smq_groups *groups = g->config.groups;
 	struct smq_group_action action;
 	const char *group;
 	if (!groups || !groups->next)
 		return;
-	const struct smq_now now = g->config.clock.now();
 	while (groups->next(groups->self, now, &action, &group)) {
 		if (action.kind == SMQ_GROUP_ACT_NOTE)
 			on_group_note(g, &action.note, group);
@@ -362,10 +360,10 @@ static void work_groups(struct smq_messenger *g)
 	}
 }
 
-static void work_control(struct smq_messenger *g)
+static void work_control(struct smq_messenger *g, struct smq_now now)
 {
-	work_member(g);
-	work_groups(g);
+	work_member(g, now);
+	work_groups(g, now);
 }
 
 /* ---- publishing ---- */
@@ -379,8 +377,8 @@ static bool wants_choice(const struct smq_messenger *g, const struct smq_publish
 }
 
 /* Makes the bytes that go on the wire. SMQ_ERR_NO_SESSION: not now. */
-static smq_err seal(struct smq_messenger *g, const struct smq_publish *p, struct smq_seal_proof *proof,
-		    smq_span *ret_payload)
+static smq_err seal(struct smq_messenger *g, const struct smq_publish *p, struct smq_now now,
+		    struct smq_seal_proof *proof, smq_span *ret_payload)
 {
 	size_t len = 0;
 	if (!wants_sealing(p)) {
@@ -393,7 +391,6 @@ static smq_err seal(struct smq_messenger *g, const struct smq_publish *p, struct
 		return err;
 	uint64_t start = g->config.clock.ticks_ns();
 	smq_mspan room = smq_mspan_of(g->sealed.p, g->sealed.len);
-	struct smq_now now = g->config.clock.now();
 	struct smq_groups *groups = g->config.groups;
 	if (p->group && proof)
 		err = groups->seal_proven
@@ -413,25 +410,24 @@ static smq_err seal(struct smq_messenger *g, const struct smq_publish *p, struct
 }
 
 /* Whether sending could succeed now; asked before sealing, so that no counter is spent in vain. */
-static smq_err may_send(const struct smq_messenger *g, const struct smq_publish *p)
+static smq_err may_send(const struct smq_messenger *g, const struct smq_publish *p, struct smq_now now)
 {
 	if (!g->transport->ops->connected(g->transport))
 		return SMQ_ERR_NO_CONNECTION;
 	if (p->qos > 0 && g->transport->ops->inflight(g->transport) >= (size_t)g->o->inflight_max)
 		return SMQ_ERR_FULL;
-	if (wants_sealing(p) && p->to && !smq_member_ready(g->config.member, p->to, g->config.clock.now()))
+	if (wants_sealing(p) && p->to && !smq_member_ready(g->config.member, p->to, now))
 		return SMQ_ERR_NO_SESSION;
 	struct smq_groups *groups = g->config.groups;
-	if (wants_sealing(p) && p->group && groups->ready &&
-	    !groups->ready(groups->self, p->group, g->config.clock.now()))
+	if (wants_sealing(p) && p->group && groups->ready && !groups->ready(groups->self, p->group, now))
 		return SMQ_ERR_NO_SESSION;
 	return SMQ_OK;
 }
 
-static smq_err choose(struct smq_messenger *g, struct smq_publish *p)
+static smq_err choose(struct smq_messenger *g, struct smq_publish *p, struct smq_now now)
 {
 	struct smq_groups *groups = g->config.groups;
-	return groups->choose(groups->self, p->topic, g->config.clock.now(), &p->group);
+	return groups->choose(groups->self, p->topic, now, &p->group);
 }
 
 static smq_err send_now(struct smq_messenger *g, const struct smq_publish *message_to_send, uint64_t ticket)
@@ -441,19 +437,20 @@ static smq_err send_now(struct smq_messenger *g, const struct smq_publish *messa
 	smq_span payload;
 	struct smq_seal_proof proof;
 	int id = 0;
-	smq_err err = wants_choice(g, p) ? choose(g, &copy) : SMQ_OK;
+	const struct smq_now now = g->config.clock.now();
+	smq_err err = wants_choice(g, p) ? choose(g, &copy, now) : SMQ_OK;
 	bool proves = g->config.proofs && wants_sealing(p) &&
 		      smq_proofs_prepare(g->config.proofs, p->group, p->topic, p->retain, &proof);
 	/* checkpoints first: who floods the connection must not leave them for the end */
 	bool behind = proves && smq_proofs_behind(g->config.proofs);
 	if (err == SMQ_OK)
-		err = may_send(g, p);
+		err = may_send(g, p, now);
 	if (err == SMQ_OK && behind)
 		err = SMQ_ERR_FULL;
 	if (err == SMQ_OK)
 		err = smq_tickets_reserve(&g->tickets);
 	if (err == SMQ_OK)
-		err = seal(g, p, proves ? &proof : NULL, &payload);
+		err = seal(g, p, now, proves ? &proof : NULL, &payload);
 	if (err != SMQ_OK)
 		return err;
 	struct smq_mqtt_message message = {
@@ -470,7 +467,7 @@ static smq_err send_now(struct smq_messenger *g, const struct smq_publish *messa
 	smq_tickets_put(&g->tickets, (uint16_t)id, ticket);
 	g->counts.published++;
 	if (proves)
-		smq_proofs_sealed(g->config.proofs, p->to, p->group, &proof, g->config.clock.now());
+		smq_proofs_sealed(g->config.proofs, p->to, p->group, &proof, now);
 	if (p->retain && p->group && wants_sealing(p))
 		remember_retained(g, p);
 	if (wants_sealing(p)) {
@@ -565,7 +562,7 @@ static smq_err enqueue(struct smq_messenger *g, const struct smq_publish *p, boo
 		tell(g, &e);
 	}
 	flush(g);
-	work_control(g);
+	work_control(g, g->config.clock.now());
 	return SMQ_OK;
 }
 
@@ -667,9 +664,9 @@ static smq_err open_session(struct smq_messenger *g, const struct smq_mqtt_messa
 }
 
 /* A session first, unless the first byte tells otherwise: what it has no key for may be a group's. */
-static smq_err open_any(struct smq_messenger *g, const struct smq_mqtt_message *m, struct smq_message *ret_message)
+static smq_err open_any(struct smq_messenger *g, const struct smq_mqtt_message *m, struct smq_now now,
+			struct smq_message *ret_message)
 {
-	struct smq_now now = g->config.clock.now();
 	smq_err err = make_room(&g->opened, m->payload.len + 1);
 	if (err != SMQ_OK)
 		return err;
@@ -720,15 +717,16 @@ static bool reseal_one(struct smq_messenger *g, const struct retained *r)
 	bool proves = g->config.proofs && smq_proofs_prepare(g->config.proofs, r->group, r->topic, true, &proof);
 	smq_span payload;
 	int id = 0;
-	smq_err err = may_send(g, &p);
+	const struct smq_now now = g->config.clock.now();
+	smq_err err = may_send(g, &p, now);
 	if (err == SMQ_OK)
-		err = seal(g, &p, proves ? &proof : NULL, &payload);
+		err = seal(g, &p, now, proves ? &proof : NULL, &payload);
 	if (err == SMQ_OK) {
 		struct smq_mqtt_message m = { .topic = p.topic, .payload = payload, .qos = p.qos, .retain = true };
 		err = g->transport->ops->publish(g->transport, &m, &id);
 	}
 	if (err == SMQ_OK && proves)
-		smq_proofs_sealed(g->config.proofs, NULL, r->group, &proof, g->config.clock.now());
+		smq_proofs_sealed(g->config.proofs, NULL, r->group, &proof, now);
 	if (err == SMQ_OK)
 		(void)smq_tickets_take(&g->tickets, (uint16_t)id); /* nobody waits to hear of it */
 	return !waits_for_better_days(err);
@@ -756,7 +754,7 @@ static void free_held(struct held *h)
 }
 
 /* Room is bounded: whoever sends what never opens does not fill our memory. */
-static bool hold(struct smq_messenger *g, const struct smq_mqtt_message *m)
+static bool hold(struct smq_messenger *g, const struct smq_mqtt_message *m, struct smq_now now)
 {
 	struct smq_property *properties = NULL;
 	if (g->held_count == HELD_MOST || m->payload.len > HELD_BYTES - g->held_bytes)
@@ -774,7 +772,7 @@ static bool hold(struct smq_messenger *g, const struct smq_mqtt_message *m)
 		free_held(h);
 		return false;
 	}
-	h->until_ms = g->config.clock.now().mono_ms + HELD_MS;
+	h->until_ms = now.mono_ms + HELD_MS;
 	struct held **end = &g->held;
 	while (*end)
 		end = &(*end)->next;
@@ -790,7 +788,8 @@ static void deliver(struct smq_messenger *g, const struct smq_message *message)
 		g->o->on_message(g->o->self, message);
 }
 
-static void deliver_proven(struct smq_messenger *g, const struct smq_mqtt_message *m, struct smq_message *message)
+static void deliver_proven(struct smq_messenger *g, const struct smq_mqtt_message *m, struct smq_now now,
+			   struct smq_message *message)
 {
 	struct smq_opened_proof proof;
 	struct smq_evidence_room room;
@@ -798,8 +797,7 @@ static void deliver_proven(struct smq_messenger *g, const struct smq_mqtt_messag
 	enum smq_proofs_answer answer = SMQ_PROOFS_DELIVER;
 	if (g->config.proofs && g->o->check != SMQ_CHECK_NONE) {
 		bool carries = read_proof(g, m, message, &proof);
-		answer = smq_proofs_opened(g->config.proofs, message, carries ? &proof : NULL, g->config.clock.now(),
-					   &reason);
+		answer = smq_proofs_opened(g->config.proofs, message, carries ? &proof : NULL, now, &reason);
 		if (carries && g->o->evidence && answer == SMQ_PROOFS_DELIVER)
 			smq_proofs_add_evidence(g->config.proofs, &proof, message, &room);
 	}
@@ -810,11 +808,12 @@ static void deliver_proven(struct smq_messenger *g, const struct smq_mqtt_messag
 }
 
 /* Opens, or says what is to be said; SMQ_ERR_NO_SESSION alone is left to the caller. */
-static smq_err open_or_refuse(struct smq_messenger *g, const struct smq_mqtt_message *m, bool last_chance)
+static smq_err open_or_refuse(struct smq_messenger *g, const struct smq_mqtt_message *m, struct smq_now now,
+			      bool last_chance)
 {
 	struct smq_message message = { .mqtt = *m, .sender = "", .slot = SMQ_NO_SLOT, .age_ms = SMQ_NO_AGE };
 	uint64_t start = g->config.clock.ticks_ns();
-	smq_err err = g->config.member || g->config.groups ? open_any(g, m, &message) : SMQ_ERR_NOT_SEALED;
+	smq_err err = g->config.member || g->config.groups ? open_any(g, m, now, &message) : SMQ_ERR_NOT_SEALED;
 
 	if (err == SMQ_ERR_NOT_SEALED && g->o->plain) {
 		message.proof = SMQ_PROOF_PLAIN;
@@ -840,25 +839,24 @@ static smq_err open_or_refuse(struct smq_messenger *g, const struct smq_mqtt_mes
 	g->counts.bytes_plain += message.mqtt.payload.len;
 	g->counts.bytes_sealed += m->payload.len;
 	g->counts.missing += message.missing;
-	deliver_proven(g, m, &message);
+	deliver_proven(g, m, now, &message);
 	return SMQ_OK;
 }
 
-static void on_data(struct smq_messenger *g, const struct smq_mqtt_message *m)
+static void on_data(struct smq_messenger *g, const struct smq_mqtt_message *m, struct smq_now now)
 {
-	if (open_or_refuse(g, m, false) != SMQ_OK && !hold(g, m))
-		(void)open_or_refuse(g, m, true);
+	if (open_or_refuse(g, m, now, false) != SMQ_OK && !hold(g, m, now))
+		(void)open_or_refuse(g, m, now, true);
 }
 
 /* In the order in which they came. Those that still cannot wait on, until their time is over. */
-static void retry_held(struct smq_messenger *g)
+static void retry_held(struct smq_messenger *g, struct smq_now now)
 {
-	int64_t now_ms = g->config.clock.now().mono_ms;
 	struct held **at = &g->held;
 	g->retry_held = false;
 	while (*at) {
 		struct held *h = *at;
-		if (open_or_refuse(g, &h->message, h->until_ms <= now_ms) != SMQ_OK) {
+		if (open_or_refuse(g, &h->message, now, h->until_ms <= now.mono_ms) != SMQ_OK) {
 			at = &h->next;
 			continue;
 		}
@@ -869,34 +867,37 @@ static void retry_held(struct smq_messenger *g)
 	}
 }
 
-/* Everything that is due. */
-static void work(struct smq_messenger *g)
+/* Everything that is due. The clock is looked at once for each message: it costs as much as a good part of opening one.
+ */
+static void work(struct smq_messenger *g, struct smq_now now)
 {
-	work_control(g);
-	bool retry = g->retry_held || (g->held && g->held->until_ms <= g->config.clock.now().mono_ms);
+	work_control(g, now);
+	bool retry = g->retry_held || (g->held && g->held->until_ms <= now.mono_ms);
 	if (!retry && !g->retained && !g->flush_due)
 		return; /* after most messages there is nothing */
 	if (retry)
-		retry_held(g);
+		retry_held(g, now);
 	reseal(g);
 	if (g->flush_due)
 		flush(g);
-	work_control(g);
+	work_control(g, now);
 }
 
 static void on_message(void *self, const struct smq_mqtt_message *m)
 {
 	struct smq_messenger *g = self;
 	struct smq_groups *groups = g->config.groups;
+	bool has_keys = g->config.member || groups;
+	const struct smq_now now = has_keys ? g->config.clock.now() : (struct smq_now){ 0 };
 	if (g->config.member && smq_member_takes(g->config.member, m->topic))
-		(void)smq_member_input(g->config.member, m->topic, m->payload, m->retain, g->config.clock.now());
+		(void)smq_member_input(g->config.member, m->topic, m->payload, m->retain, now);
 	else if (g->config.proofs && smq_proofs_takes(g->config.proofs, m->topic))
-		smq_proofs_input(g->config.proofs, m->topic, m->payload, g->config.clock.now());
+		smq_proofs_input(g->config.proofs, m->topic, m->payload, now);
 	else if (groups && groups->takes && groups->takes(groups->self, m->topic))
-		groups->input(groups->self, m->topic, m->payload, m->retain, g->config.clock.now());
+		groups->input(groups->self, m->topic, m->payload, m->retain, now);
 	else
-		on_data(g, m);
-	work(g);
+		on_data(g, m, now);
+	work(g, now);
 }
 
 static smq_err before_ack(void *self)
@@ -934,7 +935,7 @@ static void subscribe_all(struct smq_messenger *g)
 		smq_proofs_online(g->config.proofs, g->config.clock.now());
 	if (g->config.groups && g->config.groups->online)
 		g->config.groups->online(g->config.groups->self, g->config.clock.now());
-	work_groups(g);
+	work_groups(g, g->config.clock.now());
 	g->flush_due = true;
 }
 
@@ -1044,7 +1045,7 @@ static bool is_control(struct smq_messenger *g, int id, const int *reasons, size
 		control_denied(g);
 	if (--g->control_subs == 0) {
 		smq_member_online(g->config.member, g->config.clock.now());
-		work_member(g);
+		work_member(g, g->config.clock.now());
 	}
 	return true;
 }
@@ -1263,7 +1264,7 @@ void smq_messenger_tick(struct smq_messenger *g)
 	if (g->unsent > 0 && g->config.groups && g->config.groups->next)
 		g->flush_due = true;
 	ask_again(g);
-	work(g);
+	work(g, g->config.clock.now());
 	if (g->config.proofs)
 		smq_proofs_tick(g->config.proofs, g->config.clock.now());
 }
@@ -1296,7 +1297,7 @@ void smq_messenger_leave_groups(struct smq_messenger *g)
 	struct smq_groups *groups = g->config.groups;
 	if (groups && groups->leave)
 		groups->leave(groups->self, g->config.clock.now());
-	work_groups(g);
+	work_groups(g, g->config.clock.now());
 }
 
 bool smq_messenger_in_groups(const struct smq_messenger *g)
