@@ -1,7 +1,9 @@
 /* The sealmq tool: finds the command and runs it. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <sealmq/err.h>
@@ -150,25 +152,33 @@ static const char *command_in_name(const char *path)
 	return strncmp(base, "sealmq_", 7) == 0 ? base + 7 : NULL;
 }
 
+/* A child of its own, since bench becomes another program. */
+static void run_into(FILE *text, const char *name, int argc, char **argv)
+{
+	pid_t child = fork();
+	if (child == 0) {
+		int status = dup2(fileno(text), STDOUT_FILENO) >= 0 ? run(name, argc, argv) : 1;
+		fflush(stdout);
+		_exit(status);
+	}
+	while (child > 0 && waitpid(child, NULL, 0) < 0 && errno == EINTR)
+		;
+}
+
 /* For the shells: what COMMAND [SECOND] --help speaks of, a word a line. */
 static int generate_words(int argc, char **argv)
 {
 	char help_option[] = "--help";
 	char *words[] = { argv[0], argc > 1 ? argv[1] : help_option, argc > 1 ? help_option : NULL, NULL };
 	FILE *text = tmpfile();
-	int shown = dup(STDOUT_FILENO);
 	char *help = calloc(HELP_MAX, 1);
-	if (text && shown >= 0 && help && dup2(fileno(text), STDOUT_FILENO) >= 0) {
-		(void)run(argv[0], argc > 1 ? 3 : 2, words);
-		fflush(stdout);
-		(void)dup2(shown, STDOUT_FILENO);
+	if (text && help) {
+		run_into(text, argv[0], argc > 1 ? 3 : 2, words);
 		rewind(text);
 		if (fread(help, 1, HELP_MAX - 1, text) > 0)
 			words_print(argv[0], help, stdout);
 	}
 	free(help);
-	if (shown >= 0)
-		close(shown);
 	if (text)
 		fclose(text);
 	return 0;

@@ -40,6 +40,15 @@ static void print_options(const char *at, const char *end, FILE *out)
 	}
 }
 
+/* Whether a word that begins a line of a list ends here: two spaces follow, perhaps behind what it takes: "set FILE  ".
+ */
+static bool ends_entry(const char *at)
+{
+	if (*at == ' ' && isupper((unsigned char)at[1]))
+		at += 1 + strspn(at + 1, "ABCDEFGHIJKLMNOPQRSTUVWXYZ");
+	return strncmp(at, "  ", 2) == 0;
+}
+
 static void print_line(const char *line, const char *end, const char *mark, FILE *out)
 {
 	const char *named = strstr(line, mark);
@@ -47,7 +56,7 @@ static void print_line(const char *line, const char *end, const char *mark, FILE
 	if (named && named < end) {
 		named += strlen(mark);
 		print_alternatives(named + strspn(named, " "), end, out);
-	} else if (first > 0 && strncmp(line + 2 + first, "  ", 2) == 0) {
+	} else if (first > 0 && ends_entry(line + 2 + first)) {
 		print_word(line + 2, first, out);
 	}
 	print_options(line, end, out);

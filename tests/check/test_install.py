@@ -150,7 +150,8 @@ def check_completions(tap, place):
     path = dict(os.environ, PATH=place.prefix + '/bin:' + os.environ['PATH'])
     for words, at, expected in (("sealmq ca re", 2, 'revoke'), ("sealmq ca issue --ro", 3, '--role'),
                                 ("sealmq group ex", 2, 'expel'), ("sealmq record --st", 2, '--store'),
-                                ("sealmq pub --gro", 2, '--group'), ("sealmq que", 1, 'query')):
+                                ("sealmq pub --gro", 2, '--group'), ("sealmq que", 1, 'query'),
+                                ("sealmq bench da", 2, 'dataset'), ("sealmq bench --pl", 2, '--plot')):
         done = run(['bash', '-c', complete % (place.prefix, words, at)], env=path)
         tap.row(expected in done.stdout.split(), 'bash completes "%s" to %s' % (words, expected),
                 [done.stdout, done.stderr])
