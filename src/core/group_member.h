@@ -27,6 +27,9 @@ struct smq_group_keep {
 	/* SMQ_ERR_NOT_FOUND: nothing is kept yet. */
 	smq_err (*load)(void *self, smq_mspan room, size_t *ret_len);
 	smq_err (*save)(void *self, smq_span state); /* durable when it returns SMQ_OK */
+	/* NULL: there is none. As save, but returns at once, and what fails later is only made good by the next one:
+	 * for what is forgotten with time, which nobody may wait for while he receives. */
+	smq_err (*save_behind)(void *self, smq_span state);
 };
 
 /* The highest epoch that such a state has accepted; 0: none, or it is not one. Of two, the one with the higher. */

@@ -636,7 +636,7 @@ static void end_graces(smq_group_member *m)
 		if (has_passed(m, &m->next.epochs[i]))
 			wipe_epoch(&m->next, m->next.epochs[i].number);
 	}
-	if (smq_gm_commit(m) != SMQ_OK)
+	if (smq_gm_commit_behind(m) != SMQ_OK)
 		m->commit_retry_ms = m->now.mono_ms + SMQ_GM_BACKOFF_MIN_MS;
 	smq_gm_drop_passed_keys(m);
 }
@@ -671,7 +671,7 @@ static void pass_slots(smq_group_member *m)
 		return;
 	m->floor_saved_ms = m->now.mono_ms;
 	smq_gm_begin(m);
-	if (smq_gm_commit(m) != SMQ_OK)
+	if (smq_gm_commit_behind(m) != SMQ_OK)
 		m->commit_retry_ms = m->now.mono_ms + SMQ_GM_BACKOFF_MIN_MS;
 }
 

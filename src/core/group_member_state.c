@@ -245,14 +245,14 @@ void smq_gm_read_policy(smq_group_member *m)
 					   &m->policy) == SMQ_OK;
 }
 
-smq_err smq_gm_commit(smq_group_member *m)
+static smq_err commit(smq_group_member *m, smq_err (*save)(void *self, smq_span state))
 {
 	size_t len = 0;
 	smq_err err = SMQ_OK;
 	if (m->c.keep) {
 		err = smq_gm_kept_encode(&m->next, smq_mspan_of(m->state, sizeof(m->state)), &len);
 		if (err == SMQ_OK)
-			err = m->c.keep->save(m->c.keep->self, smq_span_of(m->state, len));
+			err = save(m->c.keep->self, smq_span_of(m->state, len));
 		smq_wipe(m->state, sizeof(m->state));
 	}
 	if (err == SMQ_OK) {
@@ -261,4 +261,12 @@ smq_err smq_gm_commit(smq_group_member *m)
 	}
 	smq_wipe(&m->next, sizeof(m->next));
 	return err;
+}
+
+smq_err smq_gm_commit(smq_group_member *m) { return commit(m, m->c.keep ? m->c.keep->save : NULL); }
+
+smq_err smq_gm_commit_behind(smq_group_member *m)
+{
+	smq_err (*save)(void *self, smq_span state) = m->c.keep ? m->c.keep->save_behind : NULL;
+	return save ? commit(m, save) : smq_gm_commit(m);
 }

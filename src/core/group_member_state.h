@@ -191,6 +191,8 @@ SMQ_MUST_USE smq_err smq_gm_kept_decode(smq_span bytes, const struct smq_tree_sc
 void smq_gm_begin(smq_group_member *m);
 /* Writes m->next down; then, and only then, it is in force. */
 SMQ_MUST_USE smq_err smq_gm_commit(smq_group_member *m);
+/* For what only forgets: the disk may follow later. */
+SMQ_MUST_USE smq_err smq_gm_commit_behind(smq_group_member *m);
 void smq_gm_read_policy(smq_group_member *m);
 
 /* ---- group_member.c ---- */

@@ -70,6 +70,12 @@ static smq_err keep_save(void *self, smq_span state)
 	return g->store->put(g->store->self, g->key, state);
 }
 
+static smq_err keep_save_behind(void *self, smq_span state)
+{
+	const struct joined_group *g = self;
+	return g->store->put_behind(g->store->self, g->key, state);
+}
+
 /* Windows of such a group go on over its epochs: they are kept as those of epoch 0, which no group has. */
 static smq_err bind_store(struct smq_joined *j, struct joined_group *g)
 {
@@ -85,7 +91,7 @@ static smq_err bind_store(struct smq_joined *j, struct joined_group *g)
 	if (err == SMQ_OK)
 		snprintf(g->key, sizeof(g->key), "member-%s", digest);
 	free(f);
-	g->keep = (struct smq_group_keep){ g, keep_load, keep_save };
+	g->keep = (struct smq_group_keep){ g, keep_load, keep_save, g->store->put_behind ? keep_save_behind : NULL };
 	return err;
 }
 

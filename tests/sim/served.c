@@ -53,6 +53,7 @@ static struct person {
 	struct member_disk disk, backup;
 	unsigned crash_in, failing; /* writes */
 	bool written_though;
+	bool behind;
 	char topics[TOPICS][SIM_TOPIC];
 	size_t topic_count;
 	struct bus_message held[HELD];
@@ -149,6 +150,14 @@ static smq_err save_state(void *self, smq_span state)
 		p->disk.state_len = state.len;
 	}
 	return good ? SMQ_OK : SMQ_ERR_IO;
+}
+
+/* Every second one is written at once; the others, had they been begun, were lost. */
+static smq_err save_state_behind(void *self, smq_span state)
+{
+	struct person *p = self;
+	p->behind = !p->behind;
+	return p->behind ? SMQ_OK : save_state(self, state);
 }
 
 static struct floor *floor_of(struct person *p, uint64_t sender_id, const uint8_t *boot_id)
@@ -388,7 +397,7 @@ static void start(struct sim *s, int i, bool clean)
 	p->crashed = false;
 	p->crash_in = p->failing = 0;
 	p->topic_count = p->held_count = 0;
-	p->keep = (struct smq_group_keep){ p, load_state, save_state };
+	p->keep = (struct smq_group_keep){ p, load_state, save_state, save_state_behind };
 	p->windows = (struct smq_group_windows){ p, load_floor, save_floor, settle_floor, save_floor_behind };
 	c.own = &sim_identity(s->real, i)->own;
 	c.name = sim_identity(s->real, i)->name;

@@ -497,7 +497,7 @@ void sim_up(struct sim *s, int i)
 {
 	struct sim_member *m = &s->members[i];
 	struct smq_group_member_config c = s->config;
-	m->keep = (struct smq_group_keep){ m, keep_load, keep_save };
+	m->keep = (struct smq_group_keep){ m, keep_load, keep_save, NULL };
 	c.own = &s->world.members[i].own;
 	c.name = s->world.members[i].name;
 	c.keep = &m->keep;

@@ -155,7 +155,7 @@ static void up(int i)
 {
 	static const int suites[] = { 2 };
 	struct member *m = &members[i];
-	m->keep = (struct smq_group_keep){ m, load, save };
+	m->keep = (struct smq_group_keep){ m, load, save, NULL };
 	m->config = (struct smq_group_member_config){ .crypto = smq_crypto_openssl(),
 						      .random = smq_random_system(),
 						      .credentials = &r->credentials,
