@@ -4,7 +4,7 @@
 usage: evidence.py ROOT [--write]    without: says whether the document is what the figures say; status 1 if not
 
 The files come from the runs themselves: ./run soak --json doc/evidence/soak.json, ./run crash --json
-doc/evidence/crash.json, ./run sim >doc/evidence/sim.txt 2>&1.
+doc/evidence/crash.json, ./run sim >doc/evidence/sim.txt 2>&1, ./run fuzz --runs 10000000 --json doc/evidence/fuzz.json.
 """
 import json
 import os
@@ -57,11 +57,22 @@ def soak(figures):
         junk['quiet_ms']['p99'], junk['junk_ms']['p99'], junk['p99_factor'], junk['lost'], junk['messages'])
 
 
+def fuzzed(figures):
+    """A table of its own: every target, by what it has executed."""
+    yield '| fuzz target | executions | hours | edges | features | findings |\n|---|---|---|---|---|---|'
+    for name, f in sorted(figures.items(), key=lambda item: (-item[1]['executions'], item[0])):
+        yield '| %s | %s | %.2f | %d | %d | %d |' % (name, '{:,}'.format(f['executions']), f['seconds'] / 3600,
+                                                     f['edges'], f['features'], f['findings'])
+
+
 def table(root):
     rows = ['| what | figure |\n|---|---|']
     for name, of in (('sim.txt', sim), ('crash.json', crash), ('soak.json', soak)):
         figures = read(root, name)
         rows += list(of(figures)) if figures else []
+    figures = read(root, 'fuzz.json')
+    if figures:
+        rows += [''] + list(fuzzed(figures))
     return '\n'.join(rows) + '\n'
 
 
