@@ -16,6 +16,7 @@
 #include <sealmq/text.h>
 
 #include "cli/cmd_broker_say.h"
+#include "cli/stop.h"
 
 enum { JSON_LEN = 4096 };
 
@@ -203,39 +204,6 @@ static int parse(int argc, char **argv, struct run_args *a)
 	return -1;
 }
 
-/* ---- being ended ---- */
-
-static int stop_pipe[2] = { -1, -1 };
-
-static void on_signal(int number)
-{
-	int before = errno;
-	(void)number;
-	if (write(stop_pipe[1], "", 1) < 0) {
-		/* It is full: told already. */
-	}
-	errno = before;
-}
-
-static bool listen_to_signals(void)
-{
-	static const int signals[] = { SIGTERM, SIGINT, SIGHUP };
-	struct sigaction act = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
-	if (pipe(stop_pipe) != 0)
-		return false;
-	for (int i = 0; i < 2; i++) {
-		(void)fcntl(stop_pipe[i], F_SETFD, FD_CLOEXEC);
-		(void)fcntl(stop_pipe[i], F_SETFL, O_NONBLOCK);
-	}
-	sigemptyset(&act.sa_mask);
-	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
-		if (sigaction(signals[i], &act, NULL) != 0)
-			return false;
-	}
-	(void)signal(SIGPIPE, SIG_IGN); /* whoever reads our lines may go; the broker stays */
-	return true;
-}
-
 int broker_run(int argc, char **argv)
 {
 	struct run_args a = { .dir = NULL };
@@ -243,9 +211,10 @@ int broker_run(int argc, char **argv)
 	int status = parse(argc, argv, &a);
 	if (status >= 0)
 		return status;
-	if (!listen_to_signals())
+	a.o.stop_fd = stop_descriptor();
+	if (a.o.stop_fd < 0)
 		return broker_fail(SMQ_ERR_IO, strerror(errno));
-	a.o.stop_fd = stop_pipe[0];
+	(void)signal(SIGPIPE, SIG_IGN); /* whoever reads our lines may go; the broker stays */
 	a.o.self = &a;
 	a.o.on_event = say_event;
 	smq_err err = smq_broker_run(a.dir, &a.o, &why);

@@ -14,6 +14,7 @@
 #include <sealmq/watch.h>
 
 #include "cli/cmd_broker_say.h"
+#include "cli/stop.h"
 
 enum { JSON_LEN = 16384, METRICS_LEN = 16384, FILES_MAX = 60, STATUS_BELOW = 90 };
 
@@ -184,35 +185,6 @@ static int parse(int argc, char **argv, struct watch_args *a)
 	return -1;
 }
 
-/* ---- being ended ---- */
-
-static int stop_pipe[2] = { -1, -1 };
-
-static void on_signal(int number)
-{
-	int before = errno;
-	(void)number;
-	if (write(stop_pipe[1], "", 1) < 0) {
-		/* It is full: told already. */
-	}
-	errno = before;
-}
-
-static bool listen_to_signals(void)
-{
-	static const int signals[] = { SIGTERM, SIGINT, SIGHUP };
-	struct sigaction act = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
-	if (pipe(stop_pipe) != 0)
-		return false;
-	(void)fcntl(stop_pipe[1], F_SETFL, O_NONBLOCK);
-	sigemptyset(&act.sa_mask);
-	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
-		if (sigaction(signals[i], &act, NULL) != 0)
-			return false;
-	}
-	return true;
-}
-
 int cmd_watch(int argc, char **argv)
 {
 	struct watch_args a = { .json = false };
@@ -221,10 +193,10 @@ int cmd_watch(int argc, char **argv)
 	int status = parse(argc, argv, &a);
 	if (status >= 0)
 		return status;
-	if (!listen_to_signals())
+	a.o.stop_fd = stop_descriptor();
+	if (a.o.stop_fd < 0)
 		return fail(SMQ_ERR_IO, strerror(errno));
 	a.o.files = a.files;
-	a.o.stop_fd = stop_pipe[0];
 	a.o.self = &a;
 	a.o.on_alarm = say_alarm;
 	a.o.on_totals = put_metrics;

@@ -22,24 +22,6 @@ void smq_file_bytes_free(struct smq_file_bytes *bytes)
 	*bytes = (struct smq_file_bytes){ NULL, 0 };
 }
 
-smq_err smq_err_of_errno(int code)
-{
-	static const struct {
-		int code;
-		smq_err err;
-	} rows[] = {
-		{ ENOENT, SMQ_ERR_NOT_FOUND },       { ENOTDIR, SMQ_ERR_NOT_FOUND }, { EACCES, SMQ_ERR_PERMISSION },
-		{ EPERM, SMQ_ERR_PERMISSION },       { EROFS, SMQ_ERR_PERMISSION },  { ENOSPC, SMQ_ERR_DISK_FULL },
-		{ EDQUOT, SMQ_ERR_DISK_FULL },       { EEXIST, SMQ_ERR_EXISTS },     { ENOTEMPTY, SMQ_ERR_EXISTS },
-		{ ENAMETOOLONG, SMQ_ERR_TOO_LARGE }, { ENOMEM, SMQ_ERR_NO_MEMORY },  { ELOOP, SMQ_ERR_UNSAFE_FILE },
-	};
-	for (size_t i = 0; i < SMQ_COUNT(rows); i++) {
-		if (rows[i].code == code)
-			return rows[i].err;
-	}
-	return SMQ_ERR_IO;
-}
-
 smq_err smq_because(smq_err err, char *ret_why, size_t why_len, const char *format, ...)
 {
 	char raw[SMQ_PATH_MAX + SMQ_WHY_MAX];

@@ -13,6 +13,8 @@
 #include <sealmq/err.h>
 #include <sealmq/span.h>
 
+#include "app/err_errno.h"
+
 enum {
 	SMQ_FILE_MAX = 262144,
 	SMQ_CRL_FILE_MAX = 64 * 1048576, /* a million revoked certificates */
@@ -26,9 +28,6 @@ struct smq_file_bytes {
 };
 /* Wipes before it frees. */
 void smq_file_bytes_free(struct smq_file_bytes *bytes);
-
-/* The code for an errno of open, read, write and the like. */
-smq_err smq_err_of_errno(int code);
 
 /* printf into why, with everything that is not printable escaped; returns err, so that it can end a function. */
 __attribute__((format(printf, 4, 5))) smq_err smq_because(smq_err err, char *ret_why, size_t why_len,

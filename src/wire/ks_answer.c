@@ -249,6 +249,16 @@ static size_t get_page(struct smq_reader *r, uint64_t *ret_next)
 	return smq_get_count(r, SMQ_KS_PAGE);
 }
 
+static smq_err end_page(struct smq_reader *r, size_t count, uint64_t next, size_t *ret_count, uint64_t *ret_next)
+{
+	smq_err err = smq_reader_end(r);
+	if (err == SMQ_OK) {
+		*ret_count = count;
+		*ret_next = next;
+	}
+	return err;
+}
+
 static void put_group(struct smq_writer *w, const struct smq_ks_group_line *g)
 {
 	smq_cbor_put_text(w, g->group);
@@ -290,12 +300,7 @@ smq_err smq_ks_list_decode(smq_span body, struct smq_ks_group_line ret_lines[SMQ
 			smq_reader_fail(&r, SMQ_ERR_MALFORMED);
 		get_group(&r, &ret_lines[i]);
 	}
-	smq_err err = smq_reader_end(&r);
-	if (err == SMQ_OK) {
-		*ret_count = count;
-		*ret_next = next;
-	}
-	return err;
+	return end_page(&r, count, next, ret_count, ret_next);
 }
 
 smq_err smq_ks_show_encode(const struct smq_ks_group_line *g, smq_mspan room, size_t *ret_len)
@@ -365,12 +370,7 @@ smq_err smq_ks_members_decode(smq_span body, struct smq_ks_member_line ret_lines
 		m->from_ms = smq_get_time(&r);
 		m->until_ms = smq_get_end(&r);
 	}
-	smq_err err = smq_reader_end(&r);
-	if (err == SMQ_OK) {
-		*ret_count = count;
-		*ret_next = next;
-	}
-	return err;
+	return end_page(&r, count, next, ret_count, ret_next);
 }
 
 smq_err smq_ks_registered_encode(const struct smq_ks_key_line *lines, size_t count, uint64_t next, smq_mspan room,
@@ -403,12 +403,7 @@ smq_err smq_ks_registered_decode(smq_span body, struct smq_ks_key_line ret_lines
 		smq_get_fixed(&r, smq_mspan_of(k->kid, sizeof(k->kid)));
 		k->since_ms = smq_get_time(&r);
 	}
-	smq_err err = smq_reader_end(&r);
-	if (err == SMQ_OK) {
-		*ret_count = count;
-		*ret_next = next;
-	}
-	return err;
+	return end_page(&r, count, next, ret_count, ret_next);
 }
 
 smq_err smq_ks_bad_keys_encode(const struct smq_ks_bad_key *bad, size_t count, smq_mspan room, size_t *ret_len)

@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "app/err_errno.h"
+
 smq_err smq_sqlite_err(sqlite3 *db, int rc)
 {
 	switch (rc & 0xff) {
@@ -35,7 +37,7 @@ smq_err smq_sqlite_err(sqlite3 *db, int rc)
 		int number = db ? smq_sqlite.system_errno(db) : 0;
 		if (number == ENOSPC || number == EDQUOT || number == EFBIG)
 			return SMQ_ERR_DISK_FULL;
-		return number == EACCES ? SMQ_ERR_PERMISSION : SMQ_ERR_IO;
+		return number == EACCES ? SMQ_ERR_PERMISSION : number == ENOENT ? SMQ_ERR_NOT_FOUND : SMQ_ERR_IO;
 	}
 	default:
 		return SMQ_ERR_STORE;
@@ -43,26 +45,6 @@ smq_err smq_sqlite_err(sqlite3 *db, int rc)
 }
 
 /* ---- the file ---- */
-
-static smq_err err_of_errno(int number)
-{
-	switch (number) {
-	case ENOENT:
-	case ENOTDIR:
-		return SMQ_ERR_NOT_FOUND;
-	case EACCES:
-	case EPERM:
-	case EROFS:
-		return SMQ_ERR_PERMISSION;
-	case ELOOP:
-		return SMQ_ERR_UNSAFE_FILE;
-	case ENOSPC:
-	case EDQUOT:
-		return SMQ_ERR_DISK_FULL;
-	default:
-		return SMQ_ERR_IO;
-	}
-}
 
 /* Creates it with our mode, or looks at what is there. SQLite opens it by name afterwards; whoever can swap it in
  * between owns the directory and with it everything in it. */
@@ -72,9 +54,9 @@ static smq_err prepare_file(const char *path, bool create)
 	smq_err err = SMQ_OK;
 	int fd = open(path, O_RDWR | (create ? O_CREAT : 0) | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600);
 	if (fd < 0)
-		return err_of_errno(errno);
+		return smq_err_of_errno(errno);
 	if (fstat(fd, &st) != 0)
-		err = err_of_errno(errno);
+		err = smq_err_of_errno(errno);
 	else if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077) != 0)
 		err = SMQ_ERR_UNSAFE_FILE;
 	close(fd);

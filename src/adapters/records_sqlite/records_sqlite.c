@@ -8,9 +8,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "adapters/common_sqlite/sqlite.h"
+#include "adapters/common_sqlite/sqlite_file.h"
 #include "app/id_cache.h"
 #include "app/record_sql.h"
+#include "app/err_errno.h"
 #include "base/table.h"
 
 #define APPLICATION_ID 1397575250 /* "SMQR" */
@@ -75,45 +76,10 @@ struct records {
 
 /* ---- errors ---- */
 
-static smq_err err_of(sqlite3 *db, int rc)
-{
-	switch (rc & 0xff) {
-	case SQLITE_OK:
-	case SQLITE_DONE:
-	case SQLITE_ROW:
-		return SMQ_OK;
-	case SQLITE_BUSY:
-	case SQLITE_LOCKED:
-		return SMQ_ERR_LOCKED;
-	case SQLITE_FULL:
-		return SMQ_ERR_DISK_FULL;
-	case SQLITE_CORRUPT:
-	case SQLITE_NOTADB:
-		return SMQ_ERR_CORRUPT;
-	case SQLITE_PERM:
-	case SQLITE_READONLY:
-	case SQLITE_AUTH:
-		return SMQ_ERR_PERMISSION;
-	case SQLITE_NOMEM:
-		return SMQ_ERR_NO_MEMORY;
-	case SQLITE_TOOBIG:
-		return SMQ_ERR_TOO_LARGE;
-	case SQLITE_CANTOPEN:
-	case SQLITE_IOERR: {
-		int number = db ? smq_sqlite.system_errno(db) : 0;
-		if (number == ENOSPC || number == EDQUOT || number == EFBIG)
-			return SMQ_ERR_DISK_FULL;
-		return number == EACCES ? SMQ_ERR_PERMISSION : number == ENOENT ? SMQ_ERR_NOT_FOUND : SMQ_ERR_IO;
-	}
-	default:
-		return SMQ_ERR_STORE;
-	}
-}
-
 /* Keeps SQLite's words for it; they name tables and files, no values. */
 static smq_err told(struct records *r, int rc)
 {
-	smq_err err = err_of(r->db, rc);
+	smq_err err = smq_sqlite_err(r->db, rc);
 	if (err != SMQ_OK)
 		snprintf(r->why, sizeof(r->why), "%s", r->db ? smq_sqlite.errmsg(r->db) : smq_sqlite.errstr(rc));
 	return err;
@@ -492,26 +458,6 @@ static void op_free(void *self)
 
 /* ---- opening ---- */
 
-static smq_err err_of_errno(int number)
-{
-	switch (number) {
-	case ENOENT:
-	case ENOTDIR:
-		return SMQ_ERR_NOT_FOUND;
-	case EACCES:
-	case EPERM:
-	case EROFS:
-		return SMQ_ERR_PERMISSION;
-	case ELOOP:
-		return SMQ_ERR_UNSAFE_FILE;
-	case ENOSPC:
-	case EDQUOT:
-		return SMQ_ERR_DISK_FULL;
-	default:
-		return SMQ_ERR_IO;
-	}
-}
-
 /* Made with our mode; one that is there keeps the mode its owner gave it, so that others may be let in to read. */
 static smq_err prepare_file(const char *path, bool writes)
 {
@@ -519,9 +465,9 @@ static smq_err prepare_file(const char *path, bool writes)
 	smq_err err = SMQ_OK;
 	int fd = open(path, (writes ? O_RDWR | O_CREAT : O_RDONLY) | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600);
 	if (fd < 0)
-		return err_of_errno(errno);
+		return smq_err_of_errno(errno);
 	if (fstat(fd, &st) != 0)
-		err = err_of_errno(errno);
+		err = smq_err_of_errno(errno);
 	else if (!S_ISREG(st.st_mode) || (st.st_mode & 022) != 0)
 		err = SMQ_ERR_UNSAFE_FILE;
 	close(fd);
@@ -635,7 +581,7 @@ smq_err smq_records_sqlite_open(const char *path, bool writes, struct smq_record
 	smq_id_cache_init(&r->lives, CACHED_MAX);
 	int flags =
 	    SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW | (writes ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY);
-	err = err_of(NULL, smq_sqlite.open_v2(path, &r->db, flags, NULL));
+	err = smq_sqlite_err(NULL, smq_sqlite.open_v2(path, &r->db, flags, NULL));
 	if (err == SMQ_OK)
 		err = set_up(r, writes);
 	if (err != SMQ_OK) {

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "app/err_errno.h"
 #include "base/wipe.h"
 
 #define KEY_MAX 80
@@ -21,31 +22,6 @@ struct files {
 	int dir;  /* descriptor */
 	int lock; /* descriptor; the lock goes with it */
 };
-
-static smq_err err_of_errno(int number)
-{
-	switch (number) {
-	case ENOENT:
-	case ENOTDIR:
-		return SMQ_ERR_NOT_FOUND;
-	case EACCES:
-	case EPERM:
-	case EROFS:
-		return SMQ_ERR_PERMISSION;
-	case ELOOP:
-		return SMQ_ERR_UNSAFE_FILE;
-	case ENOSPC:
-	case EDQUOT:
-	case EFBIG:
-		return SMQ_ERR_DISK_FULL;
-	case ENOMEM:
-		return SMQ_ERR_NO_MEMORY;
-	case EWOULDBLOCK:
-		return SMQ_ERR_LOCKED;
-	default:
-		return SMQ_ERR_IO;
-	}
-}
 
 static bool key_valid(const char *key)
 {
@@ -112,14 +88,14 @@ static smq_err write_new(const struct files *f, const char *name, smq_span value
 {
 	smq_err err = SMQ_OK;
 	if (unlinkat(f->dir, name, 0) != 0 && errno != ENOENT)
-		return err_of_errno(errno);
+		return smq_err_of_errno(errno);
 	int fd = openat(f->dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
-		return err_of_errno(errno);
+		return smq_err_of_errno(errno);
 	if (!write_all(fd, value) || fsync(fd) != 0)
-		err = err_of_errno(errno);
+		err = smq_err_of_errno(errno);
 	if (close(fd) != 0 && !err)
-		err = err_of_errno(errno);
+		err = smq_err_of_errno(errno);
 	if (err)
 		unlinkat(f->dir, name, 0);
 	return err;
@@ -142,10 +118,10 @@ static smq_err op_put(void *self, const char *key, smq_span value)
 		return err;
 	int old = open_old(f, key);
 	if (renameat(f->dir, name, f->dir, key) != 0) {
-		err = err_of_errno(errno);
+		err = smq_err_of_errno(errno);
 		unlinkat(f->dir, name, 0);
 	} else if (fsync(f->dir) != 0) {
-		err = err_of_errno(errno);
+		err = smq_err_of_errno(errno);
 	} else {
 		overwrite(old);
 	}
@@ -170,15 +146,15 @@ static smq_err get_at(int dir, const char *key, smq_mspan room, size_t *ret_len)
 		return SMQ_ERR_USAGE;
 	int fd = open_to_read(dir, key);
 	if (fd < 0)
-		return err_of_errno(errno);
+		return smq_err_of_errno(errno);
 	if (fstat(fd, &st) != 0)
-		err = err_of_errno(errno);
+		err = smq_err_of_errno(errno);
 	else if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077) != 0)
 		err = SMQ_ERR_UNSAFE_FILE;
 	else if ((uintmax_t)st.st_size > room.len)
 		err = SMQ_ERR_NO_ROOM;
 	else if (!read_all(fd, room.p, (size_t)st.st_size))
-		err = err_of_errno(errno);
+		err = smq_err_of_errno(errno);
 	else
 		*ret_len = (size_t)st.st_size;
 	close(fd);
@@ -199,7 +175,7 @@ static smq_err op_remove(void *self, const char *key)
 		return SMQ_ERR_USAGE;
 	int old = open_old(f, key);
 	if (unlinkat(f->dir, key, 0) != 0 || fsync(f->dir) != 0)
-		err = err_of_errno(errno);
+		err = smq_err_of_errno(errno);
 	else
 		overwrite(old);
 	if (old >= 0)
@@ -225,11 +201,11 @@ static smq_err open_dir(const char *path, int *ret_fd)
 {
 	struct stat st;
 	if (mkdir(path, 0700) != 0 && errno != EEXIST)
-		return err_of_errno(errno);
+		return smq_err_of_errno(errno);
 	int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0) {
 		/* With O_DIRECTORY a symlink is ENOTDIR. */
-		return lstat(path, &st) == 0 && S_ISLNK(st.st_mode) ? SMQ_ERR_UNSAFE_FILE : err_of_errno(errno);
+		return lstat(path, &st) == 0 && S_ISLNK(st.st_mode) ? SMQ_ERR_UNSAFE_FILE : smq_err_of_errno(errno);
 	}
 	if (fstat(fd, &st) != 0 || st.st_uid != geteuid() || (st.st_mode & 077) != 0) {
 		close(fd);
@@ -243,9 +219,9 @@ static smq_err take_lock(int dir, int *ret_fd)
 {
 	int fd = openat(dir, LOCK_FILE, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
-		return err_of_errno(errno);
+		return smq_err_of_errno(errno);
 	if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-		smq_err err = err_of_errno(errno);
+		smq_err err = smq_err_of_errno(errno);
 		close(fd);
 		return err;
 	}
@@ -304,7 +280,7 @@ smq_err smq_store_files_peek(const char *dir, const char *key, smq_mspan room, s
 {
 	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
-		return err_of_errno(errno);
+		return smq_err_of_errno(errno);
 	smq_err err = get_at(fd, key, room, ret_len);
 	close(fd);
 	return err;
