@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Real members of one group over a real broker and key server, all on this machine; one JSON object at the end.
 
-usage: swarm.py SEALMQ [MEMBERS ...]        default: 100 and 1000
+usage: swarm.py SEALMQ [MEMBERS ...]        default: 100, 1000 and 8000, as far as memory and open files go
 
 State goes to memory (/dev/shm) where there is some: a thousand members that sync one disk would measure the disk.
 Mosquitto with TLS and client certificates, a policy in update mode that takes nothing together and activates at once.
@@ -10,6 +10,7 @@ connections.
 """
 import json
 import os
+import resource
 import shutil
 import socket
 import subprocess
@@ -17,7 +18,27 @@ import sys
 import tempfile
 import time
 
-LEAVES, RATE = 5, 20
+LEAVES, READ_PER_S = 5, 2000  # messages a second at all members together, once a second at least
+FILES_EACH, KIB_EACH = 12, 1700
+
+
+def rate(members):
+    return max(1, min(20, READ_PER_S // members))
+
+
+def room_for(members):
+    """Raises the limit of open files for all that is started here; says what is missing, or None."""
+    want = members * FILES_EACH + 1024
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, want), max(hard, want)))
+    except (ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        if hard < want:
+            return '%d open files, of which %d are allowed' % (want, hard)
+    with open('/proc/meminfo', encoding='ascii') as file:
+        free = next(int(line.split()[1]) for line in file if line.startswith('MemAvailable'))
+    return None if free > members * KIB_EACH * 1.3 else '%d MiB of memory' % (members * KIB_EACH * 1.3 / 1024)
 
 
 def free_port():
@@ -59,7 +80,7 @@ class Rig:
         lines = ['listener %d 127.0.0.1' % self.port, 'cafile ' + self.member('broker', 'root.crt'),
                  'certfile ' + self.member('broker', 'server.crt'), 'keyfile ' + self.member('broker', 'server.key'),
                  'tls_version tlsv1.3', 'require_certificate true', 'use_identity_as_username true',
-                 'allow_anonymous false', 'set_tcp_nodelay true', 'max_queued_messages 0', 'persistence false']
+                 'allow_anonymous false', 'set_tcp_nodelay true', 'max_queued_messages 0', 'max_connections -1', 'persistence false']
         if os.geteuid() == 0:
             lines.append('user root')
         with open(self.path('mosquitto.conf'), 'w', encoding='utf-8') as file:
@@ -96,7 +117,7 @@ class Rig:
         name = 'g%d' % members
         self.group(name)
         out = self.must('swarm', '--ca', self.path('swarm'), '--group', name, '-t', 'swarm/%s' % name, '--members',
-                        str(members), '--leaves', str(LEAVES), '--rate', str(RATE), '--floor', '--json', *self.tls())
+                        str(members), '--leaves', str(LEAVES), '--rate', str(rate(members)), '--floor', '--json', *self.tls())
         return json.loads(out)
 
     def strike(self):
@@ -108,13 +129,23 @@ class Rig:
 
 
 def main(sealmq, *counts):
+    runs, left_out = [], []
+    # the broker inherits the limit
+    for count in map(int, counts or ('8000', )):
+        room_for(count)
     rig = Rig(sealmq)
     try:
         rig.set_up()
-        runs = [rig.run(int(count)) for count in counts or ('100', '1000')]
+        for count in map(int, counts or ('100', '1000', '8000')):
+            missing = room_for(count)
+            if missing:
+                sys.stderr.write('swarm.py: %d members need %s: left out\n' % (count, missing))
+                left_out.append({'members': count, 'needs': missing})
+            else:
+                runs.append(rig.run(count))
     finally:
         rig.strike()
-    print(json.dumps({'bench': 'swarm', 'leaves': LEAVES, 'rate': RATE, 'runs': runs}))
+    print(json.dumps({'bench': 'swarm', 'leaves': LEAVES, 'read_per_s': READ_PER_S, 'runs': runs, 'left_out': left_out}))
 
 
 if __name__ == '__main__':

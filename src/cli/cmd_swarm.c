@@ -22,7 +22,7 @@
  */
 enum { FLOOR_FEW = 2, FLOOR_EACH = 3, FLOOR_BYTES = 256 };
 
-enum { MEMBERS_MAX = 4096, EVENTS = 256, JOINING_AT_ONCE = 32, WAIT_MS = 60000, TICK_MS = 20 };
+enum { MEMBERS_MAX = 16384, FILES_EACH = 12, EVENTS = 256, JOINING_AT_ONCE = 32, WAIT_MS = 60000, TICK_MS = 20 };
 
 static const char usage[] =
     "sealmq swarm - many real members against a real broker and key server, and how long they take\n\n"
@@ -33,7 +33,7 @@ static const char usage[] =
     "every message at every member: none may be lost. One process, one loop over poll descriptors.\n\n"
     "  --ca DIR        the realm's authority, which issues the identities\n"
     "  --group GROUP   whose policy admits swarm-* to publish and subscribe\n"
-    "  --members N     at most 4096 (default 100)\n"
+    "  --members N     at most 16384 (default 100)\n"
     "  -t TOPIC        where to publish\n"
     "  --leaves N      members that leave, one after the other (default 3)\n"
     "  --rate N        messages per second (default 20)\n"
@@ -55,7 +55,7 @@ struct member {
 	smq_client *client;
 	bool connecting, subscribed, joined, gone;
 	bool leaving; /* asked to be let go, and not answered yet */
-	int64_t started_us, joined_us, epoch_us;
+	int64_t started_us, joined_us, epoch_us, left_us;
 	uint64_t epoch, received;
 	size_t floor_left; /* plain messages that are on their way */
 	int64_t floor_us;
@@ -69,6 +69,7 @@ struct spread {
 struct result {
 	size_t members, rekeyed;
 	struct spread join, rekey, floor;
+	struct spread follow, follow_all, floor_all, ratio; /* from the answer to whom left on; all: until the last */
 	double joined_s;
 	uint64_t published, expected, received, lost, refused, refused_gone;
 	uint64_t left, came_back, opened_gone; /* churn; opened_gone: by somebody who had left */
@@ -88,8 +89,8 @@ struct swarm {
 	int64_t published_us;
 	uint64_t published;
 	bool publishing;
-	double *joins, *rekeys, *floors;
-	size_t rekey_count, floor_count;
+	double *joins, *rekeys, *floors, *follows, *follows_all, *floors_all, *ratios;
+	size_t rekey_count, floor_count, ratio_count;
 	struct result result;
 	const char *trouble;
 };
@@ -148,6 +149,7 @@ static void when_event(void *self, const struct smq_event *e)
 	if (e->kind == SMQ_EVENT_GROUP_LEFT || e->kind == SMQ_EVENT_GROUP_EXPELLED) {
 		m->gone = true;
 		m->leaving = false;
+		m->left_us = now_us();
 	}
 	if (e->kind == SMQ_EVENT_GROUP_REFUSED)
 		s->trouble = smq_err_text(e->err);
@@ -351,6 +353,27 @@ static bool settle(struct swarm *s)
 	return true;
 }
 
+/* The key server's answer goes out together with the epoch; under one roof some may have that even before. */
+static void note_rekey(struct swarm *s, int64_t asked_us, int64_t answered_us)
+{
+	int64_t published = answered_us ? answered_us : INT64_MAX, last = 0;
+	for (size_t i = 0; i < s->count; i++) {
+		int64_t its = s->members[i].epoch_us;
+		if (s->members[i].gone)
+			continue;
+		published = its < published ? its : published;
+		last = its > last ? its : last;
+	}
+	for (size_t i = 0; i < s->count; i++) {
+		const struct member *m = &s->members[i];
+		if (m->gone)
+			continue;
+		s->follows[s->rekey_count] = (double)(m->epoch_us - published) / 1000;
+		s->rekeys[s->rekey_count++] = (double)(m->epoch_us - asked_us) / 1000;
+	}
+	s->follows_all[s->ratio_count] = (double)(last - published) / 1000;
+}
+
 /* The last member leaves; from its asking on, how long every other one takes to be in the next epoch. */
 static bool leave_one(struct swarm *s, size_t who)
 {
@@ -363,10 +386,7 @@ static bool leave_one(struct swarm *s, size_t who)
 		if (!going_on(s, until))
 			return false;
 	}
-	for (size_t i = 0; i < s->count; i++) {
-		if (!s->members[i].gone)
-			s->rekeys[s->rekey_count++] = (double)(s->members[i].epoch_us - begin) / 1000;
-	}
+	note_rekey(s, begin, s->members[who].left_us);
 	return true;
 }
 
@@ -398,10 +418,16 @@ static bool unicast(struct swarm *s)
 		for (size_t i = 1; i < s->count; i++)
 			left += s->members[i].floor_left;
 	}
+	double last = 0;
 	for (size_t i = 1; i < s->count; i++) {
-		if (!s->members[i].gone)
-			s->floors[s->floor_count++] = (double)(s->members[i].floor_us - begin) / 1000;
+		double its = (double)(s->members[i].floor_us - begin) / 1000;
+		if (s->members[i].gone)
+			continue;
+		s->floors[s->floor_count++] = its;
+		last = its > last ? its : last;
 	}
+	s->floors_all[s->ratio_count] = last;
+	s->ratios[s->ratio_count] = last > 0 ? s->follows_all[s->ratio_count] / last : 0;
 	return true;
 }
 
@@ -445,6 +471,10 @@ static void sum_up(struct swarm *s)
 	r->join = spread_of(s->joins, s->join_count < s->count ? s->join_count : s->count);
 	r->rekey = spread_of(s->rekeys, s->rekey_count);
 	r->floor = spread_of(s->floors, s->floor_count);
+	r->follow = spread_of(s->follows, s->rekey_count);
+	r->follow_all = spread_of(s->follows_all, s->ratio_count);
+	r->floor_all = spread_of(s->floors_all, s->ratio_count);
+	r->ratio = spread_of(s->ratios, s->ratio_count);
 	r->published = s->published;
 	for (size_t i = 0; i < s->count; i++) {
 		const struct member *m = &s->members[i];
@@ -554,6 +584,7 @@ static bool measure(struct swarm *s)
 			return false;
 		if (s->floor && (!unicast(s) || !settle(s)))
 			return false;
+		s->ratio_count++;
 		progress(s, "left", i + 1, s->leaves);
 	}
 	drain(s);
@@ -589,6 +620,10 @@ static void write_result(struct smq_json *j, const void *of)
 	json_number(j, "leaves", (double)r->rekeyed);
 	json_spread(j, "rekey_ms", &r->rekey);
 	json_spread(j, "unicast_ms", &r->floor);
+	json_spread(j, "follow_ms", &r->follow);
+	json_spread(j, "follow_all_ms", &r->follow_all);
+	json_spread(j, "unicast_all_ms", &r->floor_all);
+	json_spread(j, "all_ratio", &r->ratio);
 	json_number(j, "published", (double)r->published);
 	json_number(j, "expected", (double)r->expected);
 	json_number(j, "received", (double)r->received);
@@ -614,6 +649,13 @@ static void print_result(const struct result *r)
 	if (r->floor.most > 0)
 		printf("as many plain messages to each: %.1f ms (median), %.1f (p99), %.1f at most\n", r->floor.p50,
 		       r->floor.p99, r->floor.most);
+	if (r->rekeyed)
+		printf("from the key server's answer until all are in the next epoch: %.1f ms (median)",
+		       r->follow_all.p50);
+	if (r->rekeyed && r->floor.most > 0)
+		printf(", %.2f times what as many plain messages take", r->ratio.p50);
+	if (r->rekeyed)
+		puts("");
 	if (r->left)
 		printf("%llu left and %llu came back at random, and all were in the newest epoch at the end; those who "
 		       "had "
@@ -654,13 +696,21 @@ static const char *wrong(const struct swarm *s)
 	return s->rate < 1 || s->moves < 1 || s->seed < 1 ? "--rate, --moves and --seed are at least 1" : NULL;
 }
 
-static void raise_limit(void)
+/* Root may go beyond the hard limit. */
+static bool raise_limit(const struct swarm *s)
 {
 	struct rlimit files;
-	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-		files.rlim_cur = files.rlim_max;
-		(void)setrlimit(RLIMIT_NOFILE, &files);
-	}
+	rlim_t want = (rlim_t)s->count * FILES_EACH + EVENTS;
+	if (getrlimit(RLIMIT_NOFILE, &files) != 0)
+		return true;
+	struct rlimit more = { .rlim_cur = want, .rlim_max = want };
+	files.rlim_cur = files.rlim_max;
+	if ((files.rlim_max < want && setrlimit(RLIMIT_NOFILE, &more) == 0) ||
+	    (setrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_max >= want))
+		return true;
+	report_line(&s->tool.report, "%llu members need %llu files open at a time, and the limit is %llu (ulimit -Hn)",
+		    (unsigned long long)s->count, (unsigned long long)want, (unsigned long long)files.rlim_max);
+	return false;
 }
 
 static int swarm(struct swarm *s)
@@ -675,10 +725,16 @@ static int swarm(struct swarm *s)
 	s->joins = mem_array(NULL, s->count, sizeof(double));
 	s->rekeys = mem_array(NULL, s->count * (s->leaves + 1), sizeof(double));
 	s->floors = mem_array(NULL, s->count * (s->leaves + 1), sizeof(double));
+	s->follows = mem_array(NULL, s->count * (s->leaves + 1), sizeof(double));
+	s->follows_all = mem_array(NULL, s->leaves + 1, sizeof(double));
+	s->floors_all = mem_array(NULL, s->leaves + 1, sizeof(double));
+	s->ratios = mem_array(NULL, s->leaves + 1, sizeof(double));
 	memset(s->members, 0, s->count * sizeof(s->members[0]));
-	raise_limit();
-	bool done = make_members(s) && measure(s);
-	int status = done ? show(s) : smq_err_exit(SMQ_ERR_TIMEOUT);
+	memset(s->floors_all, 0, (s->leaves + 1) * sizeof(double));
+	memset(s->ratios, 0, (s->leaves + 1) * sizeof(double));
+	int status = smq_err_exit(SMQ_ERR_FULL);
+	if (raise_limit(s))
+		status = make_members(s) && measure(s) ? show(s) : smq_err_exit(SMQ_ERR_TIMEOUT);
 	for (size_t i = 0; i < s->count; i++) {
 		smq_client_free(s->members[i].client);
 		smq_realm_free(s->members[i].realm);
@@ -689,6 +745,10 @@ static int swarm(struct swarm *s)
 	free(s->joins);
 	free(s->rekeys);
 	free(s->floors);
+	free(s->follows);
+	free(s->follows_all);
+	free(s->floors_all);
+	free(s->ratios);
 	return status;
 }
 
