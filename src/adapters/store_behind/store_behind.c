@@ -9,7 +9,7 @@
 
 #include "base/wipe.h"
 
-enum { KEY_MAX = 80 };
+enum { KEY_MAX = 80, STACK = 256 * 1024 }; /* a process may have many stores */
 
 /* A value on its way. The first of the list is being written while at_work. */
 struct waiting {
@@ -82,12 +82,17 @@ static void *writer(void *self)
 static smq_err start(struct behind *b)
 {
 	sigset_t all, before;
+	pthread_attr_t small;
 	if (b->started)
 		return SMQ_OK;
+	if (pthread_attr_init(&small) != 0)
+		return SMQ_ERR_NO_MEMORY;
+	(void)pthread_attr_setstacksize(&small, STACK);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	b->started = pthread_create(&b->thread, NULL, writer, b) == 0;
+	b->started = pthread_create(&b->thread, &small, writer, b) == 0;
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	pthread_attr_destroy(&small);
 	return b->started ? SMQ_OK : SMQ_ERR_NO_MEMORY;
 }
 
