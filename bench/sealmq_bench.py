@@ -230,7 +230,7 @@ def link_floods(options, world, rounds):
         if qos == 2 and size != 64:
             continue
         say('link: QoS %d, %s, %d bytes' % (qos, 'TLS' if tls else 'TCP', size))
-        count = (12000, 6000, 2500)[qos] // (4 if options['quick'] else 1)
+        count = (40000, 20000, 6000)[qos] // (8 if options['quick'] else 1)
         row = compare(lambda kind: world.link('flood', kind, tls, qos, size, count, 1), rounds, ('rate', 'cpu_us'))
         rows.append(dict(row, qos=qos, tls=tls, size=size, rounds=rounds))
     return rows
@@ -240,7 +240,7 @@ def link_paces(options, world, rounds):
     rows, paced = [], max(3, rounds // 3)
     for qos, tls, size in itertools.product((0, 1), (False, True), (64,) if options['quick'] else (64, 1024)):
         say('link: latency, QoS %d, %s, %d bytes' % (qos, 'TLS' if tls else 'TCP', size))
-        seconds = 0.5 if options['quick'] else 2
+        seconds = 0.5 if options['quick'] else 3
         row = compare(lambda kind: world.link('pace', kind, tls, qos, size, 1000, seconds), paced,
                       ('p50_ms', 'p99_ms', 'p999_ms'))
         rows.append(dict(row, qos=qos, tls=tls, size=size, rate=1000, rounds=paced))
@@ -260,7 +260,7 @@ def link_signed(options, world, rounds):
     rows = []
     for qos, size in ((0, 64), (1, 64)):
         say('link: signed, QoS %d' % qos)
-        count = (8000, 5000)[qos] // (4 if options['quick'] else 1)
+        count = (30000, 15000)[qos] // (8 if options['quick'] else 1)
         row = compare(lambda kind: world.link('flood', kind, False, qos, size, count, 1), max(3, rounds // 2),
                       ('rate', 'cpu_us'), ('sealed', 'checkpoint', 'every'))
         rows.append(dict(row, qos=qos, size=size))
