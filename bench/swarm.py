@@ -19,7 +19,7 @@ import tempfile
 import time
 
 LEAVES, READ_PER_S = 5, 2000  # messages a second at all members together, once a second at least
-FILES_EACH, KIB_EACH = 12, 1700
+FILES_EACH, KIB_EACH = 12, 1300
 
 
 def rate(members):
