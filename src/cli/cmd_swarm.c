@@ -2,10 +2,14 @@
 #include "cli/cmd_swarm.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -22,7 +26,15 @@
  */
 enum { FLOOR_FEW = 2, FLOOR_EACH = 3, FLOOR_BYTES = 256 };
 
-enum { MEMBERS_MAX = 16384, FILES_EACH = 12, EVENTS = 256, JOINING_AT_ONCE = 32, WAIT_MS = 60000, TICK_MS = 20 };
+enum {
+	MEMBERS_MAX = 16384,
+	FILES_EACH = 9,
+	PROCESSES_MAX = 64,
+	EVENTS = 256,
+	JOINING_AT_ONCE = 32,
+	WAIT_MS = 60000,
+	TICK_MS = 20
+};
 
 static const char usage[] =
     "sealmq swarm - many real members against a real broker and key server, and how long they take\n\n"
@@ -30,7 +42,9 @@ static const char usage[] =
     "  sealmq swarm --ca plant --group telemetry --members 1000 -t plant/swarm --leaves 10 --tls\n\n"
     "Issues swarm-0001, swarm-0002, ... where they are not there yet, joins all of them to the group, lets the first\n"
     "publish, lets some of the others leave one after the other, and follows every member to the new epoch. Counts\n"
-    "every message at every member: none may be lost. One process, one loop over poll descriptors.\n\n"
+    "every message at every member: none may be lost. One loop over poll descriptors, in as many processes as the "
+    "limit\n"
+    "of open files asks for.\n\n"
     "  --ca DIR        the realm's authority, which issues the identities\n"
     "  --group GROUP   whose policy admits swarm-* to publish and subscribe\n"
     "  --members N     at most 16384 (default 100)\n"
@@ -49,17 +63,25 @@ static const char usage[] =
 
 struct swarm;
 
+/* All processes read and write it, each what is of its own members; realm and client are of one process alone. */
 struct member {
 	struct swarm *swarm;
 	smq_realm *realm;
 	smq_client *client;
-	bool connecting, subscribed, joined, gone;
+	bool subscribed, joined, gone;
 	bool leaving; /* asked to be let go, and not answered yet */
 	int64_t started_us, joined_us, epoch_us, left_us;
 	uint64_t epoch, received;
 	size_t floor_left; /* plain messages that are on their way */
 	int64_t floor_us;
 	uint64_t owed; /* messages published while it was subscribed and in the group */
+	uint64_t refused, refused_gone;
+};
+
+/* What the processes have in common besides the members. */
+struct common {
+	volatile bool over, trouble;
+	volatile long rss_kib[PROCESSES_MAX];
 };
 
 struct spread {
@@ -79,13 +101,14 @@ struct result {
 struct swarm {
 	struct tool tool;
 	const char *ca;
-	uint64_t count, leaves, rate, churn_s, moves, seed;
+	uint64_t count, leaves, rate, churn_s, moves, seed, processes, process;
+	struct common *common;
+	pid_t children[PROCESSES_MAX];
 	bool json, help, floor;
 	struct member *members;
 	struct smq_client_options *options;
 	const char *group[1];
 	int epoll;
-	size_t joined, join_count;
 	int64_t published_us;
 	uint64_t published;
 	bool publishing;
@@ -127,9 +150,9 @@ static void when_refused(void *self, const struct smq_refusal *refusal)
 		m->floor_left--;
 		m->floor_us = now_us();
 	} else if (m->gone) /* what it should not read */
-		m->swarm->result.refused_gone++;
+		m->refused_gone++;
 	else
-		m->swarm->result.refused++;
+		m->refused++;
 }
 
 static void when_event(void *self, const struct smq_event *e)
@@ -139,8 +162,6 @@ static void when_event(void *self, const struct smq_event *e)
 	if (e->kind == SMQ_EVENT_GROUP_JOINED && !m->joined) {
 		m->joined = true;
 		m->joined_us = now_us();
-		s->joined++;
-		s->joins[s->join_count++ % s->count] = (double)(m->joined_us - m->started_us) / 1000;
 	}
 	if (e->kind == SMQ_EVENT_GROUP_EPOCH) {
 		m->epoch = e->epoch;
@@ -179,20 +200,34 @@ static void when_connected(void *self, int reason, bool session_present)
 
 /* ---- identities ---- */
 
-static bool open_member(struct swarm *s, size_t i)
+static void name_member(const struct swarm *s, size_t i, char ret_name[32], char ret_dir[4096])
+{
+	snprintf(ret_name, 32, "swarm-%04zu", i + 1);
+	snprintf(ret_dir, 4096, "%s/members/%s", s->ca, ret_name);
+}
+
+static bool issue_members(struct swarm *s)
 {
 	char name[32], dir[4096];
 	const char *why = NULL;
 	struct smq_ca_issued issued;
-	snprintf(name, sizeof(name), "swarm-%04zu", i + 1);
-	snprintf(dir, sizeof(dir), "%s/members/%s", s->ca, name);
-	if (access(dir, F_OK) != 0) {
+	for (size_t i = 0; i < s->count; i++) {
+		name_member(s, i, name, dir);
 		struct smq_ca_issue_options o = { .name = name };
-		if (smq_ca_issue(s->ca, &o, &issued, &why) != SMQ_OK) {
+		if (access(dir, F_OK) != 0 && smq_ca_issue(s->ca, &o, &issued, &why) != SMQ_OK) {
 			report_line(&s->tool.report, "%s", why ? report_shown(why) : name);
 			return false;
 		}
+		progress(s, "identities", i + 1, s->count);
 	}
+	return true;
+}
+
+static bool open_member(struct swarm *s, size_t i)
+{
+	char name[32], dir[4096];
+	const char *why = NULL;
+	name_member(s, i, name, dir);
 	smq_err err = smq_realm_open(dir, &s->members[i].realm, &why);
 	if (err != SMQ_OK)
 		report_line(&s->tool.report, "%s", why ? report_shown(why) : smq_err_text(err));
@@ -231,13 +266,19 @@ static bool make_member(struct swarm *s, size_t i)
 	return true;
 }
 
+/* The first process, which leads, has the one that publishes and those that leave. */
+static bool is_ours(const struct swarm *s, size_t i)
+{
+	size_t each = (s->count + s->processes - 1) / s->processes;
+	return (i >= s->count - s->leaves ? 0 : i / each) == s->process;
+}
+
 static bool make_members(struct swarm *s)
 {
 	s->epoll = epoll_create1(EPOLL_CLOEXEC);
 	for (size_t i = 0; i < s->count; i++) {
-		if (!open_member(s, i) || !make_member(s, i))
+		if (is_ours(s, i) && (!open_member(s, i) || !make_member(s, i)))
 			return false;
-		progress(s, "identities", i + 1, s->count);
 	}
 	return true;
 }
@@ -281,10 +322,10 @@ static void turn(struct swarm *s)
 
 static bool going_on(struct swarm *s, int64_t until_us)
 {
-	if (s->trouble) {
+	if (s->trouble)
 		report_line(&s->tool.report, "%s", s->trouble);
+	if (s->trouble || s->common->trouble)
 		return false;
-	}
 	if (now_us() > until_us) {
 		report_line(&s->tool.report, "not all of them came within a minute");
 		return false;
@@ -296,25 +337,39 @@ static int64_t in_a_while(void) { return now_us() + (int64_t)WAIT_MS * 1000; }
 
 /* ---- what is measured ---- */
 
+/* How many are in the group: of those of this process, or of all. */
+static size_t joined_of(const struct swarm *s, bool all)
+{
+	size_t joined = 0;
+	for (size_t i = 0; i < s->count; i++)
+		joined += s->members[i].joined && (all || is_ours(s, i));
+	return joined;
+}
+
+/* Each process joins its own, so many at a time; the leader waits for all of them. */
 static bool join_all(struct swarm *s)
 {
-	size_t started = 0;
+	bool leads = s->process == 0;
+	size_t next = 0, started = 0, joined = 0, most = JOINING_AT_ONCE / s->processes + 1;
 	int64_t begin = now_us(), until = in_a_while();
-	while (s->joined < s->count) {
-		while (started < s->count && started - s->joined < JOINING_AT_ONCE) {
-			s->members[started].started_us = now_us();
-			if (smq_client_connect(s->members[started++].client) != SMQ_OK)
+	do {
+		for (size_t own = joined_of(s, false); next < s->count && started - own < most; next++) {
+			if (!is_ours(s, next))
+				continue;
+			s->members[next].started_us = now_us();
+			started++;
+			if (smq_client_connect(s->members[next].client) != SMQ_OK)
 				s->trouble = "a member cannot connect";
 		}
-		size_t before = s->joined;
 		turn(s);
-		if (s->joined > before) {
-			until = in_a_while();
-			progress(s, "joined", s->joined, s->count);
-		}
+		size_t now = joined_of(s, leads);
+		until = now > joined ? in_a_while() : until;
+		if (leads && now > joined)
+			progress(s, "joined", now, s->count);
+		joined = now;
 		if (!going_on(s, until))
 			return false;
-	}
+	} while (leads ? joined < s->count : next < s->count && !s->common->over);
 	s->result.joined_s = (double)(now_us() - begin) / 1e6;
 	return true;
 }
@@ -468,7 +523,9 @@ static void sum_up(struct swarm *s)
 	struct rusage used;
 	r->members = s->count;
 	r->rekeyed = s->leaves;
-	r->join = spread_of(s->joins, s->join_count < s->count ? s->join_count : s->count);
+	for (size_t i = 0; i < s->count; i++)
+		s->joins[i] = (double)(s->members[i].joined_us - s->members[i].started_us) / 1000;
+	r->join = spread_of(s->joins, s->count);
 	r->rekey = spread_of(s->rekeys, s->rekey_count);
 	r->floor = spread_of(s->floors, s->floor_count);
 	r->follow = spread_of(s->follows, s->rekey_count);
@@ -478,6 +535,8 @@ static void sum_up(struct swarm *s)
 	r->published = s->published;
 	for (size_t i = 0; i < s->count; i++) {
 		const struct member *m = &s->members[i];
+		r->refused += m->refused;
+		r->refused_gone += m->refused_gone;
 		if (m->gone)
 			continue;
 		r->expected += m->owed;
@@ -486,6 +545,8 @@ static void sum_up(struct swarm *s)
 	}
 	getrusage(RUSAGE_SELF, &used);
 	r->rss_kib = used.ru_maxrss;
+	for (size_t i = 1; i < s->processes; i++)
+		r->rss_kib += s->common->rss_kib[i];
 }
 
 /* ---- members that come and go ---- */
@@ -505,7 +566,6 @@ static bool come_back(struct swarm *s, struct member *m)
 	m->client = NULL;
 	m->subscribed = m->joined = m->gone = m->leaving = false;
 	m->epoch = m->received = m->owed = 0;
-	s->joined--;
 	m->started_us = now_us();
 	s->result.came_back++;
 	return make_member(s, (size_t)(m - s->members)) && smq_client_connect(m->client) == SMQ_OK;
@@ -588,7 +648,6 @@ static bool measure(struct swarm *s)
 		progress(s, "left", i + 1, s->leaves);
 	}
 	drain(s);
-	sum_up(s);
 	return true;
 }
 
@@ -696,21 +755,107 @@ static const char *wrong(const struct swarm *s)
 	return s->rate < 1 || s->moves < 1 || s->seed < 1 ? "--rate, --moves and --seed are at least 1" : NULL;
 }
 
-/* Root may go beyond the hard limit. */
-static bool raise_limit(const struct swarm *s)
+/* Root may go beyond the hard limit. What is left to each process says how many there have to be. */
+static bool set_processes(struct swarm *s)
 {
 	struct rlimit files;
 	rlim_t want = (rlim_t)s->count * FILES_EACH + EVENTS;
-	if (getrlimit(RLIMIT_NOFILE, &files) != 0)
+	const struct rlimit more = { .rlim_cur = want, .rlim_max = want };
+	s->processes = 1;
+	if (getrlimit(RLIMIT_NOFILE, &files) != 0 || (files.rlim_max < want && setrlimit(RLIMIT_NOFILE, &more) == 0))
 		return true;
-	struct rlimit more = { .rlim_cur = want, .rlim_max = want };
 	files.rlim_cur = files.rlim_max;
-	if ((files.rlim_max < want && setrlimit(RLIMIT_NOFILE, &more) == 0) ||
-	    (setrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_max >= want))
+	(void)setrlimit(RLIMIT_NOFILE, &files);
+	rlim_t each = files.rlim_max > 2 * EVENTS ? (files.rlim_max - EVENTS) / FILES_EACH : 0;
+	if (each > s->leaves)
+		s->processes = (s->count + each - s->leaves - 1) / (each - s->leaves);
+	if (each > s->leaves && s->processes <= PROCESSES_MAX && (s->processes == 1 || s->churn_s == 0))
 		return true;
 	report_line(&s->tool.report, "%llu members need %llu files open at a time, and the limit is %llu (ulimit -Hn)",
 		    (unsigned long long)s->count, (unsigned long long)want, (unsigned long long)files.rlim_max);
 	return false;
+}
+
+/* ---- processes ---- */
+
+/* Serves its members until the leader has seen enough. */
+static int follow(struct swarm *s)
+{
+	struct rusage used;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	bool good = make_members(s) && join_all(s);
+	while (good && !s->common->over) {
+		turn(s);
+		good = going_on(s, INT64_MAX);
+	}
+	s->common->trouble = s->common->trouble || !good;
+	getrusage(RUSAGE_SELF, &used);
+	s->common->rss_kib[s->process] = used.ru_maxrss;
+	return 0;
+}
+
+static bool start_followers(struct swarm *s)
+{
+	for (size_t i = 1; i < s->processes; i++) {
+		s->children[i] = fork();
+		if (s->children[i] == 0) {
+			s->process = i;
+			_exit(follow(s));
+		}
+		if (s->children[i] < 0) {
+			report_line(&s->tool.report, "%s", strerror(errno));
+			return false;
+		}
+	}
+	return true;
+}
+
+static void end_followers(struct swarm *s)
+{
+	s->common->over = true;
+	for (size_t i = 1; i < s->processes; i++) {
+		while (s->children[i] > 0 && waitpid(s->children[i], NULL, 0) < 0 && errno == EINTR)
+			;
+	}
+}
+
+static bool make_room(struct swarm *s)
+{
+	size_t values = s->count * (s->leaves + 1), shared = s->count * sizeof(s->members[0]) + sizeof(*s->common);
+	s->common = mmap(NULL, shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (s->common == MAP_FAILED)
+		return false;
+	s->members = (struct member *)(void *)(s->common + 1);
+	s->joins = mem_array(NULL, s->count, sizeof(double));
+	s->rekeys = mem_array(NULL, values, sizeof(double));
+	s->floors = mem_array(NULL, values, sizeof(double));
+	s->follows = mem_array(NULL, values, sizeof(double));
+	s->follows_all = mem_array(NULL, s->leaves + 1, sizeof(double));
+	s->floors_all = mem_array(NULL, s->leaves + 1, sizeof(double));
+	s->ratios = mem_array(NULL, s->leaves + 1, sizeof(double));
+	memset(s->floors_all, 0, (s->leaves + 1) * sizeof(double));
+	memset(s->ratios, 0, (s->leaves + 1) * sizeof(double));
+	return true;
+}
+
+static void free_room(struct swarm *s)
+{
+	for (size_t i = 0; i < s->count; i++) {
+		if (is_ours(s, i)) {
+			smq_client_free(s->members[i].client);
+			smq_realm_free(s->members[i].realm);
+		}
+	}
+	if (s->epoll >= 0)
+		close(s->epoll);
+	free(s->joins);
+	free(s->rekeys);
+	free(s->floors);
+	free(s->follows);
+	free(s->follows_all);
+	free(s->floors_all);
+	free(s->ratios);
+	munmap(s->common, s->count * sizeof(s->members[0]) + sizeof(*s->common));
 }
 
 static int swarm(struct swarm *s)
@@ -721,34 +866,16 @@ static int swarm(struct swarm *s)
 		return smq_err_exit(SMQ_ERR_USAGE);
 	}
 	s->group[0] = s->tool.s.groups.items[0];
-	s->members = mem_array(NULL, s->count, sizeof(s->members[0]));
-	s->joins = mem_array(NULL, s->count, sizeof(double));
-	s->rekeys = mem_array(NULL, s->count * (s->leaves + 1), sizeof(double));
-	s->floors = mem_array(NULL, s->count * (s->leaves + 1), sizeof(double));
-	s->follows = mem_array(NULL, s->count * (s->leaves + 1), sizeof(double));
-	s->follows_all = mem_array(NULL, s->leaves + 1, sizeof(double));
-	s->floors_all = mem_array(NULL, s->leaves + 1, sizeof(double));
-	s->ratios = mem_array(NULL, s->leaves + 1, sizeof(double));
-	memset(s->members, 0, s->count * sizeof(s->members[0]));
-	memset(s->floors_all, 0, (s->leaves + 1) * sizeof(double));
-	memset(s->ratios, 0, (s->leaves + 1) * sizeof(double));
-	int status = smq_err_exit(SMQ_ERR_FULL);
-	if (raise_limit(s))
-		status = make_members(s) && measure(s) ? show(s) : smq_err_exit(SMQ_ERR_TIMEOUT);
-	for (size_t i = 0; i < s->count; i++) {
-		smq_client_free(s->members[i].client);
-		smq_realm_free(s->members[i].realm);
-	}
-	if (s->epoll >= 0)
-		close(s->epoll);
-	free(s->members);
-	free(s->joins);
-	free(s->rekeys);
-	free(s->floors);
-	free(s->follows);
-	free(s->follows_all);
-	free(s->floors_all);
-	free(s->ratios);
+	if (!set_processes(s))
+		return smq_err_exit(SMQ_ERR_FULL);
+	if (!make_room(s))
+		return smq_err_exit(SMQ_ERR_NO_MEMORY);
+	bool done = issue_members(s) && start_followers(s) && make_members(s) && measure(s);
+	end_followers(s);
+	if (done)
+		sum_up(s);
+	int status = done ? show(s) : smq_err_exit(SMQ_ERR_TIMEOUT);
+	free_room(s);
 	return status;
 }
 
