@@ -44,6 +44,15 @@ static smq_err finish(struct smq_kept_life *l)
 	return err;
 }
 
+/* What a file system leaves of a file whose content it lost. */
+static bool is_blank(const uint8_t boot_id[SMQ_BOOT_ID_LEN])
+{
+	uint8_t any = 0;
+	for (size_t i = 0; i < SMQ_BOOT_ID_LEN; i++)
+		any |= boot_id[i];
+	return any == 0;
+}
+
 /* The value, or a fresh boot id where there is none yet. */
 static smq_err get(struct smq_kept_life *l, const struct smq_random *random)
 {
@@ -61,7 +70,7 @@ static smq_err get(struct smq_kept_life *l, const struct smq_random *random)
 		return err;
 	for (size_t i = SMQ_BOOT_ID_LEN; i < sizeof(value); i++)
 		next = next << 8 | value[i];
-	if (next > SMQ_VARINT_MAX + 1)
+	if (next > SMQ_VARINT_MAX + 1 || is_blank(value))
 		return SMQ_ERR_CORRUPT;
 	memcpy(l->boot_id, value, SMQ_BOOT_ID_LEN);
 	smq_reserve_init(&l->reserve, next, SMQ_KEPT_LIFE_BLOCK);

@@ -150,7 +150,9 @@ class Disk:
             self.change(os.path.dirname(new), lambda names: names.__setitem__(new, node))
 
     def to_file(self, call, arguments, heed):
-        found = re.match(r'(\d+)<((?:\\x[0-9a-f]{2})*)>', arguments)
+        found = re.match(r'(\d+)<((?:\\x[0-9a-f]{2})*)>(\(deleted\))?', arguments)
+        if found and found.group(3):  # another file has its name by now
+            return
         path = unhex(found.group(2)).decode() if found else ''
         if not self.ours(path) and path != self.root:
             return
