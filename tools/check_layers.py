@@ -45,7 +45,7 @@ FOREIGN = {
     'postgres': re.compile(r'postgresql/libpq-fe\.h'),
     'microhttpd': re.compile(r'microhttpd\.h'),
     'pkcs11': re.compile(r'p11-kit/[\w-]+\.h'),
-    'seccomp': re.compile(r'seccomp\.h|linux/landlock\.h|sys/syscall\.h|malloc\.h'),
+    'seccomp': re.compile(r'seccomp\.h|linux/landlock\.h|sys/syscall\.h|sys/auxv\.h|malloc\.h'),
     'csv': None,
     'files': None,
     'loader': None,

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 
 #include <sealmq/ca.h>
+#include <sealmq/confine.h>
 #include <sealmq/err.h>
 
 #ifdef __cplusplus
@@ -124,8 +125,11 @@ struct smq_broker_run_options {
 	int health_every_s;      /* 0: 30 */
 	int http_port;           /* /metrics and /healthz on 127.0.0.1; 0: none */
 	int stop_fd;             /* it ends once this is readable; -1: never */
+	bool confine;            /* this process, and the programs with it, give up what a broker does not need */
 	void *self;
 	void (*on_event)(void *self, const struct smq_broker_event *event); /* may be NULL */
+	/* confine: what came of it; how is NULL where nothing could be given up. May be NULL. */
+	void (*on_confined)(void *self, const struct smq_confined *how);
 };
 
 /*

@@ -22,6 +22,7 @@
 
 #include <stdbool.h>
 
+#include <sealmq/confine.h>
 #include <sealmq/crypto.h>
 #include <sealmq/err.h>
 #include <sealmq/proof.h>
@@ -298,6 +299,9 @@ SMQ_MUST_USE smq_err smq_client_new(const struct smq_client_options *options, sm
 				    const char **ret_why);
 /* Writes what must be kept (replay windows, outbox), wipes the keys, closes. NULL is fine. */
 void smq_client_free(smq_client *client);
+
+/* What a client that was made with these options needs from then on (sealmq/confine.h). */
+void smq_client_needs(const struct smq_client_options *options, smq_needs *needs);
 
 /* Starts connecting; subscriptions and publishes may come before or after it. */
 SMQ_MUST_USE smq_err smq_client_connect(smq_client *client);

@@ -93,8 +93,8 @@ struct smq_ca_server;
 /* Opens the authority, its key and its identity, and listens. */
 SMQ_MUST_USE smq_err smq_ca_server_new(const struct smq_ca_server_options *options, struct smq_ca_server **ret_server,
 				       const char **ret_why);
-/* Gives up what serving does not need: the authority's directory and connections that come in are left (sealmq/confine.h).
- * SMQ_ERR_UNSUPPORTED also where the key is in a token: what its module needs is not known. */
+/* Gives up what serving does not need: the authority's directory and connections that come in are left
+ * (sealmq/confine.h). SMQ_ERR_UNSUPPORTED also where the key is in a token: what its module needs is not known. */
 SMQ_MUST_USE smq_err smq_ca_server_confine(const struct smq_ca_server *server, struct smq_confined *ret_how);
 /* Where it listens. */
 int smq_ca_server_port(const struct smq_ca_server *server);
@@ -118,6 +118,8 @@ struct smq_ca_mqtt;
 /* Opens the authority and its key, and starts connecting. */
 SMQ_MUST_USE smq_err smq_ca_mqtt_new(const struct smq_ca_mqtt_options *options, struct smq_ca_mqtt **ret_server,
 				     const char **ret_why);
+/* Gives up what serving does not need (sealmq/confine.h); before smq_ca_mqtt_run. */
+SMQ_MUST_USE smq_err smq_ca_mqtt_confine(const struct smq_ca_mqtt *server, struct smq_confined *ret_how);
 /* Answers requests below the realm's control prefix, and keeps its revocation lists retained there, whenever crl.pem is
  * exchanged; for at most timeout_ms (-1: for ever), or until smq_ca_mqtt_stop. */
 void smq_ca_mqtt_run(struct smq_ca_mqtt *server, int timeout_ms);

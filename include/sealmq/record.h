@@ -23,6 +23,7 @@
 #include <stdbool.h>
 
 #include <sealmq/client.h>
+#include <sealmq/confine.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -73,6 +74,8 @@ SMQ_MUST_USE smq_err smq_recorder_open(const struct smq_record_options *options,
  * week where it is 0. The callbacks are the caller's. options->realm is asked for the revocation lists in force, and
  * must outlive the recorder's use where evidence is kept. */
 void smq_recorder_prepare(smq_recorder *recorder, struct smq_client_options *options);
+/* What the open store needs (sealmq/confine.h). */
+void smq_recorder_needs(const smq_recorder *recorder, smq_needs *needs);
 /* Takes an opened message; it counts from the next commit on. A failure is remembered and told by commit. */
 void smq_recorder_take(smq_recorder *recorder, const struct smq_message *message);
 /* Takes note of a message that was refused. */

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include <sealmq/broker.h>
+#include <sealmq/confine.h>
 #include <sealmq/err.h>
 #include <sealmq/span.h>
 
@@ -54,10 +55,14 @@ struct smq_watch_options {
 	bool from_start;      /* files without a known position are read from their start, not from their end */
 	int stop_fd;          /* it ends once this is readable; -1: never */
 	int http_port;        /* /metrics and /healthz on 127.0.0.1; 0: none */
+	bool confine;       /* the process gives up what watching does not need (sealmq/confine.h), once all is open */
+	const char *writes; /* confine: a file that on_totals writes, with others beside it; NULL: none */
 	void *self;
 	void (*on_alarm)(void *self, const struct smq_watch_alarm *alarm);
 	/* About every second, and at the end; may be NULL. */
 	void (*on_totals)(void *self, const struct smq_watch_totals *totals);
+	/* confine: what came of it; how is NULL where nothing could be given up. May be NULL. */
+	void (*on_confined)(void *self, const struct smq_confined *how);
 };
 
 /* SMQ_ERR_NOT_FOUND: no log at all. _CONFIG: the rules. _IO, _LOCKED (another one keeps this position). */

@@ -16,6 +16,7 @@
 #include <sealmq/text.h>
 
 #include "cli/cmd_broker_say.h"
+#include "cli/cmd_rights.h"
 #include "cli/stop.h"
 
 enum { JSON_LEN = 4096 };
@@ -33,9 +34,21 @@ static const char help_run[] =
     "  --member DIR          take revocation lists over MQTT, as the member with this realm directory\n"
     "  --health-every S      seconds between two looks at their health (default: 30)\n"
     "  --metrics-port N      /metrics for Prometheus and /healthz, over HTTP on 127.0.0.1\n"
+    "  --unconfined          keep all rights that the user has, for the programs too; see `sealmq rights`\n"
     "  --json                the lines as JSON\n";
 
-enum { O_HELP = 1, O_JSON, O_PORT, O_PASSWORD_PORT, O_FREE_PORTS, O_REALM, O_MEMBER, O_HEALTH_EVERY, O_METRICS_PORT };
+enum {
+	O_HELP = 1,
+	O_JSON,
+	O_PORT,
+	O_PASSWORD_PORT,
+	O_FREE_PORTS,
+	O_REALM,
+	O_MEMBER,
+	O_HEALTH_EVERY,
+	O_METRICS_PORT,
+	O_UNCONFINED
+};
 
 static const struct option options_run[] = {
 	{ "help", no_argument, NULL, O_HELP },
@@ -48,6 +61,7 @@ static const struct option options_run[] = {
 	{ "member", required_argument, NULL, O_MEMBER },
 	{ "health-every", required_argument, NULL, O_HEALTH_EVERY },
 	{ "metrics-port", required_argument, NULL, O_METRICS_PORT },
+	{ "unconfined", no_argument, NULL, O_UNCONFINED },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -157,6 +171,13 @@ static void say_event(void *self, const struct smq_broker_event *e)
 	(void)fflush(stdout);
 }
 
+static void say_confined(void *self, const struct smq_confined *how)
+{
+	(void)self;
+	if (confined_words(how))
+		fprintf(stderr, "sealmq broker: %s\n", confined_words(how));
+}
+
 /* ---- what it is asked ---- */
 
 static int take(struct run_args *a, int option, const char *text)
@@ -170,6 +191,8 @@ static int take(struct run_args *a, int option, const char *text)
 		return broker_misuse("a number from 1 to 65535 is wanted, not", text);
 	if (option == O_JSON)
 		a->json = true;
+	if (option == O_UNCONFINED)
+		a->o.confine = false;
 	if (option == O_FREE_PORTS)
 		a->o.free_ports = true;
 	if (option == O_REALM)
@@ -206,7 +229,7 @@ static int parse(int argc, char **argv, struct run_args *a)
 
 int broker_run(int argc, char **argv)
 {
-	struct run_args a = { .dir = NULL };
+	struct run_args a = { .o = { .confine = true, .on_confined = say_confined } };
 	const char *why = NULL;
 	int status = parse(argc, argv, &a);
 	if (status >= 0)

@@ -87,6 +87,7 @@ static bool t_token(struct ca_args *a, const char *v) { return (a->token_file = 
 static bool t_pkcs11(struct ca_args *a, const char *v) { return (a->pkcs11 = v) != NULL; }
 /* Never taken from here: with it another parser is at work. */
 static bool t_mqtt(struct ca_args *a, const char *v) { return a && !v; }
+static bool t_unconfined(struct ca_args *a, const char *v) { return (a->unconfined = !v); }
 static bool t_force(struct ca_args *a, const char *v) { return (a->force = !v); }
 
 static bool t_port(struct ca_args *a, const char *v)
@@ -168,6 +169,8 @@ static const struct row {
 	{ "token-file", "FILE", CA_ENROL, "the first time: its first line is the token; mode 0600", t_token, NULL },
 	{ "mqtt", NULL, CA_SERVE | CA_ENROL, "over a broker instead; with --help it says more", t_mqtt, NULL },
 	{ "force", NULL, CA_ENROL, "renew although it is not due yet", t_force, NULL },
+	{ "unconfined", NULL, CA_SERVE, "keep all rights that the user has (for debuggers); see `sealmq rights`",
+	  t_unconfined, NULL },
 	{ "pkcs11", "URI", CA_INIT | CA_ROLLOVER,
 	  "make the keys in a PKCS#11 token, or use the one that object= or id= names: pkcs11:token=plant", t_pkcs11,
 	  NULL },

@@ -39,7 +39,7 @@ struct ca_args {
 	enum smq_curve curve;
 	enum smq_ca_reason reason;
 	int days, hours, port;
-	bool force, static_dh, reissue, issuing, stale_crl, keep_key, json, new_root;
+	bool force, unconfined, static_dh, reissue, issuing, stale_crl, keep_key, json, new_root;
 	char room[CA_PATH_LEN];
 };
 

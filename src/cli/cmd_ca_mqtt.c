@@ -9,6 +9,7 @@
 
 #include "cli/cmd_ca_args.h"
 #include "cli/cmd_ca_serve.h"
+#include "cli/cmd_rights.h"
 #include "cli/own_options.h"
 #include "cli/tool.h"
 
@@ -116,6 +117,11 @@ static int serve(struct mqtt *m)
 		err = smq_ca_mqtt_new(&o, &serving, &why);
 	if (err != SMQ_OK)
 		return ca_fail(err, why);
+	struct smq_confined how;
+	const char *words =
+	    m->tool.s.unconfined ? NULL : confined_words(smq_ca_mqtt_confine(serving, &how) == SMQ_OK ? &how : NULL);
+	if (words)
+		fprintf(stderr, "sealmq ca serve: %s\n", words);
 	(void)sigaction(SIGINT, &act, NULL);
 	(void)sigaction(SIGTERM, &act, NULL);
 	(void)signal(SIGPIPE, SIG_IGN);

@@ -8,6 +8,7 @@
 #include <sealmq/text.h>
 
 #include "cli/cmd_ca_say.h"
+#include "cli/cmd_rights.h"
 
 enum { STEP_MS = 1000, SHOWN = 400 };
 
@@ -128,11 +129,10 @@ int ca_run_serve(struct ca_args *a)
 	(void)sigaction(SIGTERM, &act, NULL);
 	(void)signal(SIGPIPE, SIG_IGN);
 	struct smq_confined how;
-	if (smq_ca_server_confine(server, &how) != SMQ_OK)
-		fprintf(stderr,
-			"sealmq ca serve: not confined: this kernel or build cannot, or the key is in a token\n");
-	else if (how.landlock == 0)
-		fprintf(stderr, "sealmq ca serve: files are not confined: no Landlock in this kernel\n");
+	const char *words =
+	    a->unconfined ? NULL : confined_words(smq_ca_server_confine(server, &how) == SMQ_OK ? &how : NULL);
+	if (words)
+		fprintf(stderr, "sealmq ca serve: %s\n", words);
 	say_start(a, server);
 	while (err == SMQ_OK && !stopped)
 		err = smq_ca_server_step(server, STEP_MS);

@@ -11,6 +11,7 @@
 #include <sealmq/json.h>
 #include <sealmq/keyserver.h>
 
+#include "cli/cmd_rights.h"
 #include "cli/mem.h"
 #include "cli/own_options.h"
 #include "cli/print.h"
@@ -48,6 +49,7 @@ static const char usage[] =
     "  --announce-again        tell of each epoch a few times more within a minute: for brokers that keep retained\n"
     "                          messages on one of their nodes only (clusters of NATS and RabbitMQ)\n"
     "  --metrics-port N        run: /metrics (Prometheus) and /healthz over HTTP on 127.0.0.1\n"
+    "  --unconfined            run: the three processes keep all rights that the user has (for debuggers)\n"
     "  --undivided             run: one process that is not confined, in place of three that are (for debuggers)\n"
     "  --json                  lines and results as JSON\n"
     "  --help                  this text\n\n"
@@ -229,10 +231,11 @@ static void on_part_signal(int number)
 static void say_confined(const struct keyserver *k, const char *duty)
 {
 	struct smq_confined how;
-	if (smq_keyserver_part_confine(part, &how) != SMQ_OK)
-		report_line(&k->tool.report, "%s: not confined: this kernel, or this build, cannot", duty);
-	else if (how.landlock == 0)
-		report_line(&k->tool.report, "%s: files and ports are not confined: no Landlock in this kernel", duty);
+	const char *words = k->tool.s.unconfined
+				? NULL
+				: confined_words(smq_keyserver_part_confine(part, &how) == SMQ_OK ? &how : NULL);
+	if (words)
+		report_line(&k->tool.report, "%s: %s", duty, words);
 }
 
 /* The private key is for the signer alone: the realm is closed before the others begin. */

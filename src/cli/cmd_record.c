@@ -387,6 +387,10 @@ static bool set_up(struct record *r)
 	}
 	if (!make_page(r))
 		return false;
+	t->needs = smq_needs_new("record");
+	smq_recorder_needs(r->recorder, t->needs);
+	if (r->status)
+		smq_needs_listen(t->needs);
 	t->report.json = r->json;
 	t->options.any_peer = false;
 	t->options.plain = false;

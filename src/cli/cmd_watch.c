@@ -14,6 +14,7 @@
 #include <sealmq/watch.h>
 
 #include "cli/cmd_broker_say.h"
+#include "cli/cmd_rights.h"
 #include "cli/stop.h"
 
 enum { JSON_LEN = 16384, METRICS_LEN = 16384, FILES_MAX = 60, STATUS_BELOW = 90 };
@@ -32,9 +33,22 @@ static const char help_watch[] =
     "  --from-start        read files that are new to it from their start (default with --once), not from their end\n"
     "  --metrics FILE      write counters in Prometheus' text format, for node_exporter's textfile collector\n"
     "  --metrics-port N    the same as /metrics over HTTP on 127.0.0.1, and /healthz\n"
+    "  --unconfined        keep all rights that the user has (for debuggers); see `sealmq rights`\n"
     "  --json              alarms as JSON, one a line; for example into `sealmq pub -l`, which seals them\n";
 
-enum { O_HELP = 1, O_JSON, O_FILE, O_RULES, O_RULES_LIST, O_POSITION, O_ONCE, O_FROM_START, O_METRICS, O_METRICS_PORT };
+enum {
+	O_HELP = 1,
+	O_JSON,
+	O_FILE,
+	O_RULES,
+	O_RULES_LIST,
+	O_POSITION,
+	O_ONCE,
+	O_FROM_START,
+	O_METRICS,
+	O_METRICS_PORT,
+	O_UNCONFINED
+};
 
 static const struct option options_watch[] = {
 	{ "help", no_argument, NULL, O_HELP },
@@ -47,6 +61,7 @@ static const struct option options_watch[] = {
 	{ "from-start", no_argument, NULL, O_FROM_START },
 	{ "metrics", required_argument, NULL, O_METRICS },
 	{ "metrics-port", required_argument, NULL, O_METRICS_PORT },
+	{ "unconfined", no_argument, NULL, O_UNCONFINED },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -121,6 +136,13 @@ static void put_metrics(void *self, const struct smq_watch_totals *totals)
 	a->metrics_failed = !good;
 }
 
+static void say_confined(void *self, const struct smq_confined *how)
+{
+	(void)self;
+	if (confined_words(how))
+		fprintf(stderr, "sealmq watch: %s\n", confined_words(how));
+}
+
 /* ---- what it is asked ---- */
 
 static int take(struct watch_args *a, int option, const char *text)
@@ -134,6 +156,9 @@ static int take(struct watch_args *a, int option, const char *text)
 		break;
 	case O_FROM_START:
 		a->o.from_start = true;
+		break;
+	case O_UNCONFINED:
+		a->o.confine = false;
 		break;
 	case O_RULES:
 		a->o.rules = text;
@@ -187,7 +212,7 @@ static int parse(int argc, char **argv, struct watch_args *a)
 
 int cmd_watch(int argc, char **argv)
 {
-	struct watch_args a = { .json = false };
+	struct watch_args a = { .o = { .confine = true, .on_confined = say_confined } };
 	struct smq_watch_totals totals;
 	const char *why = NULL;
 	int status = parse(argc, argv, &a);
@@ -197,6 +222,7 @@ int cmd_watch(int argc, char **argv)
 	if (a.o.stop_fd < 0)
 		return fail(SMQ_ERR_IO, strerror(errno));
 	a.o.files = a.files;
+	a.o.writes = a.metrics;
 	a.o.self = &a;
 	a.o.on_alarm = say_alarm;
 	a.o.on_totals = put_metrics;

@@ -24,6 +24,7 @@
 #include "cli/cmd_pub.h"
 #include "cli/cmd_query.h"
 #include "cli/cmd_record.h"
+#include "cli/cmd_rights.h"
 #include "cli/cmd_simulate.h"
 #include "cli/cmd_sub.h"
 #include "cli/cmd_swarm.h"
@@ -54,6 +55,7 @@ const struct command commands[] = {
 	{ "config", "Looking closer", "check and show sealmq.yaml", cmd_config },
 	{ "inspect", "Looking closer", "what a sealed payload says, and what is in it", cmd_inspect },
 	{ "swarm", "Looking closer", "many real members against a broker and a key server", cmd_swarm },
+	{ "rights", "Looking closer", "what each process may do, and what it has given up", cmd_rights },
 	{ "simulate", "Looking closer", "what rekeying costs a group of any size", cmd_simulate },
 	{ "bench", "Looking closer", "measure on this machine what sealing costs", cmd_bench },
 	{ "help", "Help", "what a command does and which options it takes", NULL },

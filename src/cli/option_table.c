@@ -209,6 +209,10 @@ const struct option_row option_rows[] = {
 	{ ROW(0, "config", FOR_BOTH, OPTION_TEXT, config_file, "FILE", OTHER,
 	      "take settings from this sealmq.yaml; default $SEALMQ_CONFIG, else ~/.config/sealmq/sealmq.yaml"),
 	  .early = true },
+	FLAG(
+	    0, "unconfined", FOR_BOTH, unconfined, OTHER,
+	    "keep all rights that the user has (for debuggers); else what is not needed is given up before anything is "
+	    "received: `sealmq rights`"),
 	{ ROW(0, "help", FOR_BOTH, OPTION_FLAG, help, NULL, OTHER, "this text"), .early = true },
 	{ ROW(0, "version", FOR_BOTH, OPTION_FLAG, version, NULL, OTHER, "the version"), .early = true },
 };

@@ -85,7 +85,7 @@ struct settings {
 	const char *on_error;
 	/* both */
 	double stats_s;
-	bool debug, quiet, help, version;
+	bool debug, quiet, help, version, unconfined;
 	bool topicless; /* of a command that subscribes to nothing of the user's */
 
 	bool source_configured; /* sealmq.yaml says how a source runs: no mistake where there is none this time */

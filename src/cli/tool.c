@@ -11,6 +11,7 @@
 #include <sealmq/confine.h>
 #include <sealmq/version.h>
 
+#include "cli/cmd_rights.h"
 #include "cli/config.h"
 #include "cli/mem.h"
 
@@ -315,6 +316,31 @@ static void when_logged(void *self, int level, const char *line)
 	report_line(&t->report, "%s", report_shown(line));
 }
 
+bool tool_confine(struct tool *t)
+{
+	struct smq_confined how;
+	if (t->s.unconfined)
+		return true;
+	smq_err err = smq_needs_confine(t->needs, &how);
+	if (err != SMQ_OK && err != SMQ_ERR_UNSUPPORTED) {
+		report_line(&t->report, "cannot be confined: %s", smq_err_text(err));
+		return end_with(t, err);
+	}
+	const char *words = confined_words(err == SMQ_OK ? &how : NULL);
+	if (words)
+		report_line(&t->report, "%s", words);
+	return true;
+}
+
+/* Everything is open and loaded: what comes from the network is yet to come. */
+static bool confine_client(struct tool *t)
+{
+	if (!t->needs)
+		t->needs = smq_needs_new("client");
+	smq_client_needs(&t->options, t->needs);
+	return tool_confine(t);
+}
+
 bool tool_connect(struct tool *t)
 {
 	const char *why = NULL;
@@ -330,6 +356,8 @@ bool tool_connect(struct tool *t)
 		return smq_err_kind_of(err) == SMQ_KIND_USAGE && err != SMQ_ERR_REALM ? end_with(t, SMQ_ERR_USAGE)
 										      : end_with(t, err);
 	}
+	if (!confine_client(t))
+		return false;
 	stats_init(&t->stats, t->publishing, tool_now_ms());
 	t->next_stats_ms = t->s.stats_s > 0 ? t->stats.start_ms + (int64_t)(t->s.stats_s * 1000) : INT64_MAX;
 	err = smq_client_connect(t->client);
@@ -421,6 +449,7 @@ int tool_finish(struct tool *t)
 		print_line(t);
 		smq_client_free(t->client);
 	}
+	smq_needs_free(t->needs);
 	smq_realm_free(t->realm);
 	smq_config_free(t->config);
 	buf_free(&t->line);

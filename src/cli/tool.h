@@ -6,6 +6,7 @@
 #define SMQ_CLI_TOOL_H
 
 #include <sealmq/config.h>
+#include <sealmq/confine.h>
 
 #include "cli/options.h"
 #include "cli/report.h"
@@ -36,6 +37,7 @@ struct tool {
 	int status;
 	int64_t next_stats_ms;
 	int64_t group_told_ms;
+	smq_needs *needs;                 /* beyond the client's; freed with the tool */
 	void (*on_ready)(struct tool *t); /* connected, again and again */
 };
 
@@ -50,8 +52,10 @@ bool tool_start_as(struct tool *t, const char *name, bool publishing, int argc, 
 bool tool_start_apart(struct tool *t, const char *name, int argc, char **argv);
 /* The same for one that opens realms itself. */
 bool tool_start_bare(struct tool *t, const char *name, int argc, char **argv);
-/* Makes the client and starts connecting. */
+/* Makes the client, gives up what it and t->needs do not need, and starts connecting. */
 bool tool_connect(struct tool *t);
+/* Gives up all but t->needs, where --unconfined does not say otherwise. false: the tool ends. */
+bool tool_confine(struct tool *t);
 /* Waits until the client, extra_fd (-1: none) or the deadline has something to do; true if extra_fd can be read. */
 bool tool_wait(struct tool *t, int extra_fd, int64_t deadline_ms);
 /* The status is decided: the first call wins. */

@@ -867,6 +867,62 @@ static smq_err run(struct running *r)
 	return err;
 }
 
+/* ---- what all of it needs, the programs too ---- */
+
+/* A script is run by others, and RabbitMQ is many. */
+static bool is_script(const char *path)
+{
+	char first[2] = "";
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	bool is = fd < 0 || (read(fd, first, sizeof(first)) == 2 && memcmp(first, "#!", 2) == 0);
+	if (fd >= 0)
+		(void)close(fd);
+	return is;
+}
+
+static void need_program(const struct smq_child *c, bool erlang, smq_needs *n)
+{
+	static const char *const all[] = { "/usr", "/bin", "/sbin", "/lib", "/lib64" };
+	smq_needs_program(n, c->path);
+	for (size_t i = 0; (erlang || is_script(c->path)) && i < SMQ_COUNT(all); i++)
+		smq_needs_program(n, all[i]);
+}
+
+static void need_files(const struct running *r, smq_needs *n)
+{
+	static const char *const reads[] = {
+		"/etc", "/usr", "/bin", "/lib", "/lib64", "/proc", "/sys", "/dev", "/run"
+	};
+	static const char *const writes[] = { "/dev/null", "/dev/shm", "/var/lib/nginx", "/var/log/nginx" };
+	static const char *const of_rabbitmq[] = { "/tmp", "/var/lib/rabbitmq", "/var/log/rabbitmq", "/proc" };
+	for (size_t i = 0; i < SMQ_COUNT(reads); i++)
+		smq_needs_read(n, reads[i]);
+	for (size_t i = 0; i < SMQ_COUNT(writes); i++)
+		smq_needs_write(n, writes[i]);
+	for (size_t i = 0; r->kind->erlang && i < SMQ_COUNT(of_rabbitmq); i++)
+		smq_needs_write(n, of_rabbitmq[i]);
+	smq_needs_write(n, r->dir);
+	smq_needs_read(n, r->o->ca);
+}
+
+static smq_err confine(const struct running *r)
+{
+	struct smq_confined how;
+	if (!r->o->confine)
+		return SMQ_OK;
+	smq_needs *n = smq_needs_new("broker");
+	need_files(r, n);
+	for (size_t i = 0; i < r->engine_count; i++)
+		need_program(&r->engines[i].child, r->kind->erlang, n);
+	if (r->nginx)
+		need_program(&r->proxy, false, n);
+	smq_err err = smq_needs_confine(n, &how);
+	smq_needs_free(n);
+	if (r->o->on_confined && (err == SMQ_OK || err == SMQ_ERR_UNSUPPORTED))
+		r->o->on_confined(r->o->self, err == SMQ_OK ? &how : NULL);
+	return err == SMQ_ERR_UNSUPPORTED ? SMQ_OK : err;
+}
+
 /* ---- all of it ---- */
 
 static smq_err lock_dir(struct running *r)
@@ -995,6 +1051,8 @@ smq_err smq_broker_run(const char *dir, const struct smq_broker_run_options *opt
 	smq_err err = prepare(r, dir);
 	if (err == SMQ_OK)
 		err = serve(r);
+	if (err == SMQ_OK)
+		err = confine(r);
 	if (err == SMQ_OK)
 		err = run(r);
 	smq_http_free(r->http);

@@ -171,6 +171,19 @@ smq_err smq_ca_key_token(const struct smq_ca_dir *ca, char ret_uri[SMQ_PATH_MAX]
 	return uri[0] ? smq_ca_key_token_of(uri, ret_uri) : SMQ_OK;
 }
 
+smq_err smq_ca_key_in_token(const char *dir, bool *ret_is)
+{
+	char uri[SMQ_PATH_MAX];
+	struct smq_ca_dir ca;
+	smq_err err = smq_ca_dir_open(dir, &ca);
+	if (err == SMQ_OK)
+		err = smq_ca_key_token(&ca, uri);
+	smq_ca_dir_close(&ca);
+	if (err == SMQ_OK)
+		*ret_is = uri[0] != 0;
+	return err;
+}
+
 /* ---- new ones ---- */
 
 static smq_err close_under(const char *passphrase_file, struct smq_ca_new_key *k)

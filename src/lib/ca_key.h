@@ -17,6 +17,8 @@ SMQ_MUST_USE smq_err smq_ca_key_open_issuer(const struct smq_ca_dir *ca, const c
 					    struct smq_ca_issuer **ret_issuer);
 /* The token of the authority that issues now; empty: its key is in a file. */
 SMQ_MUST_USE smq_err smq_ca_key_token(const struct smq_ca_dir *ca, char ret_uri[SMQ_PATH_MAX]);
+/* Whether the issuing key of the authority in this directory is in a token. */
+SMQ_MUST_USE smq_err smq_ca_key_in_token(const char *dir, bool *ret_is);
 /* The token that a URI leads to, without a key's name. */
 SMQ_MUST_USE smq_err smq_ca_key_token_of(const char *uri, char ret_uri[SMQ_PATH_MAX]);
 

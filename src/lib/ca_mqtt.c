@@ -221,6 +221,23 @@ smq_err smq_ca_mqtt_new(const struct smq_ca_mqtt_options *options, struct smq_ca
 	return smq_ca_finish(err);
 }
 
+smq_err smq_ca_mqtt_confine(const struct smq_ca_mqtt *s, struct smq_confined *ret_how)
+{
+	bool in_token = false;
+	smq_err err = smq_ca_key_in_token(s->dir, &in_token);
+	if (err != SMQ_OK)
+		return err;
+	smq_needs *n = smq_needs_new("enrolment");
+	smq_client_needs(&s->line.options, n);
+	smq_needs_write(n, s->dir);
+	smq_needs_directory(n, s->desk.passphrase_file);
+	if (in_token)
+		smq_needs_foreign(n);
+	err = smq_needs_confine(n, ret_how);
+	smq_needs_free(n);
+	return err;
+}
+
 void smq_ca_mqtt_run(struct smq_ca_mqtt *s, int timeout_ms) { smq_line_run(&s->line, NULL, timeout_ms); }
 
 void smq_ca_mqtt_stop(struct smq_ca_mqtt *s) { smq_line_stop(&s->line); }

@@ -174,20 +174,13 @@ smq_err smq_ca_server_new(const struct smq_ca_server_options *options, struct sm
 smq_err smq_ca_server_confine(const struct smq_ca_server *s, struct smq_confined *ret_how)
 {
 	const char *writes[] = { s->dir }, *reads[] = { s->passphrase_file, "/etc/localtime" };
-	const struct smq_rights rights = { .duty = "enrolment",
-					   .listens = true,
-					   .reads = s->passphrase_file[0] ? reads : reads + 1,
-					   .read_count = s->passphrase_file[0] ? 2 : 1,
-					   .writes = writes,
-					   .write_count = 1 };
-	char token[SMQ_PATH_MAX];
-	struct smq_ca_dir ca;
-	smq_err err = smq_ca_dir_open(s->dir, &ca);
-	if (err == SMQ_OK)
-		err = smq_ca_key_token(&ca, token);
-	smq_ca_dir_close(&ca);
-	if (err == SMQ_OK && token[0])
-		err = SMQ_ERR_UNSUPPORTED;
+	struct smq_rights rights = { .duty = "enrolment",
+				     .listens = true,
+				     .reads = s->passphrase_file[0] ? reads : reads + 1,
+				     .read_count = s->passphrase_file[0] ? 2 : 1,
+				     .writes = writes,
+				     .write_count = 1 };
+	smq_err err = smq_ca_key_in_token(s->dir, &rights.foreign);
 	return err == SMQ_OK ? smq_confine(&rights, ret_how) : err;
 }
 

@@ -66,6 +66,15 @@ bool smq_dir_has(const char *dir, const char *name)
 	return smq_path_join(dir, name, path) == SMQ_OK && smq_path_there(path);
 }
 
+smq_err smq_path_dir(const char *path, char ret_dir[SMQ_PATH_MAX])
+{
+	char copy[SMQ_PATH_MAX];
+	if (snprintf(copy, sizeof(copy), "%s", path) >= (int)sizeof(copy))
+		return SMQ_ERR_TOO_LARGE;
+	(void)snprintf(ret_dir, SMQ_PATH_MAX, "%s", dirname(copy));
+	return SMQ_OK;
+}
+
 static smq_err check_owner(const char *path, const struct stat *st, bool secret, char *ret_why, size_t why_len)
 {
 	unsigned mode = st->st_mode & 07777;

@@ -39,6 +39,9 @@ SMQ_MUST_USE smq_err smq_path_join(const char *dir, const char *name, char ret_p
 bool smq_path_there(const char *path);
 bool smq_dir_has(const char *dir, const char *name);
 
+/* Where a file lies. SMQ_ERR_TOO_LARGE. */
+SMQ_MUST_USE smq_err smq_path_dir(const char *path, char ret_dir[SMQ_PATH_MAX]);
+
 /*
  * Reads a file of at most SMQ_FILE_MAX bytes. A secret one must be a regular file of ours (or root's), not a symlink,
  * and closed to group and others; any one must be writable by its owner and group at most. SMQ_ERR_UNSAFE_FILE.

@@ -26,6 +26,7 @@ struct smq_recorder {
 	struct smq_record_book *book;
 	smq_realm *realm; /* whose lists are in force; NULL until a client is prepared */
 	struct smq_file_bytes lists;
+	struct smq_record_store store; /* the book's */
 };
 
 static _Thread_local char why_text[768];
@@ -117,6 +118,7 @@ smq_err smq_recorder_open(const struct smq_record_options *options, smq_recorder
 			.lists = { r, lists_digest, lists_read },
 			.crypto = smq_crypto_openssl(),
 		};
+		r->store = store;
 		err = smq_record_book_new(&config, &r->book);
 		if (err != SMQ_OK) {
 			store.free(store.self);
@@ -142,6 +144,52 @@ void smq_recorder_prepare(smq_recorder *recorder, struct smq_client_options *opt
 	options->clean_start = false;
 	if (options->session_expiry_s == 0)
 		options->session_expiry_s = WEEK_S;
+}
+
+/* ---- what it needs ---- */
+
+static void need_setting(void *self, const char *name, const char *value)
+{
+	static const char *const files[] = { "passfile", "sslcert", "sslkey", "sslrootcert", "sslcrl" };
+	smq_needs *n = self;
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		if (strcmp(name, files[i]) == 0)
+			smq_needs_directory(n, value);
+	}
+	if (strcmp(name, "sslcrldir") == 0)
+		smq_needs_read(n, value);
+	if (strcmp(name, "host") == 0 && value[0] == '/')
+		smq_needs_local(n);
+	/* one, or a list */
+	for (const char *at = strcmp(name, "port") == 0 ? value : NULL; at;
+	     at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL)
+		smq_needs_port(n, (int)strtol(at, NULL, 10));
+}
+
+/* What libpq looks for at every connection, whether it is there or not. */
+static void need_postgres(const struct smq_recorder *r, smq_needs *n)
+{
+	static const char *const usual[] = { "/etc/passwd", "/etc/postgresql-common", "/etc/krb5.conf",
+					     "/etc/krb5.conf.d", "/etc/gss" };
+	char path[SMQ_PATH_MAX];
+	const char *home = getenv("HOME");
+	smq_records_postgres_settings(&r->store, n, need_setting);
+	smq_needs_local(n); /* which a host that is not named means */
+	smq_needs_names(n);
+	for (size_t i = 0; i < sizeof(usual) / sizeof(usual[0]); i++)
+		smq_needs_read(n, usual[i]);
+	if (home && smq_path_join(home, ".postgresql", path) == SMQ_OK)
+		smq_needs_read(n, path);
+	if (home && smq_path_join(home, ".pgpass", path) == SMQ_OK)
+		smq_needs_read(n, path);
+}
+
+void smq_recorder_needs(const smq_recorder *r, smq_needs *n)
+{
+	if (is_postgres(r->options.store))
+		need_postgres(r, n);
+	else
+		smq_needs_sqlite(n, r->options.store);
 }
 
 void smq_recorder_take(smq_recorder *recorder, const struct smq_message *message)

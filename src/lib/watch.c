@@ -317,6 +317,35 @@ static smq_err follow(struct watching *w, const struct smq_watch_settings *s)
 	return err;
 }
 
+/* ---- what it needs ---- */
+
+/* Directories of what is replaced by another file: logs are turned, the position and the numbers are written anew. */
+static smq_err confine(const struct watching *w)
+{
+	char dir[SMQ_PATH_MAX];
+	struct smq_confined how;
+	smq_needs *n = w->o->confine ? smq_needs_new("watch") : NULL;
+	if (!w->o->confine)
+		return SMQ_OK;
+	for (size_t i = 0; i < w->log_count; i++) {
+		if (strcmp(w->logs[i].path, "-") != 0)
+			smq_needs_directory(n, w->logs[i].path);
+	}
+	smq_needs_read(n, w->o->dir); /* certs/ is replaced as a whole */
+	const char *const written[] = { w->position[0] ? w->position : NULL, w->o->writes };
+	for (size_t i = 0; i < SMQ_COUNT(written); i++) {
+		if (written[i] && smq_path_dir(written[i], dir) == SMQ_OK)
+			smq_needs_write(n, dir);
+	}
+	if (w->http)
+		smq_needs_listen(n);
+	smq_err err = smq_needs_confine(n, &how);
+	smq_needs_free(n);
+	if (w->o->on_confined && (err == SMQ_OK || err == SMQ_ERR_UNSUPPORTED))
+		w->o->on_confined(w->o->self, err == SMQ_OK ? &how : NULL);
+	return err == SMQ_ERR_UNSUPPORTED ? SMQ_OK : err;
+}
+
 /* ---- all of it ---- */
 
 static smq_err load_rules(const struct watching *w, struct smq_watch_settings *settings)
@@ -369,7 +398,9 @@ smq_err smq_watch_run(const struct smq_watch_options *options, struct smq_watch_
 	w->now_s = w->saved_s = (int64_t)time(NULL);
 	smq_err err = start(w, &settings);
 	if (err == SMQ_OK) {
-		err = follow(w, &settings);
+		err = confine(w);
+		if (err == SMQ_OK)
+			err = follow(w, &settings);
 		smq_err saved = save_position(w);
 		err = err == SMQ_OK ? saved : err;
 		tell_totals(w);

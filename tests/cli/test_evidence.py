@@ -101,9 +101,9 @@ def flip(raw, at=-1):
 
 def record_some(w, store, *more):
     """Messages under checkpoints of aud-1, signed ones of aud-2, both with and without stamps, one by nobody."""
-    recorder = w.recorder(store, '--evidence', '-i', 'rec', *more)
+    recorder = w.recorder(store, '--evidence', '-i', 'rec', '-d', *more)
     TAP.row(wait(lambda: w.run('query', 'counts', '--store', store).returncode == 0), 'the recorder is there')
-    time.sleep(1)
+    wait(lambda: 'received SUBACK' in w.said(recorder))
     w.pub('aud-1', LINES[:30], None, '--sign', 'checkpoint')
     w.pub('aud-2', LINES[:5], None, '--sign', 'every')
     w.pub('aud-1', LINES[30:35], None, '--sign', 'checkpoint', '--stamp')

@@ -323,9 +323,9 @@ def group_by_file(stage):
 
 def leaks(stage):
     def story(wrap, env):
-        sub = Process(wrap + stage.words('sub', 'desk', '-q', '1', '-t', 'plant/v', '-C', '20', '-W', '120'), **env)
+        sub = Process(wrap + stage.words('sub', 'desk', '-q', '1', '-t', 'plant/v', '-C', '20', '-W', '120', '--unconfined'), **env)
         pub = Process(wrap + stage.words('pub', 'fridge-07', '--to', 'desk', '-q', '1', '-t', 'plant/v', '-m', 'x',
-                                         '--repeat', '20', '--wait', '120'), **env)
+                                         '--repeat', '20', '--wait', '120', '--unconfined'), **env)
         return pub.end(150), sub.end(150), said(pub, sub)[-4000:]
     if find('valgrind') and 'build-asan' not in SEALMQ:
         wrap = ['valgrind', '-q', '--leak-check=full', '--errors-for-leak-kinds=definite', '--error-exitcode=99']

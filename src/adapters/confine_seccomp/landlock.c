@@ -1,9 +1,11 @@
 /* Which files and ports may be opened: Landlock, by its three system calls. */
 #include "confine_internal.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/landlock.h>
+#include <sys/auxv.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -30,9 +32,11 @@ enum { RULE_FILES = 1, RULE_PORT = 2 };
 #define WRITE                                                                                                          \
 	(READ | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR |       \
 	 LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_REFER)
+/* Of whatever a program that was started makes: sockets, links, pipes. */
+#define MAKE (LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_MAKE_SYM | LANDLOCK_ACCESS_FS_MAKE_FIFO)
 /* What only directories can be given. */
 #define OF_DIRECTORIES                                                                                                 \
-	(LANDLOCK_ACCESS_FS_READ_DIR | LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR |                \
+	(MAKE | LANDLOCK_ACCESS_FS_READ_DIR | LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR |         \
 	 LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_REFER)
 
 int smq_landlock_version(void)
@@ -75,13 +79,31 @@ static smq_err allow_path(int set, const char *path, uint64_t access)
 	return err;
 }
 
+/* Whoever loads programs is one, too. */
+static smq_err allow_loader(int set)
+{
+	Dl_info loader;
+	const void *base = (const void *)(uintptr_t)getauxval(AT_BASE); /* NOLINT: an address that the kernel told */
+	return base && dladdr(base, &loader) != 0
+		   ? allow_path(set, loader.dli_fname, READ | LANDLOCK_ACCESS_FS_EXECUTE)
+		   : SMQ_OK;
+}
+
 static smq_err allow_paths(int set, const struct smq_rights *r, uint64_t known)
 {
+	uint64_t makes = r->execute_count > 0 ? MAKE : 0;
 	smq_err err = SMQ_OK;
+#ifdef SMQ_SANITIZED
+	err = allow_path(set, "/proc", READ | LANDLOCK_ACCESS_FS_WRITE_FILE);
+#endif
 	for (size_t i = 0; i < r->read_count && err == SMQ_OK; i++)
 		err = allow_path(set, r->reads[i], READ);
 	for (size_t i = 0; i < r->write_count && err == SMQ_OK; i++)
-		err = allow_path(set, r->writes[i], (WRITE | TRUNCATE) & known);
+		err = allow_path(set, r->writes[i], (WRITE | TRUNCATE | makes) & known);
+	if (err == SMQ_OK && r->execute_count > 0)
+		err = allow_loader(set);
+	for (size_t i = 0; i < r->execute_count && err == SMQ_OK; i++)
+		err = allow_path(set, r->executes[i], READ | LANDLOCK_ACCESS_FS_EXECUTE);
 	if (err == SMQ_OK && r->removes)
 		err = allow_path(set, r->removes, LANDLOCK_ACCESS_FS_REMOVE_FILE);
 	return err;
@@ -93,6 +115,10 @@ static smq_err allow_ports(int set, const struct smq_rights *r)
 	for (size_t i = 0; i < r->port_count && err == SMQ_OK; i++) {
 		struct port_rule rule = { CONNECT_TCP, r->ports[i] };
 		err = add_rule(set, RULE_PORT, &rule);
+	}
+	if (err == SMQ_OK && r->binds && !r->listens) {
+		struct port_rule any = { BIND_TCP, 0 };
+		err = add_rule(set, RULE_PORT, &any);
 	}
 	return err;
 }
@@ -106,19 +132,21 @@ static uint64_t ports_held(const struct smq_rights *r)
 
 smq_err smq_landlock_apply(const struct smq_rights *r, int version)
 {
-	struct ruleset ruleset = { .files = files_known(version) };
+	struct ruleset ruleset = { .files = r->foreign ? 0 : files_known(version) };
 	size_t size = sizeof(ruleset.files);
 	if (version >= VERSION_PORTS) {
-		ruleset.ports = ports_held(r);
+		ruleset.ports = r->execute_count > 0 ? 0 : ports_held(r);
 		size = version >= VERSION_SCOPES ? sizeof(ruleset) : 2 * sizeof(uint64_t);
 	}
 	if (version >= VERSION_SCOPES)
 		ruleset.scopes = SCOPE_UNIX_AND_SIGNALS;
+	if (ruleset.files == 0 && ruleset.ports == 0 && ruleset.scopes == 0)
+		return SMQ_OK;
 	int set = (int)syscall(SYS_landlock_create_ruleset, &ruleset, size, 0);
 	if (set < 0)
 		return SMQ_ERR_UNSUPPORTED;
-	smq_err err = allow_paths(set, r, ruleset.files);
-	if (err == SMQ_OK && version >= VERSION_PORTS && r->connects)
+	smq_err err = ruleset.files ? allow_paths(set, r, ruleset.files) : SMQ_OK;
+	if (err == SMQ_OK && ruleset.ports && r->connects)
 		err = allow_ports(set, r);
 	if (err == SMQ_OK && syscall(SYS_landlock_restrict_self, set, 0) != 0)
 		err = SMQ_ERR_UNSUPPORTED;

@@ -14,6 +14,8 @@
 	X(clear)                                                                                                       \
 	X(cmdTuples)                                                                                                   \
 	X(connectdbParams)                                                                                             \
+	X(conninfo)                                                                                                    \
+	X(conninfoFree)                                                                                                \
 	X(errorMessage)                                                                                                \
 	X(exec)                                                                                                        \
 	X(execParams)                                                                                                  \

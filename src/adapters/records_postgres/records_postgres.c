@@ -857,3 +857,15 @@ smq_err smq_records_postgres_open(const char *url, bool writes, struct smq_recor
 						.free = op_free };
 	return SMQ_OK;
 }
+
+void smq_records_postgres_settings(const struct smq_record_store *store, void *self,
+				   void (*take)(void *self, const char *name, const char *value))
+{
+	const struct records *r = store->self;
+	PQconninfoOption *all = r->pq.conninfo(r->db);
+	for (const PQconninfoOption *o = all; o && o->keyword; o++) {
+		if (o->val && *o->val)
+			take(self, o->keyword, o->val);
+	}
+	r->pq.conninfoFree(all);
+}

@@ -16,4 +16,8 @@
 SMQ_MUST_USE smq_err smq_records_postgres_open(const char *url, bool writes, struct smq_record_store *ret_store,
 					       char *ret_why, size_t why_len);
 
+/* What its connection was made with, and will be made anew with: libpq's settings that have a value. */
+void smq_records_postgres_settings(const struct smq_record_store *store, void *self,
+				   void (*take)(void *self, const char *name, const char *value));
+
 #endif

@@ -549,7 +549,7 @@ static smq_err set_up(struct records *r, bool writes)
 {
 	static const char *const steps[] = { "PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL",
 					     ("PRAGMA wal_autocheckpoint = " CHECKPOINT_PAGES),
-					     "PRAGMA cache_size = -32768" };
+					     "PRAGMA cache_size = -32768", "PRAGMA temp_store = MEMORY" };
 	smq_err err = told(r, smq_sqlite.busy_timeout(r->db, BUSY_MS));
 	for (size_t i = 0; i < SMQ_COUNT(steps) && writes && err == SMQ_OK; i++)
 		err = exec(r, steps[i]);

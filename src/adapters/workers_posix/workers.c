@@ -12,8 +12,8 @@ struct pool {
 	pthread_cond_t some, none; /* work is there; nothing is at work any more */
 	struct smq_work *first, **end;
 	size_t at_work;
-	bool over;
-	size_t threads;
+	bool over, started;
+	size_t threads, wanted;
 	pthread_t ids[];
 };
 
@@ -56,9 +56,25 @@ static void *worker(void *self)
 	return NULL;
 }
 
+/* A signal is for the caller's thread, whose loop waits for it. */
+static void start_threads(struct pool *p)
+{
+	sigset_t all, before;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	while (p->threads < p->wanted && pthread_create(&p->ids[p->threads], NULL, worker, p) == 0)
+		p->threads++;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+/* Threads begin with the first work: a process that gives up rights before then gives them up for them as well. Where
+ * none can be made the caller does it all when it waits. */
 static void begin(void *self, struct smq_work *work)
 {
 	struct pool *p = self;
+	if (!p->started)
+		start_threads(p);
+	p->started = true;
 	work->next = NULL;
 	pthread_mutex_lock(&p->lock);
 	*p->end = work;
@@ -94,17 +110,6 @@ static void end(void *self)
 	free(p);
 }
 
-/* A signal is for the caller's thread, whose loop waits for it. */
-static void start_threads(struct pool *p, size_t threads)
-{
-	sigset_t all, before;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	while (p->threads < threads && pthread_create(&p->ids[p->threads], NULL, worker, p) == 0)
-		p->threads++;
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-}
-
 smq_err smq_workers_new(size_t threads, struct smq_workers *ret_workers)
 {
 	threads = threads < 1 ? 1 : threads > SMQ_WORKERS_MAX ? SMQ_WORKERS_MAX : threads;
@@ -115,11 +120,7 @@ smq_err smq_workers_new(size_t threads, struct smq_workers *ret_workers)
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_cond_init(&p->some, NULL);
 	pthread_cond_init(&p->none, NULL);
-	start_threads(p, threads);
-	if (p->threads == 0) {
-		end(p);
-		return SMQ_ERR_NO_MEMORY;
-	}
+	p->wanted = threads;
 	*ret_workers = (struct smq_workers){ .self = p, .begin = begin, .wait = wait_for_all, .free = end };
 	return SMQ_OK;
 }

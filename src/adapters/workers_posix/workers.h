@@ -8,8 +8,8 @@
 
 enum { SMQ_WORKERS_MAX = 256 };
 
-/* Threads besides the caller's, 1 to SMQ_WORKERS_MAX; they take no signals. SMQ_ERR_NO_MEMORY: not one could be
- * started; fewer than asked for is no failure. */
+/* Threads besides the caller's, 1 to SMQ_WORKERS_MAX; they take no signals. They are started with the first work, with
+ * the rights that the caller has then; fewer than asked for, or none, is no failure. SMQ_ERR_NO_MEMORY. */
 SMQ_MUST_USE smq_err smq_workers_new(size_t threads, struct smq_workers *ret_workers);
 /* How many processors this process may use; at least 1. */
 size_t smq_workers_processors(void);
