@@ -35,15 +35,14 @@ struct smq_needs {
 static const struct smq_process processes[] = {
 	{ "pub",
 	  "network: out to the broker's port (or the proxy's, or any with --srv) and for names; writes its realm "
-	  "directory and the outbox; reads the directories of the TLS files and of the resolver" },
+	  "directory and the outbox; threads; reads the directories of the TLS files and of the resolver" },
 	{ "sub",
 	  "network: out to the broker's port (or the proxy's, or any with --srv) and for names; writes its realm "
-	  "directory; reads the directories of the TLS files and of the resolver" },
+	  "directory; threads; reads the directories of the TLS files and of the resolver" },
 	{ "chat", "as sub" },
 	{ "command, alert", "as sub" },
-	{ "record",
-	  "as sub; writes the store's files, or out to the database's port or socket where the store is "
-	  "postgres://; in on loopback where --metrics-port is given" },
+	{ "record", "as sub; writes the store's files, or out to the database's port or socket where the store is "
+		    "postgres://; in on loopback where --metrics-port is given" },
 	{ "watch", "no network, in on loopback where --metrics-port is given; reads the logs' directories and the "
 		   "deployment's; writes the directories of --position and --metrics" },
 	{ "broker run",
