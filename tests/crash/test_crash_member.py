@@ -232,7 +232,7 @@ def seal_cut(r, heed):
     r.run_pub(words, place)  # the boot id is there
     disk = files.Disk(home)
     bad, count, draw = [], 0, files.random.Random(7)
-    for _ in range(40 if LONG else 4):
+    for _ in range(40 if LONG else 3 if heed else 8):
         words, place = r.pub('audit', 'audit/aud-1/x', '-l', '--keep-boot-id')
         with open(place, encoding='ascii') as stdin:
             log = r.w.path('strace.log')
@@ -473,11 +473,11 @@ def main():
     try:
         r.keyserver()
         scenes = [
-            lambda: seal_killed(r, 'seal, kept boot id', *kept, 10), lambda: seal_refused(r, 'seal, kept boot id', *kept, 8),
-            lambda: seal_without_memory(r, 'seal, kept boot id', *kept, 8), lambda: cut_from_power(r),
-            lambda: seal_killed(r, 'join and seal', *joined, 8), lambda: seal_refused(r, 'join and seal', *joined, 6),
-            lambda: seal_without_memory(r, 'join and seal', *joined, 6), lambda: rotate_killed(r, 4),
-            lambda: record_killed(r, 6), lambda: obey_killed(r, 4)]
+            lambda: seal_killed(r, 'seal, kept boot id', *kept, 5), lambda: seal_refused(r, 'seal, kept boot id', *kept, 4),
+            lambda: seal_without_memory(r, 'seal, kept boot id', *kept, 3), lambda: cut_from_power(r),
+            lambda: seal_killed(r, 'join and seal', *joined, 4), lambda: seal_refused(r, 'join and seal', *joined, 3),
+            lambda: seal_without_memory(r, 'join and seal', *joined, 3), lambda: rotate_killed(r, 2),
+            lambda: record_killed(r, 3), lambda: obey_killed(r, 2)]
         only = os.environ.get('SEALMQ_ONLY')
         for at, scene in enumerate(scenes):
             if only and str(at) not in only.split(','):
