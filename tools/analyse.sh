@@ -2,7 +2,7 @@
 # Static analysis of src/: each finding fails it.
 #
 #     analyse.sh BUILD_DIR [TOOL...]       cppcheck (by default), gcc (-fanalyzer), clang (its analyzer, as scan-build
-#                                          runs it), tidy (clang-tidy)
+#                                          runs it), tidy (clang-tidy, with the checks that .clang-tidy names)
 #
 # What the three others say and why it is none is in tools/analyse_answers.txt.
 #

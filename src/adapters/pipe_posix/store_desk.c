@@ -142,7 +142,6 @@ static bool in_turn(const struct smq_store_desk *d, enum smq_frame_kind kind)
 		return !d->open;
 	case SMQ_FRAME_GET:
 	case SMQ_FRAME_EACH:
-		return true;
 	case SMQ_FRAME_ROLLBACK: /* of a commit that failed: there is nothing to undo */
 		return true;
 	default:
