@@ -9,7 +9,14 @@
  * a second for each fast sender, and a crash costs at most what it sends in two. The next floor is asked for while a
  * quarter of that is left, so that the loop that receives does not wait for the disk.
  */
-enum { PACE_MS = 1000, AHEAD_MIN = 16, AHEAD_MAX = 262144, AHEAD_GROWTH_MAX = 16, LEFT_WHEN_ASKED = 4 };
+enum {
+	PACE_MS = 1000,
+	AHEAD_MIN = 16,
+	AHEAD_SURE = 256,
+	AHEAD_MAX = 262144,
+	AHEAD_GROWTH_MAX = 16,
+	LEFT_WHEN_ASKED = 4
+};
 
 /* ---- the table ---- */
 
@@ -99,7 +106,9 @@ static uint32_t next_ahead(const struct smq_group_life *l, int64_t mono_ms)
 		return l->ahead / 2 < AHEAD_MIN ? 0 : l->ahead / 2;
 	if (since >= PACE_MS - PACE_MS / LEFT_WHEN_ASKED)
 		return l->ahead;
-	int64_t growth = since > 0 ? PACE_MS / since : AHEAD_GROWTH_MAX;
+	/* A burst is not taken for the beginning of many: whoever crashes after it would miss as much of a slow sender.
+	 */
+	int64_t growth = since > 0 && l->ahead >= AHEAD_SURE ? PACE_MS / since : 2;
 	growth = growth > AHEAD_GROWTH_MAX ? AHEAD_GROWTH_MAX : growth < 2 ? 2 : growth;
 	return l->ahead < AHEAD_MIN            ? AHEAD_MIN
 	       : l->ahead > AHEAD_MAX / growth ? AHEAD_MAX

@@ -1067,7 +1067,8 @@ static void everybody_hears_everybody(struct sim *s)
 		if (!(in >> i & 1))
 			continue;
 		bool heard = false;
-		for (int n = 0; n < 40 && !heard; n++) {
+		/* who fell behind a floor that was written ahead hears nothing of a burst's length */
+		for (int n = 0; n < 120 && !heard; n++) {
 			if (!say(s, i, 7)) {
 				pass(s, 1000);
 				continue;
