@@ -76,7 +76,7 @@ class Bench:
     def link(self, planted, program):
         """The planted object comes first, so its archive's own is never asked for."""
         objects = os.path.join(self.build, 'tests/sim/sim.p')
-        layers = ['app', 'core', 'wire', 'adapters/crypto_openssl', 'crypto', 'base']
+        layers = ['app', 'core', 'wire', 'adapters/crypto_openssl', 'adapters/common_openssl', 'crypto', 'base']
         archives = []
         for layer in layers:
             directory = os.path.join(self.build, 'src', layer)
