@@ -16,6 +16,7 @@ enum {
 	SIGNED_WAITING_MAX = 256, /* signed messages whose sender's certificate is not there yet */
 	UNSENT_MAX = 256,         /* checkpoints */
 	CERTIFICATE_EVERY_MS = 60000,
+	KEPT_PAYLOAD_MAX = 512, /* bytes; of a message that was delivered and waits for proof */
 	TOPIC_MAX = 512
 };
 
@@ -39,7 +40,8 @@ struct unsent {
 struct kept {
 	struct kept *next; /* among those that wait for a certificate */
 	struct kept *fresh_before, *fresh_next;
-	struct smq_message_copy *fresh; /* not delivered yet: its checkpoint may come before its burst is committed */
+	bool fresh;                    /* not delivered yet: its checkpoint may come before its burst is committed */
+	struct smq_message_copy *copy; /* of one that is fresh and large, or carries evidence; else it is all here */
 	struct smq_message message;
 	bool whole;
 	struct smq_proof_input *input; /* of one that is signed; else NULL: it is large */
@@ -135,9 +137,9 @@ void smq_proofs_attach(struct smq_proofs *p, const struct smq_proofs_ports *port
 
 static void free_kept(struct kept *k)
 {
-	smq_message_copy_free(k->fresh);
+	smq_message_copy_free(k->copy);
 	free(k->input);
-	if (k->whole)
+	if (k->message.mqtt.payload.len > 0)
 		smq_wipe((uint8_t *)(uintptr_t)k->message.mqtt.payload.p, k->message.mqtt.payload.len);
 	free(k);
 }
@@ -358,15 +360,21 @@ static void unlink_fresh(struct smq_proofs *p, struct kept *k)
 	*(k->fresh_next ? &k->fresh_next->fresh_before : &p->fresh_last) = k->fresh_before;
 }
 
+static struct smq_message *fresh_message(struct kept *k) { return k->copy ? &k->copy->message : &k->message; }
+
 /* Delivers what was not delivered yet, as it stands now. */
 static void deliver_fresh(struct smq_proofs *p, struct kept *k, enum smq_proof proof)
 {
-	struct smq_message_copy *copy = k->fresh;
+	struct smq_message *message = fresh_message(k);
 	unlink_fresh(p, k);
-	k->fresh = NULL;
-	copy->message.proof = proof;
-	p->ports.deliver(p->ports.self, &copy->message);
-	smq_message_copy_free(copy);
+	k->fresh = false;
+	message->proof = proof;
+	p->ports.deliver(p->ports.self, message);
+	smq_message_copy_free(k->copy);
+	k->copy = NULL;
+	if (k->message.mqtt.payload.len > 0)
+		smq_wipe((uint8_t *)(uintptr_t)k->message.mqtt.payload.p, k->message.mqtt.payload.len);
+	k->message.mqtt.payload.len = 0;
 }
 
 /* The last word on one that was not delivered yet; true: nothing more is to be said. */
@@ -374,8 +382,8 @@ static bool settle_fresh(struct smq_proofs *p, struct kept *k, enum smq_proof_ve
 {
 	if (verdict == SMQ_VERDICT_FORGED) {
 		unlink_fresh(p, k);
-		k->fresh->message.proof = SMQ_PROOF_PROVISIONAL;
-		p->ports.refuse(p->ports.self, &k->fresh->message, SMQ_ERR_SIGNATURE);
+		fresh_message(k)->proof = SMQ_PROOF_PROVISIONAL;
+		p->ports.refuse(p->ports.self, fresh_message(k), SMQ_ERR_SIGNATURE);
 		return true;
 	}
 	deliver_fresh(p, k, verdict == SMQ_VERDICT_PROVEN ? SMQ_PROOF_PROVEN : SMQ_PROOF_PROVISIONAL);
@@ -476,6 +484,12 @@ static enum smq_proofs_answer check_signed(struct smq_proofs *p, struct smq_mess
 	return err == SMQ_OK ? SMQ_PROOFS_DELIVER : SMQ_PROOFS_REFUSE;
 }
 
+/* A small payload may stay with what waits for proof, as long as that; a large one goes when it is delivered. */
+static bool fits_kept(const struct smq_proofs *p, const struct smq_message *m)
+{
+	return !p->config.options->evidence && m->mqtt.payload.len <= KEPT_PAYLOAD_MAX;
+}
+
 /* What is stored once, as proven, need not be stored as provisional before. */
 static enum smq_proofs_answer keep_fresh(struct smq_proofs *p, struct kept *k, const struct smq_message *m,
 					 const struct smq_opened_proof *opened)
@@ -484,9 +498,12 @@ static enum smq_proofs_answer keep_fresh(struct smq_proofs *p, struct kept *k, c
 	struct smq_evidence_room room;
 	if (p->config.options->evidence)
 		smq_proofs_add_evidence(p, opened, &message, &room);
-	k->fresh = smq_message_copy_new(&message);
-	if (!k->fresh)
-		return SMQ_PROOFS_DELIVER;
+	if (!fits_kept(p, m)) {
+		k->copy = smq_message_copy_new(&message);
+		if (!k->copy)
+			return SMQ_PROOFS_DELIVER;
+	}
+	k->fresh = true;
 	k->fresh_before = p->fresh_last;
 	*(p->fresh_last ? &p->fresh_last->fresh_next : &p->fresh) = k;
 	p->fresh_last = k;
@@ -501,10 +518,13 @@ static enum smq_proofs_answer check_covered(struct smq_proofs *p, struct smq_mes
 	enum smq_proof_verdict verdict;
 	uint8_t digest[SMQ_HASH_LEN];
 	smq_err err = smq_proof_input_digest(p->config.crypto, &opened->input, digest);
-	struct kept *k = err == SMQ_OK ? keep(m, opened, whole, now.mono_ms) : NULL;
+	bool fresh = !whole && p->config.options->before_ack;
+	bool with_payload = whole || (fresh && fits_kept(p, m));
+	struct kept *k = err == SMQ_OK ? keep(m, opened, with_payload, now.mono_ms) : NULL;
 	*ret_reason = err == SMQ_OK ? SMQ_ERR_NO_MEMORY : err;
 	if (!k)
 		return SMQ_PROOFS_REFUSE;
+	k->whole = whole;
 	smq_proof_checker_message(&p->checker, m->sender, opened->stream, m->counter, digest, (uint64_t)(uintptr_t)k,
 				  now, &verdict);
 	if (verdict != SMQ_VERDICT_OPEN) {
@@ -512,7 +532,7 @@ static enum smq_proofs_answer check_covered(struct smq_proofs *p, struct smq_mes
 		return stands(m, verdict, ret_reason);
 	}
 	m->proof = SMQ_PROOF_PROVISIONAL;
-	if (!whole && p->config.options->before_ack)
+	if (fresh)
 		return keep_fresh(p, k, m, opened);
 	return whole ? SMQ_PROOFS_KEEP : SMQ_PROOFS_DELIVER;
 }
