@@ -217,7 +217,7 @@ def swarm_aims(data):
 def swarm_lines(data):
     yield 'Real members (`sealmq swarm`) in one process, over Mosquitto with TLS 1.3 and client certificates, their state in'
     yield 'memory; broker, key server and all members share the cores of this machine. Update mode, nothing taken together,'
-    yield 'activation at once. "Join" is from connecting to being granted, 32 at a time; "next epoch" from a member\'s asking'
+    yield 'activation at once. "Join" is from connecting to being granted, 32 at a time or a 32nd of all; "next epoch" from a member\'s asking'
     yield 'to be let go until another one uses the next epoch, over %d leaves; "all" from the key server\'s answer to it, which' % (
         data['leaves'])
     yield 'goes out together with the epoch, until the last one uses that. The first member publishes all the while, once to'

@@ -31,7 +31,7 @@ enum {
 	FILES_EACH = 9,
 	PROCESSES_MAX = 64,
 	EVENTS = 256,
-	JOINING_AT_ONCE = 32,
+	JOINING_AT_ONCE = 32 /* or as large a share of all */,
 	WAIT_MS = 60000,
 	TICK_MS = 20
 };
@@ -346,11 +346,17 @@ static size_t joined_of(const struct swarm *s, bool all)
 	return joined;
 }
 
+/* Every time that some join together all others follow to the next epoch. */
+static size_t joining_at_once(const struct swarm *s)
+{
+	return s->count / JOINING_AT_ONCE > JOINING_AT_ONCE ? s->count / JOINING_AT_ONCE : JOINING_AT_ONCE;
+}
+
 /* Each process joins its own, so many at a time; the leader waits for all of them. */
 static bool join_all(struct swarm *s)
 {
 	bool leads = s->process == 0;
-	size_t next = 0, started = 0, joined = 0, most = JOINING_AT_ONCE / s->processes + 1;
+	size_t next = 0, started = 0, joined = 0, most = joining_at_once(s) / s->processes + 1;
 	int64_t begin = now_us(), until = in_a_while();
 	do {
 		for (size_t own = joined_of(s, false); next < s->count && started - own < most; next++) {
