@@ -438,11 +438,12 @@ def memory_rows(part):
 
 
 def sender_rows(part):
-    yield ('lane', 'in our table', 'by the library, for its key', 'bytes in all')
-    for lane, key in (('EVP', 'evp'), ('provider', 'direct'), ('multi-buffer', 'multi')):
-        heap = part['sender'].get(key + '_bytes')
-        if heap:
-            yield (lane, part['sender']['table_bytes'], heap, part['sender']['table_bytes'] + heap)
+    yield ('senders', 'lane', 'in our table', 'by the library, for its key', 'bytes in all')
+    for row in part['sender']['rows']:
+        for lane, key in (('EVP', 'evp'), ('provider', 'direct'), ('multi-buffer', 'multi')):
+            heap = row.get(key + '_bytes')
+            if heap:
+                yield (row['senders'], lane, row['table_bytes'], heap, row['table_bytes'] + heap)
 
 
 def python_rows(part):

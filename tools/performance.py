@@ -98,8 +98,9 @@ def start_targets(data):
                 r['ms']['median'], False
     for r in data['memory']:
         yield 'resident memory, MiB: ' + r['what'], 10, r['rss_kib'] / 1024, False
-    s = data['sender']
-    yield 'memory for each known sender, bytes', 1200, s['table_bytes'] + s.get('multi_bytes', s['direct_bytes']), False
+    for s in data['sender']['rows']:
+        yield 'memory for each of %d known senders, bytes' % s['senders'], 1200, \
+            s['table_bytes'] + s.get('multi_bytes', s['direct_bytes']), False
 
 
 def python_targets(data):

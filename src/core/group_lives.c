@@ -18,6 +18,9 @@ enum {
 	LEFT_WHEN_ASKED = 4
 };
 
+/* Thousands of senders are thousands of these; with the key of each that the crypto library holds, 1,200 bytes. */
+_Static_assert(sizeof(struct smq_group_life) <= 512, "a known sender's memory");
+
 /* ---- the table ---- */
 
 /* The index is part of the table: each place holds the head of one bucket. Boot ids are random, so they spread by
@@ -59,7 +62,7 @@ static void unlink_life(const struct smq_group_lives *t, const struct smq_group_
 
 static void wipe_life(struct smq_group_life *l)
 {
-	if (l->used)
+	if (l->heard)
 		smq_seal_key_done(&l->key);
 	smq_wipe(l, sizeof(*l));
 }
@@ -69,7 +72,7 @@ static void forget_life(const struct smq_group_lives *t, struct smq_group_life *
 {
 	uint64_t next = l->replay.next, written = l->floor + l->coming;
 	smq_err err = SMQ_OK;
-	if (l->used && t->windows && next < written)
+	if (l->heard && t->windows && next < written)
 		err = t->windows->settle(t->windows->self, l->sender_id, l->boot_id, written, next);
 	(void)err;
 	wipe_life(l);
@@ -78,11 +81,11 @@ static void forget_life(const struct smq_group_lives *t, struct smq_group_life *
 static struct smq_group_life *free_life(struct smq_group_lives *t)
 {
 	struct smq_group_life *oldest = &t->lives[0];
-	for (size_t i = 0; i < t->count && oldest->used; i++) {
-		if (!t->lives[i].used || t->lives[i].heard < oldest->heard)
+	for (size_t i = 0; i < t->count && oldest->heard; i++) {
+		if (t->lives[i].heard < oldest->heard)
 			oldest = &t->lives[i];
 	}
-	if (oldest->used)
+	if (oldest->heard)
 		unlink_life(t, oldest);
 	uint32_t first = oldest->first;
 	forget_life(t, oldest);
@@ -244,7 +247,7 @@ static smq_err open_known(struct smq_group_lives *t, struct smq_group_life *l, s
 
 static smq_err open_new(struct smq_group_lives *t, struct smq_seal_key *key, struct smq_arrival *a)
 {
-	struct smq_group_life l = { .used = true, .heard = t->ticks + 1, .sender_id = a->sealed->sender_id };
+	struct smq_group_life l = { .heard = t->ticks + 1, .sender_id = a->sealed->sender_id };
 	memcpy(l.boot_id, a->boot_id, sizeof(l.boot_id));
 	smq_err err = smq_open_in_window(key, &l.replay, a->sealed, a->topic, a->room, &a->len, &a->missing);
 	if (err != SMQ_OK)

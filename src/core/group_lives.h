@@ -26,20 +26,20 @@ struct smq_group_windows {
 	void (*save_behind)(void *self, uint64_t sender_id, const uint8_t boot_id[SMQ_BOOT_ID_LEN], uint64_t floor);
 };
 
-/* A sender between two of its starts. */
+/* A sender between two of its starts: as many of them are in memory as there are senders, and what a message needs
+ * lies together. */
 struct smq_group_life {
-	bool used;
-	uint64_t heard; /* larger is later */
+	uint32_t first; /* of the table's index, not of this life: where the bucket of this place begins, from 1 */
+	uint32_t next;  /* life in the same bucket, from 1; 0: none */
 	uint64_t sender_id;
 	uint8_t boot_id[SMQ_BOOT_ID_LEN];
-	struct smq_seal_key key; /* that its last message opened under */
-	struct smq_replay replay;
+	uint64_t heard;   /* larger is later; 0: nobody is in this place */
 	uint64_t floor;   /* as saved */
-	int64_t saved_ms; /* mono; when the last floor was asked for */
 	uint32_t ahead;   /* how far beyond the highest counter the last floor was set */
 	uint32_t coming;  /* how far beyond floor the one is that is being saved; 0: none is */
-	uint32_t first;   /* of the table's index, not of this life: where the bucket of this place begins, from 1 */
-	uint32_t next;    /* life in the same bucket, from 1; 0: none */
+	int64_t saved_ms; /* mono; when the last floor was asked for */
+	struct smq_replay replay;
+	struct smq_seal_key key; /* that its last message opened under */
 };
 
 struct smq_group_lives {

@@ -146,7 +146,7 @@ void smq_gm_drop_passed_keys(smq_group_member *m)
 	for (size_t i = 0; i < m->lives.count; i++) {
 		struct smq_group_life *l = &m->lives.lives[i];
 		const struct smq_sealed *h = &l->key.header;
-		if (l->used &&
+		if (l->heard &&
 		    (!smq_gm_epoch(&m->k, h->epoch) || (smq_sealed_has_slot(h->kind) && h->slot < m->k.slot_floor)))
 			smq_seal_key_done(&l->key);
 	}

@@ -30,7 +30,10 @@ static smq_err make_aad_head(struct smq_seal_key *k)
 	smq_write_u8(&w, 0); /* its length: per message */
 	smq_cbor_put_array(&w, 4);
 	smq_cbor_put_bytes(&w, smq_span_of(k->context_digest, sizeof(k->context_digest)));
-	return smq_writer_end(&w, &k->aad_head_len);
+	size_t len = 0;
+	smq_err err = smq_writer_end(&w, &len);
+	k->aad_head_len = (uint8_t)len;
+	return err;
 }
 
 static void set_header(struct smq_sealed *h, const struct smq_seal_context *c)

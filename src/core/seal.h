@@ -43,12 +43,13 @@ struct smq_seal_key {
 	const struct smq_crypto *crypto;
 	smq_aead *aead;
 	uint8_t base_iv[SMQ_AEAD_NONCE_MAX];
-	uint8_t context_digest[SMQ_HASH_LEN];
-	struct smq_sealed header; /* kind, alg and key reference; counter and stamp are set per message */
 	/* How every message's Enc_structure begins, and behind it how its external_aad does; between them lies the
 	 * head of a byte string, whose second byte is the one that differs. */
+	uint8_t aad_head_len;
 	uint8_t aad_head[SMQ_AAD_HEAD_MAX];
-	size_t aad_head_len;
+	struct smq_sealed header; /* kind, alg and key reference; counter and stamp are set per message */
+	/* Up to here a message needs it, and of the header its first half: few lines of the cache. */
+	uint8_t context_digest[SMQ_HASH_LEN];
 	/* What a third party needs to open what it was sealed (PROTOCOL.md 3.10); the AEAD holds the same. */
 	uint8_t raw[SMQ_AEAD_KEY_MAX];
 	uint8_t manifest[SMQ_HASH_LEN];

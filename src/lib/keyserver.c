@@ -328,6 +328,8 @@ smq_err smq_keyserver_audit(const smq_realm *realm, const char *database, void *
 		because(err, "%s: the log was cut off after line %llu", database, lines);
 	else if (err == SMQ_ERR_NOT_FOUND)
 		because(err, "%s: not there", database);
+	else if (err == SMQ_ERR_LIBRARY)
+		because(err, "%s: %s", database, smq_library_text(err));
 	else if (err != SMQ_OK)
 		because(err, "%s: the end of the log is not a key server's of this realm: %s", database,
 			smq_err_text(err));

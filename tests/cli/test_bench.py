@@ -107,7 +107,10 @@ def starting():
     TAP.row(len(part['rows']) == 6 and all(0 < r['ms']['low'] <= r['ms']['median'] for r in part['rows']),
             'starts are measured', [err])
     TAP.row(len(part['memory']) == 2 and all(500 < r['own_kib'] < r['rss_kib'] < 100000 for r in part['memory']) and
-            part['sender']['table_bytes'] > 100, 'and memory', [str(part)])
+            [r['senders'] for r in part['sender']['rows']] == [1000, 10000], 'and memory', [str(part)])
+    for r in part['sender']['rows']:
+        TAP.row(r['table_bytes'] + r.get('multi_bytes', 0) <= 1200,
+                'each of %d known senders takes at most 1,200 bytes where the multi-buffer library is' % r['senders'], [str(r)])
 
 
 def python_peer():

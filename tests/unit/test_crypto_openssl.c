@@ -499,6 +499,45 @@ static int use_ipsecmb(void **state)
 	return 0;
 }
 
+/* On this lane a key that is busy is held in another form, as long as there is room for it. */
+static void busy_keys_and_many_of_them_are_the_same(void **state)
+{
+	enum { KEYS = 70, MESSAGES = 40, LEN = 200 };
+	const struct smq_crypto *fast = *state, *plain = smq_crypto_openssl_evp();
+	static const int ids[] = { SMQ_A128GCM, SMQ_A256GCM };
+	for (int round = 0; round < 2; round++) { /* what the first round gave back is taken again */
+		smq_aead *ours[KEYS], *theirs[KEYS];
+		uint8_t key[SMQ_AEAD_KEY_MAX] = { 7 }, text[LEN] = { 1 }, nonce[SMQ_AEAD_NONCE_MAX] = { 2 };
+		uint8_t got[LEN + 16], want[LEN + 16], back[LEN];
+		for (int i = 0; i < KEYS; i++) {
+			const struct smq_aead_alg *alg = smq_aead_alg_by_id(ids[i % 2]);
+			key[1] = (uint8_t)i;
+			assert_int_equal(fast->aead_new(alg, smq_span_of(key, alg->key_len), &ours[i]), SMQ_OK);
+			assert_int_equal(plain->aead_new(alg, smq_span_of(key, alg->key_len), &theirs[i]), SMQ_OK);
+		}
+		for (int m = 0; m < MESSAGES; m++) {
+			for (int i = 0; i < KEYS; i++) {
+				smq_span aad = smq_span_of(text, (size_t)(m % 33)),
+					 in = smq_span_of(text, (size_t)m * 5);
+				nonce[0] = (uint8_t)m;
+				assert_int_equal(fast->aead_seal(ours[i], nonce, aad, in, got), SMQ_OK);
+				assert_int_equal(plain->aead_seal(theirs[i], nonce, aad, in, want), SMQ_OK);
+				assert_memory_equal(got, want, in.len + 16);
+				assert_int_equal(
+				    fast->aead_open(ours[i], nonce, aad, smq_span_of(got, in.len + 16), back), SMQ_OK);
+				got[in.len] ^= 1;
+				assert_int_equal(
+				    fast->aead_open(ours[i], nonce, aad, smq_span_of(got, in.len + 16), back),
+				    SMQ_ERR_OPEN);
+			}
+		}
+		for (int i = 0; i < KEYS; i++) {
+			fast->aead_free(ours[i]);
+			plain->aead_free(theirs[i]);
+		}
+	}
+}
+
 #define lane_test(f, lane)                                                                                             \
 	{                                                                                                              \
 #f " (" #lane ")", f, use_##lane, NULL, NULL                                                           \
@@ -521,6 +560,7 @@ int main(void)
 		lane_test(wrong_keys_and_algorithms_are_refused, openssl),
 		lane_test(wrong_keys_and_algorithms_are_refused, openssl_evp),
 		lane_test(wrong_keys_and_algorithms_are_refused, ipsecmb),
+		lane_test(busy_keys_and_many_of_them_are_the_same, ipsecmb),
 		lane_test(the_message_path_allocates_nothing, openssl),
 		lane_test(the_message_path_allocates_nothing, openssl_evp),
 		cmocka_unit_test(the_direct_lane_is_taken),

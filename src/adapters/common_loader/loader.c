@@ -10,12 +10,11 @@
 static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
 static _Thread_local char why[256];
 
-/* The linker's words begin with the file's name. */
 static smq_err missing(const struct smq_library *l)
 {
 	const char *said = dlerror();
-	(void)snprintf(why, sizeof(why), "this needs a library that cannot be loaded: %s (Debian: %s)",
-		       said ? said : l->file, l->package);
+	(void)snprintf(why, sizeof(why), "cannot load %s (Debian: %s): %s", l->file, l->package,
+		       said ? said : "it is not there");
 	return SMQ_ERR_LIBRARY;
 }
 

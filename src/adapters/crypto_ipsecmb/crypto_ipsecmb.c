@@ -2,6 +2,8 @@
 #include "adapters/crypto_ipsecmb/crypto_ipsecmb.h"
 
 #include <link.h>
+#include <stdatomic.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -14,50 +16,109 @@
 
 enum { GCM_TAG_LEN = 16, CHACHA_KEY_LEN = 32, KEY_ALIGN = 64 };
 
-struct smq_aead {
-	const struct smq_aead_alg *alg;
-	smq_aead *below; /* not one of ours: the port's below */
-	aes_gcm_enc_dec_t gcm_seal, gcm_open;
-	union {
-		/* its own header aligns it only where it is told of Linux */
-		_Alignas(KEY_ALIGN) struct gcm_key_data gcm;
-		uint8_t chacha[CHACHA_KEY_LEN];
-	} key;
+/*
+ * A key for vector AES holds 48 powers, 768 bytes of it; one for AVX2 holds 8. Whoever hears thousands of senders shall
+ * not have a kilobyte for each: all keys are small, and those that are busy (and not too many at a time) get a place
+ * for a large one beside it.
+ */
+enum { BUSY = 16, PLACES = 64 };
+
+/* How a key is held, and what works on it. */
+struct form {
+	aes_gcm_pre_t pre; /* NULL: ChaCha20-Poly1305, whose key is just that */
+	aes_gcm_enc_dec_t seal, open;
+	size_t at, size;         /* of the key behind its head; of both */
+	const struct form *fast; /* for a key that is busy; NULL: there is none, or no need */
 };
 
-_Static_assert(sizeof(smq_aead) % KEY_ALIGN == 0, "aligned_alloc");
+struct smq_aead {
+	smq_aead *below;         /* not one of ours: the port's below, and no form */
+	const struct form *form; /* in use; that of its place where it has one */
+	const struct form *own;  /* of what follows */
+	uint32_t uses;
+	uint32_t place; /* from 1; 0: none */
+	uint8_t rest[]; /* own->size bytes in all, the key at own->at */
+};
+
+enum {
+	HEAD_LEN = sizeof(struct smq_aead),
+	GCM_SMALL_LEN =
+	    offsetof(struct gcm_key_data, ghash_keys) + sizeof(((struct gcm_key_data *)0)->ghash_keys.avx2_avx512),
+	GCM_LARGE_LEN = (sizeof(struct gcm_key_data) + KEY_ALIGN - 1) / KEY_ALIGN * KEY_ALIGN
+};
+
+static const struct form chacha_form = { .at = HEAD_LEN, .size = HEAD_LEN + CHACHA_KEY_LEN };
 
 /* What is used of the library: found once. */
 static struct {
 	const struct smq_crypto *below;
-	aes_gcm_pre_t gcm128_pre, gcm256_pre;
-	aes_gcm_enc_dec_t gcm128_seal, gcm128_open, gcm256_seal, gcm256_open;
+	struct form gcm128, gcm256, fast128, fast256;
 	chacha_poly_init_t chacha_init;
 	chacha_poly_enc_dec_update_t chacha_seal, chacha_open;
 	chacha_poly_finalize_t chacha_end;
 } mb;
 
+/* Large keys; a bit for each that is taken. Pages of it come as they are touched. */
+static _Alignas(KEY_ALIGN) uint8_t places[PLACES][GCM_LARGE_LEN];
+static _Atomic uint64_t taken;
+
 /* ---- keys ---- */
 
-/* false: not an algorithm of ours */
-static bool set_key(smq_aead *a, const uint8_t *key)
+static uint8_t *key_of(const smq_aead *a)
 {
-	switch (a->alg->id) {
+	return a->place ? places[a->place - 1] : (uint8_t *)(uintptr_t)a + a->own->at;
+}
+
+static const struct gcm_key_data *gcm_key(const smq_aead *a) { return (const void *)key_of(a); }
+
+/* From any thread, without a lock. 0: all are taken. */
+static uint32_t take_place(void)
+{
+	uint64_t had = atomic_load_explicit(&taken, memory_order_relaxed);
+	while (~had) {
+		uint32_t free = (uint32_t)__builtin_ctzll(~had);
+		if (atomic_compare_exchange_weak_explicit(&taken, &had, had | UINT64_C(1) << free, memory_order_acquire,
+							  memory_order_relaxed))
+			return free + 1;
+	}
+	return 0;
+}
+
+static void give_place_back(uint32_t place)
+{
+	smq_wipe(places[place - 1], GCM_LARGE_LEN);
+	(void)atomic_fetch_and_explicit(&taken, ~(UINT64_C(1) << (place - 1)), memory_order_release);
+}
+
+/* The expanded key begins with the key itself. */
+static void hasten(smq_aead *a)
+{
+	uint32_t place = a->own->fast ? take_place() : 0;
+	if (!place)
+		return;
+	a->own->fast->pre(key_of(a), (struct gcm_key_data *)(void *)places[place - 1]);
+	a->place = place;
+	a->form = a->own->fast;
+}
+
+static inline void count_use(smq_aead *a)
+{
+	if (a->uses < BUSY && ++a->uses == BUSY)
+		hasten(a);
+}
+
+/* NULL: not an algorithm of ours */
+static const struct form *form_for(const struct smq_aead_alg *alg)
+{
+	switch (alg->id) {
 	case SMQ_A128GCM:
-		mb.gcm128_pre(key, &a->key.gcm);
-		a->gcm_seal = mb.gcm128_seal;
-		a->gcm_open = mb.gcm128_open;
-		return true;
+		return &mb.gcm128;
 	case SMQ_A256GCM:
-		mb.gcm256_pre(key, &a->key.gcm);
-		a->gcm_seal = mb.gcm256_seal;
-		a->gcm_open = mb.gcm256_open;
-		return true;
+		return &mb.gcm256;
 	case SMQ_CHACHA20_POLY1305:
-		memcpy(a->key.chacha, key, CHACHA_KEY_LEN);
-		return true;
+		return &chacha_form;
 	default:
-		return false;
+		return NULL;
 	}
 }
 
@@ -65,31 +126,49 @@ static void mb_free(smq_aead *a)
 {
 	if (!a)
 		return;
+	if (a->place)
+		give_place_back(a->place);
 	mb.below->aead_free(a->below);
-	smq_wipe(a, sizeof(*a));
+	smq_wipe(a, a->own ? a->own->size : sizeof(*a));
 	free(a);
+}
+
+static smq_err new_in(const struct form *form, smq_span key, smq_aead **ret_aead)
+{
+	smq_aead *a = aligned_alloc(form->at % KEY_ALIGN ? sizeof(void *) : KEY_ALIGN, form->size);
+	if (!a)
+		return SMQ_ERR_NO_MEMORY;
+	memset(a, 0, form->size);
+	a->form = a->own = form;
+	if (form->pre)
+		form->pre(key.p, (struct gcm_key_data *)(void *)key_of(a));
+	else
+		memcpy(key_of(a), key.p, key.len);
+	*ret_aead = a;
+	return SMQ_OK;
+}
+
+static smq_err new_below(const struct smq_aead_alg *alg, smq_span key, smq_aead **ret_aead)
+{
+	smq_aead *a = calloc(1, sizeof(*a));
+	if (!a)
+		return SMQ_ERR_NO_MEMORY;
+	smq_err err = mb.below->aead_new(alg, key, &a->below);
+	if (err != SMQ_OK)
+		free(a);
+	else
+		*ret_aead = a;
+	return err;
 }
 
 static smq_err mb_new(const struct smq_aead_alg *alg, smq_span key, smq_aead **ret_aead)
 {
-	smq_err err = SMQ_OK;
 	if (!alg)
 		return SMQ_ERR_ALGORITHM;
 	if (key.len != alg->key_len)
 		return mb.below->aead_new(alg, key, ret_aead); /* in whose words it is refused */
-	smq_aead *a = aligned_alloc(KEY_ALIGN, sizeof(*a));
-	if (!a)
-		return SMQ_ERR_NO_MEMORY;
-	memset(a, 0, sizeof(*a));
-	a->alg = alg;
-	if (!set_key(a, key.p))
-		err = mb.below->aead_new(alg, key, &a->below);
-	if (err != SMQ_OK) {
-		mb_free(a);
-		return err;
-	}
-	*ret_aead = a;
-	return SMQ_OK;
+	const struct form *form = form_for(alg);
+	return form ? new_in(form, key, ret_aead) : new_below(alg, key, ret_aead);
 }
 
 /* ---- messages ---- */
@@ -107,8 +186,8 @@ static void chacha(const smq_aead *a, chacha_poly_enc_dec_update_t update, const
 		   smq_span text, uint8_t *out, uint8_t *ret_tag)
 {
 	struct chacha20_poly1305_context_data ctx;
-	mb.chacha_init(a->key.chacha, &ctx, nonce, aad.p, aad.len);
-	update(a->key.chacha, &ctx, out, text.p, text.len);
+	mb.chacha_init(key_of(a), &ctx, nonce, aad.p, aad.len);
+	update(key_of(a), &ctx, out, text.p, text.len);
 	mb.chacha_end(&ctx, ret_tag, GCM_TAG_LEN);
 	smq_wipe(&ctx, sizeof(ctx));
 }
@@ -117,7 +196,7 @@ static void gcm(const smq_aead *a, aes_gcm_enc_dec_t run, const uint8_t *nonce, 
 		uint8_t *out, uint8_t *ret_tag)
 {
 	struct gcm_context_data ctx;
-	run(&a->key.gcm, &ctx, out, text.p, text.len, nonce, aad.p, aad.len, ret_tag, GCM_TAG_LEN);
+	run(gcm_key(a), &ctx, out, text.p, text.len, nonce, aad.p, aad.len, ret_tag, GCM_TAG_LEN);
 	smq_wipe(&ctx, sizeof(ctx));
 }
 
@@ -125,8 +204,9 @@ static smq_err mb_seal(smq_aead *a, const uint8_t *nonce, smq_span aad, smq_span
 {
 	if (a->below)
 		return mb.below->aead_seal(a->below, nonce, aad, plain, ret_cipher);
-	if (a->gcm_seal)
-		gcm(a, a->gcm_seal, nonce, aad, plain, ret_cipher, ret_cipher + plain.len);
+	count_use(a);
+	if (a->form->seal)
+		gcm(a, a->form->seal, nonce, aad, plain, ret_cipher, ret_cipher + plain.len);
 	else
 		chacha(a, mb.chacha_seal, nonce, aad, plain, ret_cipher, ret_cipher + plain.len);
 	return SMQ_OK;
@@ -139,10 +219,11 @@ static smq_err mb_open(smq_aead *a, const uint8_t *nonce, smq_span aad, smq_span
 		return mb.below->aead_open(a->below, nonce, aad, cipher, ret_plain);
 	if (cipher.len < GCM_TAG_LEN)
 		return SMQ_ERR_OPEN;
+	count_use(a);
 	smq_span text = smq_span_of(cipher.p, cipher.len - GCM_TAG_LEN);
 	memcpy(want, text.p + text.len, sizeof(want)); /* ret_plain may be where it lies */
-	if (a->gcm_open)
-		gcm(a, a->gcm_open, nonce, aad, text, ret_plain, tag);
+	if (a->form->open)
+		gcm(a, a->form->open, nonce, aad, text, ret_plain, tag);
 	else
 		chacha(a, mb.chacha_open, nonce, aad, text, ret_plain, tag);
 	bool good = same_tag(tag, want);
@@ -154,14 +235,17 @@ static smq_err mb_open(smq_aead *a, const uint8_t *nonce, smq_span aad, smq_span
 
 /* ---- many messages ---- */
 
-/* Of a key that is not in the cache: what a short message needs of it, while the one before is at work. */
+/* Of a key that is not in the cache: what a short message needs of it, while the one before is at work. That is how it
+ * begins, and how it ends: the lowest powers come last. */
 static void fetch_ahead(const smq_aead *a)
 {
-	const uint8_t *first = (const uint8_t *)a, *last = first + sizeof(*a);
-	for (const uint8_t *at = first; at < first + 4 * KEY_ALIGN; at += KEY_ALIGN)
-		__builtin_prefetch(at);
-	for (const uint8_t *at = last - 4 * KEY_ALIGN; at < last; at += KEY_ALIGN)
-		__builtin_prefetch(at);
+	enum { EDGE = 4 * KEY_ALIGN };
+	const uint8_t *bytes = a->place ? places[a->place - 1] : (const uint8_t *)a;
+	size_t size = a->place ? GCM_LARGE_LEN : a->own ? a->own->size : sizeof(*a);
+	for (size_t at = 0; at < size; at += KEY_ALIGN) {
+		if (at < EDGE || at + EDGE >= size)
+			__builtin_prefetch(bytes + at);
+	}
 }
 
 static void each(struct smq_aead_work *work, size_t count, bool sealing)
@@ -200,6 +284,7 @@ static bool agrees_at(smq_aead *ours, smq_aead *theirs, size_t len)
 	return mb_open(ours, nonce, aad, sealed, got) == SMQ_ERR_OPEN;
 }
 
+/* A key of this form, which becomes busy on the way: every length by both. */
 static bool agrees(int id)
 {
 	static const size_t lengths[] = { 0, 1, 16, 63, 64, 65, 255, 256, TRIAL_MAX };
@@ -208,14 +293,62 @@ static bool agrees(int id)
 	smq_span key = smq_span_of(key_bytes, alg->key_len);
 	smq_aead *ours = NULL, *theirs = NULL;
 	bool good = mb_new(alg, key, &ours) == SMQ_OK && mb.below->aead_new(alg, key, &theirs) == SMQ_OK;
-	for (size_t i = 0; good && i < SMQ_COUNT(lengths); i++)
-		good = agrees_at(ours, theirs, lengths[i]);
+	for (int busy = 0; good && busy < 2; busy++) {
+		for (size_t i = 0; good && i < SMQ_COUNT(lengths); i++) {
+			ours->uses = busy ? BUSY : 0; /* as it is, until we say so */
+			good = agrees_at(ours, theirs, lengths[i]);
+		}
+		if (good && !busy)
+			hasten(ours);
+	}
 	mb_free(ours);
 	mb.below->aead_free(theirs);
 	return good;
 }
 
 /* ---- once per process ---- */
+
+#define LIBRARY_EACH(X)                                                                                                \
+	X(alloc_mb_mgr)                                                                                                \
+	X(free_mb_mgr)                                                                                                 \
+	X(init_mb_mgr_auto)                                                                                            \
+	X(imb_get_version)                                                                                             \
+	X(aes_gcm_pre_128_avx_gen4)                                                                                    \
+	X(aes_gcm_enc_128_avx_gen4)                                                                                    \
+	X(aes_gcm_dec_128_avx_gen4)                                                                                    \
+	X(aes_gcm_pre_256_avx_gen4)                                                                                    \
+	X(aes_gcm_enc_256_avx_gen4)                                                                                    \
+	X(aes_gcm_dec_256_avx_gen4)
+
+#define MEMBER(name) __typeof__(name) *name;
+#define NAME(name) #name,
+static const char *const names[] = { LIBRARY_EACH(NAME) };
+static struct library {
+	LIBRARY_EACH(MEMBER)
+} functions;
+_Static_assert(sizeof(struct library) == SMQ_COUNT(names) * sizeof(void *), "a pointer for each name");
+
+static struct form gcm_form(size_t at, size_t len, aes_gcm_pre_t pre, aes_gcm_enc_dec_t seal, aes_gcm_enc_dec_t open)
+{
+	return (struct form){ pre, seal, open, at, at + len, NULL };
+}
+
+/* Where the processor has AVX2, its functions do for small keys; what vector AES has beyond is for the busy ones. */
+static void take_small(IMB_ARCH arch)
+{
+	if (arch != IMB_ARCH_AVX2 && arch != IMB_ARCH_AVX512)
+		return;
+	mb.fast128 = mb.gcm128;
+	mb.fast256 = mb.gcm256;
+	mb.gcm128 = gcm_form(HEAD_LEN, GCM_SMALL_LEN, functions.aes_gcm_pre_128_avx_gen4,
+			     functions.aes_gcm_enc_128_avx_gen4, functions.aes_gcm_dec_128_avx_gen4);
+	mb.gcm256 = gcm_form(HEAD_LEN, GCM_SMALL_LEN, functions.aes_gcm_pre_256_avx_gen4,
+			     functions.aes_gcm_enc_256_avx_gen4, functions.aes_gcm_dec_256_avx_gen4);
+	if (arch == IMB_ARCH_AVX512) {
+		mb.gcm128.fast = &mb.fast128;
+		mb.gcm256.fast = &mb.fast256;
+	}
+}
 
 /* The manager is a table of the functions that are best on this processor. Direct calls need no more of it than those,
  * and its four megabytes are given back. Without AES in hardware it would take tables, whose time tells the key. */
@@ -224,17 +357,13 @@ static bool take_functions(const IMB_MGR *m)
 	const uint64_t wanted = IMB_FEATURE_AESNI | IMB_FEATURE_PCLMULQDQ | IMB_FEATURE_SAFE_DATA;
 	if ((m->features & wanted) != wanted || (m->features & IMB_FEATURE_AESNI_EMU))
 		return false;
-	mb.gcm128_pre = m->gcm128_pre;
-	mb.gcm256_pre = m->gcm256_pre;
-	mb.gcm128_seal = m->gcm128_enc;
-	mb.gcm128_open = m->gcm128_dec;
-	mb.gcm256_seal = m->gcm256_enc;
-	mb.gcm256_open = m->gcm256_dec;
+	mb.gcm128 = gcm_form(KEY_ALIGN, GCM_LARGE_LEN, m->gcm128_pre, m->gcm128_enc, m->gcm128_dec);
+	mb.gcm256 = gcm_form(KEY_ALIGN, GCM_LARGE_LEN, m->gcm256_pre, m->gcm256_enc, m->gcm256_dec);
 	mb.chacha_init = m->chacha20_poly1305_init;
 	mb.chacha_seal = m->chacha20_poly1305_enc_update;
 	mb.chacha_open = m->chacha20_poly1305_dec_update;
 	mb.chacha_end = m->chacha20_poly1305_finalize;
-	return mb.gcm128_pre && mb.gcm256_pre && mb.gcm128_seal && mb.gcm128_open && mb.gcm256_seal && mb.gcm256_open &&
+	return mb.gcm128.pre && mb.gcm128.seal && mb.gcm128.open && mb.gcm256.pre && mb.gcm256.seal && mb.gcm256.open &&
 	       mb.chacha_init && mb.chacha_seal && mb.chacha_open && mb.chacha_end;
 }
 
@@ -260,15 +389,6 @@ static int drop_pages(struct dl_phdr_info *info, size_t size, void *self)
 	return found;
 }
 
-#define LIBRARY_EACH(X) X(alloc_mb_mgr) X(free_mb_mgr) X(init_mb_mgr_auto) X(imb_get_version)
-#define MEMBER(name) __typeof__(name) *name;
-#define NAME(name) #name,
-static const char *const names[] = { LIBRARY_EACH(NAME) };
-static struct library {
-	LIBRARY_EACH(MEMBER)
-} functions;
-_Static_assert(sizeof(struct library) == SMQ_COUNT(names) * sizeof(void *), "a pointer for each name");
-
 static void drop_all(void)
 {
 	uintptr_t within;
@@ -289,6 +409,7 @@ static bool load(void)
 		return false;
 	functions.init_mb_mgr_auto(m, &arch);
 	bool good = arch != IMB_ARCH_NONE && arch != IMB_ARCH_NOAESNI && take_functions(m);
+	take_small(arch);
 	functions.free_mb_mgr(m);
 	drop_all();
 	return good;
