@@ -8,7 +8,7 @@ import socket
 import subprocess
 import tempfile
 
-from sealed_rig import SEALMQ, Process, find, run, wait
+from sealed_rig import SEALMQ, TAP, Process, find, ok, run, wait
 
 
 MQTT_JS = '''
@@ -133,6 +133,35 @@ class Deployment:
         if self.runner and self.runner.child.poll() is None:
             self.runner.stop(signal.SIGTERM, 60)
         shutil.rmtree(self.room, ignore_errors=True)
+
+
+# What testssl says of certificates for the public web, and of names that no DNS knows; all else counts.
+NOT_OURS = {'cert_revocation': 'revocation lists of a realm come by MQTT or as files, and clients do not judge the broker by an URI',
+            'DNS_CAArecord': 'localhost has no DNS'}
+
+
+def testssl(d, name, port, kinds=()):
+    """testssl finds nothing of severity low or worse at a port but NOT_OURS, TLS 1.3 and nothing else."""
+    if not find('testssl'):
+        TAP.skip('testssl at ' + name, 'testssl.sh is not installed')
+        return
+    out = os.path.join(d.room, 'testssl-%d.json' % port)
+    done = run('testssl', '--quiet', '--color', '0', '--warnings', 'off', '--ip', 'one', '--severity', 'LOW', '--jsonfile', out, *kinds,
+               '--add-ca', os.path.join(d.ca, 'root.crt'), 'localhost:%d' % port, seconds=1200)
+    try:
+        with open(out, encoding='utf-8') as file:
+            found = [f for f in json.load(file) if f['severity'] in ('LOW', 'MEDIUM', 'HIGH', 'CRITICAL')]
+        for f in found:
+            if f['id'] in NOT_OURS:
+                print('# testssl, left out: %s %s (%s)' % (f['severity'], f['id'], NOT_OURS[f['id']]))
+        found = [f for f in found if f['id'] not in NOT_OURS]
+    except (OSError, ValueError):
+        found = ['no answer']
+    lines = [line.strip() for line in done[1].splitlines()]
+    tls13 = any(line.startswith('TLS 1.3') and ' offered' in line and 'not offered' not in line for line in lines)
+    old = [line for line in lines if line.startswith(('SSLv2 ', 'SSLv3 ', 'TLS 1 ', 'TLS 1.1 ', 'TLS 1.2 '))]
+    ok(tls13 and not found and old and all('not offered' in line for line in old[:5]), 'testssl finds nothing at ' + name,
+       '%s\n%s' % (found, done[1][-2000:]))
 
 
 def needs(*programs):

@@ -11,7 +11,7 @@ import sys
 import time
 
 from sealed_rig import LONG, SEALMQ, TAP, Process, find, measured, ok, run, wait
-from broker_rig import Deployment, needs, revoke
+from broker_rig import Deployment, needs, revoke, testssl
 
 CUT_S = 5
 
@@ -21,6 +21,9 @@ def one(profile, seconds):
     try:
         d.start('--realm', d.ca, seconds=seconds)
         ok(wait(lambda: d.answers('desk') and d.answers('fridge-07'), seconds), profile + ': members come in', d.runner.lines)
+
+        if LONG and profile != 'mosquittos':
+            testssl(d, 'the port for members, before ' + profile, d.port)
 
         def listens(name):
             until = time.monotonic() + seconds

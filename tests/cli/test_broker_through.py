@@ -15,7 +15,7 @@ import threading
 import time
 
 from sealed_rig import LONG, SEALMQ, TAP, Process, find, free_port, measured, ok, run, wait
-from broker_rig import MQTT_JS, Deployment, find_mqtt_js, needs, revoke
+from broker_rig import MQTT_JS, Deployment, find_mqtt_js, needs, revoke, testssl
 
 PASSWORD = 'meter-password-1'
 MEMBERS = 1000
@@ -302,19 +302,8 @@ def revoked(d):
 
 
 def from_outside(d):
-    """testssl finds nothing of severity low or worse at either port."""
-    if not find('testssl'):
-        TAP.skip('testssl', 'testssl.sh is not installed')
-        return
     for name, port in (('members', d.port), ('passwords', d.password_port)):
-        out = os.path.join(d.room, 'testssl-%s.json' % name)
-        kinds = [] if LONG else ['-p', '-s', '-U'] if name == 'members' else ['-p', '-s']
-        done = run('testssl', '--quiet', '--warnings', 'off', '--ip', 'one', '--severity', 'LOW', '--jsonfile', out, *kinds,
-                   '--add-ca', os.path.join(d.ca, 'root.crt'), 'localhost:%d' % port, seconds=900)
-        with open(out, encoding='utf-8') as file:
-            found = [f for f in json.load(file) if f['severity'] in ('LOW', 'MEDIUM', 'HIGH', 'CRITICAL')]
-        tls13 = 'offered' in next((line for line in done[1].splitlines() if 'TLS 1.3' in line), '')
-        ok(tls13 and not found, 'testssl finds nothing at the port for ' + name, '%s\n%s' % (found, done[1][-2000:]))
+        testssl(d, 'the port for ' + name, port, [] if LONG else ['-p', '-s', '-U'] if name == 'members' else ['-p', '-s'])
 
 
 def main():
