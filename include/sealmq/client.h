@@ -132,7 +132,8 @@ enum smq_event_kind {
 	SMQ_EVENT_GROUP_FORK,     /* the key server tells two stories: the other one was refused */
 	SMQ_EVENT_GROUP_TWO_SERVERS, /* two key servers keep this group: the other one was refused */
 	SMQ_EVENT_GROUP_FORGED,      /* something on the control topics was not signed as it must be: err */
-	SMQ_EVENT_GROUP_WILL         /* the broker has a will sealed under this epoch; err: none could be sealed */
+	SMQ_EVENT_GROUP_WILL,        /* the broker has a will sealed under this epoch; err: none could be sealed */
+	SMQ_EVENT_GROUP_STAYS        /* we were to leave, but another process of this realm directory is in it */
 };
 
 struct smq_event {
@@ -350,7 +351,8 @@ SMQ_MUST_USE smq_err smq_client_run(smq_client *client, int timeout_ms);
 void smq_client_stop(smq_client *client);
 /* Whether messages for this group can be sealed now, or never: then publishing says why. */
 bool smq_client_group_ready(const smq_client *client, const char *group);
-/* Asks the key server to let us go from all its groups; SMQ_EVENT_GROUP_LEFT follows for each. */
+/* Asks the key server to let us go from all its groups; SMQ_EVENT_GROUP_LEFT follows for each; or
+ * _STAYS, where another process of the realm directory is in the group: leaving would end it for that one too. */
 void smq_client_leave_groups(smq_client *client);
 /* Says goodbye to the broker; on_disconnect follows. With leave_on_exit, after the key server has let us go, or two
  * seconds. */

@@ -299,6 +299,7 @@ static void on_group_note(struct smq_messenger *g, const struct smq_group_note *
 		[SMQ_GROUP_FORK] = SMQ_EVENT_GROUP_FORK,
 		[SMQ_GROUP_TWO_SERVERS] = SMQ_EVENT_GROUP_TWO_SERVERS,
 		[SMQ_GROUP_FORGED] = SMQ_EVENT_GROUP_FORGED,
+		[SMQ_GROUP_STAYS] = SMQ_EVENT_GROUP_STAYS,
 	};
 	struct smq_event e = { .peer = "",
 			       .epoch = note->epoch,

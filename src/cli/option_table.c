@@ -81,7 +81,8 @@ const struct option_row option_rows[] = {
 	      "default: all groups that the realm has key files of, and (without --from) those at the key server whose "
 	      "policy covers something of -t and admits this member. With --group and without --from there are no "
 	      "sessions, and nothing is said on the key-exchange topic"),
-	FLAG(0, "leave", FOR_BOTH, leave, SEALING, "leave the key server's groups at the end"),
+	FLAG(0, "leave", FOR_BOTH, leave, SEALING,
+	     "leave the key server's groups at the end, unless another process of this realm directory is in them"),
 	SECONDS(0, "lease", FOR_BOTH, lease_s, 0, 3650 * DAY, SEALING,
 		"belong to the key server's groups for so long; default: as long as they let us"),
 	TEXT(0, "keyserver", FOR_BOTH, keyserver, "NAME", SEALING,

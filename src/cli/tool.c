@@ -585,6 +585,10 @@ void tool_group_event(struct tool *t, const struct smq_event *event)
 			report_line(&t->report, "group '%s': the broker has our will, sealed under epoch %llu", group,
 				    epoch);
 		break;
+	case SMQ_EVENT_GROUP_STAYS:
+		report_line(&t->report, "group '%s': not left: another process of this realm directory is in it",
+			    group);
+		break;
 	case SMQ_EVENT_GROUP_LEFT:
 		if (t->s.debug)
 			report_line(&t->report, "group '%s': left", group);

@@ -240,7 +240,7 @@ static smq_err make_request(smq_group_member *m, enum smq_ks_what what)
 		r.from_ms = m->now.unix_ms;
 		r.until_ms = m->wanted_until_ms;
 	} else if (what == SMQ_KS_LEAVE) {
-		memcpy(r.boot_id, m->k.boot_id, sizeof(r.boot_id));
+		memcpy(r.boot_id, m->leaves_for ? m->leave_for : m->k.boot_id, sizeof(r.boot_id));
 	} else {
 		put_fetch(m, &r);
 	}
@@ -636,6 +636,12 @@ void smq_group_member_leave(smq_group_member *m, struct smq_now now)
 	} else {
 		confirmed_leave(m);
 	}
+}
+
+void smq_group_member_leave_for(smq_group_member *m, const uint8_t boot_id[SMQ_BOOT_ID_LEN])
+{
+	memcpy(m->leave_for, boot_id, sizeof(m->leave_for));
+	m->leaves_for = true;
 }
 
 bool smq_group_member_takes(const smq_group_member *m, const char *topic)

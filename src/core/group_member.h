@@ -34,6 +34,9 @@ struct smq_group_keep {
 
 /* The highest epoch that such a state has accepted; 0: none, or it is not one. Of two, the one with the higher. */
 uint64_t smq_group_kept_epoch(smq_span state);
+/* The sender id of a kept state, and the life that it is bound to; of two the higher one was granted later. False:
+ * there is no membership. */
+bool smq_group_kept_life(smq_span state, uint64_t *ret_sender_id, uint8_t ret_boot_id[SMQ_BOOT_ID_LEN]);
 /* The policy that such a state holds, without its signature, for as long as the member belongs; else empty. */
 smq_span smq_group_kept_policy(smq_span state);
 
@@ -71,7 +74,8 @@ enum smq_group_note_kind {
 	SMQ_GROUP_FORK,        /* another history than ours, by our key server: refused */
 	SMQ_GROUP_TWO_SERVERS, /* another history than ours, by another key server: refused */
 	SMQ_GROUP_FORGED,      /* something on a control topic whose signature does not hold (err): refused */
-	SMQ_GROUP_SENDER       /* a card came: messages held back for it may be tried again */
+	SMQ_GROUP_SENDER,      /* a card came: messages held back for it may be tried again */
+	SMQ_GROUP_STAYS        /* never by the machine: its owner knows that another process of the member goes on */
 };
 
 struct smq_group_note {
@@ -104,6 +108,8 @@ void smq_group_member_online(smq_group_member *m, struct smq_now now);
 void smq_group_member_offline(smq_group_member *m);
 /* Asks to be let go; NOTE_LEFT follows. */
 void smq_group_member_leave(smq_group_member *m, struct smq_now now);
+/* Before leaving: the key server knows this life of the member, which was granted later than ours and has ended. */
+void smq_group_member_leave_for(smq_group_member *m, const uint8_t boot_id[SMQ_BOOT_ID_LEN]);
 
 bool smq_group_member_takes(const smq_group_member *m, const char *topic);
 smq_err smq_group_member_input(smq_group_member *m, const char *topic, smq_span payload, bool retained,

@@ -208,6 +208,25 @@ uint64_t smq_group_kept_epoch(smq_span state)
 	return r.err == SMQ_OK ? chain.epoch : 0;
 }
 
+bool smq_group_kept_life(smq_span state, uint64_t *ret_sender_id, uint8_t ret_boot_id[SMQ_BOOT_ID_LEN])
+{
+	struct smq_reader r = smq_reader_on(state);
+	struct smq_manifest_chain chain = { .epoch = 0 };
+	uint8_t bytes[SMQ_HASH_LEN], boot_id[SMQ_BOOT_ID_LEN];
+	smq_get_head(&r, FIELDS, VERSION);
+	get_chain(&r, &chain);
+	(void)smq_cbor_get_uint(&r);
+	smq_get_fixed(&r, smq_mspan_of(bytes, sizeof(bytes)));
+	(void)smq_cbor_get_bytes(&r);
+	uint64_t sender_id = smq_cbor_get_uint(&r);
+	smq_get_fixed(&r, smq_mspan_of(boot_id, sizeof(boot_id)));
+	if (r.err != SMQ_OK || chain.epoch == 0)
+		return false;
+	*ret_sender_id = sender_id;
+	memcpy(ret_boot_id, boot_id, sizeof(boot_id));
+	return true;
+}
+
 smq_span smq_group_kept_policy(smq_span state)
 {
 	struct smq_reader r = smq_reader_on(state);

@@ -108,10 +108,12 @@ struct member_envelope {
 struct smq_group_member {
 	struct smq_group_member_config c;
 	struct smq_tree_scope scope;
-	uint8_t boot_id[SMQ_BOOT_ID_LEN]; /* of this life */
-	unsigned own_roles;               /* of our certificate */
-	struct smq_now now;               /* of the last call */
-	int64_t wanted_until_ms;          /* unix; SMQ_NO_END: as long as may be */
+	uint8_t boot_id[SMQ_BOOT_ID_LEN];   /* of this life */
+	uint8_t leave_for[SMQ_BOOT_ID_LEN]; /* the life that the key server knows, where leaves_for */
+	bool leaves_for;
+	unsigned own_roles;      /* of our certificate */
+	struct smq_now now;      /* of the last call */
+	int64_t wanted_until_ms; /* unix; SMQ_NO_END: as long as may be */
 	struct member_kept k, next;
 	bool has_policy;
 	struct smq_policy policy; /* points into k.policy, and policy_names where that is a template */

@@ -8,6 +8,7 @@
 #include "base/wipe.h"
 #include "lib/group_hints.h"
 #include "lib/realm_internal.h"
+#include "lib/realm_state.h"
 
 enum {
 	WRITER_LIVES = 16,
@@ -27,7 +28,7 @@ struct joined_group {
 	struct smq_group_windows windows;
 	smq_group_member *m;
 	void *memory;
-	bool left;
+	bool left, stays; /* stays: to be told, once */
 };
 
 /* A subscription, for which groups are looked for. */
@@ -447,9 +448,15 @@ bool smq_joined_next(struct smq_joined *j, struct smq_now now, struct smq_group_
 	if (next_look(j, ret_action))
 		return true;
 	for (struct joined_group *g = j->first; g; g = g->next) {
+		*ret_group = g->name;
+		if (g->stays) {
+			g->stays = false;
+			*ret_action = (struct smq_group_action){ .kind = SMQ_GROUP_ACT_NOTE,
+								 .note = { .kind = SMQ_GROUP_STAYS, .text = "" } };
+			return true;
+		}
 		if (!smq_group_member_next(g->m, now, ret_action))
 			continue;
-		*ret_group = g->name;
 		if (ret_action->kind == SMQ_GROUP_ACT_NOTE && ret_action->note.kind == SMQ_GROUP_LEFT)
 			g->left = true;
 		return true;
@@ -469,11 +476,53 @@ int64_t smq_joined_wake_at(const struct smq_joined *j)
 	return due;
 }
 
+/* The key server knows one membership a member: the last process leaves. Two that end at the very same moment may each
+ * take the other for the last: then the membership ends with its lease. */
+static bool is_shared(const struct smq_joined *j, const struct joined_group *g)
+{
+	uint8_t *room = malloc(SMQ_GROUP_STATE_MAX);
+	size_t len = 0;
+	bool mine = room && g->store &&
+		    g->store->get(g->store->self, g->key, smq_mspan_of(room, SMQ_GROUP_STATE_MAX), &len) == SMQ_OK &&
+		    smq_group_kept_epoch(smq_span_of(room, len)) > 0;
+	if (room)
+		smq_wipe(room, SMQ_GROUP_STATE_MAX);
+	free(room);
+	return g->store && smq_realm_shares(j->realm, g->key, mine);
+}
+
+struct latest {
+	bool found;
+	uint64_t sender_id;
+	uint8_t boot_id[SMQ_BOOT_ID_LEN];
+};
+
+static void look_at_life(void *self, smq_span state)
+{
+	struct latest *l = self, one;
+	if (!smq_group_kept_life(state, &one.sender_id, one.boot_id) || (l->found && one.sender_id <= l->sender_id))
+		return;
+	*l = one;
+	l->found = true;
+}
+
+/* The last of several processes leaves for the one that joined last. */
+static void leave(const struct smq_joined *j, const struct joined_group *g, struct smq_now now)
+{
+	struct latest latest = { .found = false };
+	smq_state_each(smq_realm_state_dir(j->realm), g->key, &latest, look_at_life);
+	if (latest.found)
+		smq_group_member_leave_for(g->m, latest.boot_id);
+	smq_group_member_leave(g->m, now);
+}
+
 void smq_joined_leave(struct smq_joined *j, struct smq_now now)
 {
 	for (struct joined_group *g = j->first; g; g = g->next) {
-		if (!g->left)
-			smq_group_member_leave(g->m, now);
+		if (!g->left && is_shared(j, g))
+			g->left = g->stays = true;
+		else if (!g->left)
+			leave(j, g, now);
 	}
 }
 

@@ -436,6 +436,11 @@ smq_err smq_realm_borrow(const smq_realm *realm, const char *key, smq_mspan room
 	return smq_state_borrow(realm->state_dir, key, room, ret_len);
 }
 
+bool smq_realm_shares(const smq_realm *realm, const char *key, bool mine)
+{
+	return smq_state_held(realm->state_dir, key) > (mine ? 1u : 0u);
+}
+
 void smq_realm_each_membership(const smq_realm *realm, void *self, void (*take)(void *self, smq_span state))
 {
 	smq_state_each(realm->state_dir, "member-", self, take);

@@ -36,6 +36,8 @@ SMQ_MUST_USE smq_err smq_realm_store(smq_realm *realm, enum smq_state_use use, s
 /* A membership (FORMATS.md 2.4) as other processes of this realm directory keep it: the one that has come furthest. */
 SMQ_MUST_USE smq_err smq_realm_borrow(const smq_realm *realm, const char *key, smq_mspan room, size_t *ret_len);
 /* Every membership that any process of this realm directory keeps; of one group there may be several. */
+/* Whether another process of this realm directory has this membership (`key`) open. mine: so does this one. */
+bool smq_realm_shares(const smq_realm *realm, const char *key, bool mine);
 void smq_realm_each_membership(const smq_realm *realm, void *self, void (*take)(void *self, smq_span state));
 
 /*

@@ -110,3 +110,22 @@ void smq_state_each(const char *state, const char *prefix, void *self, void (*ta
 			smq_store_files_each(dir, prefix, self, take);
 	}
 }
+
+size_t smq_state_held(const char *state, const char *key)
+{
+	char dir[SMQ_PATH_MAX];
+	uint8_t *room = malloc(SMQ_STORE_FILES_VALUE_MAX);
+	size_t held = 0, len;
+	for (int use = SMQ_STATE_READS; room && use <= SMQ_STATE_WRITES; use++) {
+		for (int number = 1; place(state, (enum smq_state_use)use, number, dir); number++) {
+			held += smq_store_files_is_held(dir) &&
+				smq_store_files_peek(dir, key, smq_mspan_of(room, SMQ_STORE_FILES_VALUE_MAX), &len) ==
+				    SMQ_OK &&
+				smq_group_kept_epoch(smq_span_of(room, len)) > 0;
+		}
+	}
+	if (room)
+		smq_wipe(room, SMQ_STORE_FILES_VALUE_MAX);
+	free(room);
+	return held;
+}

@@ -8,6 +8,8 @@
 SMQ_MUST_USE smq_err smq_state_open(const char *state, enum smq_state_use use, struct smq_store *ret_store);
 /* As smq_realm_borrow. */
 SMQ_MUST_USE smq_err smq_state_borrow(const char *state, const char *key, smq_mspan room, size_t *ret_len);
+/* How many of those that a process has open, ours too, hold a membership of this name. */
+size_t smq_state_held(const char *state, const char *key);
 /* Each value whose name begins so, in all directories of readers and writers, whoever has them. */
 void smq_state_each(const char *state, const char *prefix, void *self, void (*take)(void *self, smq_span value));
 

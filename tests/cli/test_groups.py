@@ -229,6 +229,21 @@ def leaving_and_refusals(stage):
     members = json.loads(keys.ask('members', 'club', '--json').splitlines()[0])
     ok('desk' in json.dumps(members), 'who has joined is listed', members)
     before = keys.epoch('club')
+    # two processes of one member: the key server knows one membership, so that the last of them leaves
+    other = reader(stage, 'desk', 'club', 'club/a', '--leave')
+    pub = stage.pub('fridge-07', '--group', 'club', '-q', '1', '-t', 'club/a', '-l', '-d')
+    ok(joined(other) and joined(pub), 'another process of the same member', (other.said[-4:], pub.said[-4:]))
+    first, other = (other, sub)  # the one that joined last goes first
+    before = keys.epoch('club')
+    ok(first.stop(signal.SIGTERM) is not None and any('not left' in line for line in first.said),
+       'while another process is in the group, none leaves it, and says so', first.said[-5:])
+    for n in range(20):
+        pub.write('after %d' % n)
+    ok(wait(lambda: sum('after' in line for line in other.lines) == 20, 60) and keys.epoch('club') == before,
+       'the other one loses no message, and no epoch is made', (other.lines[-3:], other.said[-5:], before))
+    pub.close()
+    pub.end()
+    before, sub = keys.epoch('club'), other
     ok(sub.stop(signal.SIGTERM) is not None and any('left' in line for line in sub.said), 'leaves at the end when asked',
        sub.said[-5:])
     ok(wait(lambda: keys.epoch('club') > before), 'a leave moves the epoch of a group in update mode')

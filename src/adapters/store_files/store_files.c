@@ -286,6 +286,19 @@ smq_err smq_store_files_peek(const char *dir, const char *key, smq_mspan room, s
 	return err;
 }
 
+/* Whoever looks at the same moment may find it taken, and takes another: there are many. */
+bool smq_store_files_is_held(const char *dir)
+{
+	int dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int fd = dir_fd < 0 ? -1 : openat(dir_fd, LOCK_FILE, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	bool held = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+	if (fd >= 0)
+		close(fd);
+	if (dir_fd >= 0)
+		close(dir_fd);
+	return held;
+}
+
 void smq_store_files_each(const char *dir, const char *prefix, void *self, void (*take)(void *self, smq_span value))
 {
 	uint8_t *room = malloc(SMQ_STORE_FILES_VALUE_MAX);

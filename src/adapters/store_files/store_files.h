@@ -7,6 +7,8 @@
 #ifndef SMQ_ADAPTERS_STORE_FILES_H
 #define SMQ_ADAPTERS_STORE_FILES_H
 
+#include <stdbool.h>
+
 #include "app/store.h"
 
 /*
@@ -23,6 +25,9 @@ enum { SMQ_STORE_FILES_VALUE_MAX = 32 * 1024 }; /* bytes; of what absorb takes o
 SMQ_MUST_USE smq_err smq_store_files_prepare(const char *dir);
 /* One value, without the lock: as it is, whoever has the directory. The errors of get. */
 SMQ_MUST_USE smq_err smq_store_files_peek(const char *dir, const char *key, smq_mspan room, size_t *ret_len);
+
+/* Whether somebody, this process included, has it open. */
+bool smq_store_files_is_held(const char *dir);
 
 /* Each value whose name begins so, likewise; none where the directory is not there. */
 void smq_store_files_each(const char *dir, const char *prefix, void *self, void (*take)(void *self, smq_span value));
