@@ -36,7 +36,7 @@ struct smq_list {
 struct smq_settings {
 	const char *realm; /* directory */
 	struct {
-		const char *host, *bind_address, *socks5, *client_id, *username, *password, *password_file;
+		const char *host, *bind_address, *socks5, *client_id, *username, *password, *password_file, *psk_file;
 		const char *protocol; /* "5", "3.1.1", "3.1", or mosquitto's words for them */
 		int64_t port, keepalive_ms, session_expiry_ms, inflight_max, backoff_min_ms, backoff_max_ms,
 		    connect_timeout_ms, control_qos;
@@ -69,6 +69,25 @@ struct smq_settings {
 		struct smq_list columns;
 		bool loop;
 	} source;
+	const char *sender_topic;
+	struct {
+		const char *topic, *payload;
+		int64_t qos;
+		bool retain;
+	} will;
+	struct {
+		const char *sign; /* "every", "checkpoint" */
+		int64_t checkpoint_messages, checkpoint_every_ms;
+		bool check, require;
+	} proof;
+	struct {
+		const char *name;
+		int64_t lease_ms;
+		bool leave;
+	} keyserver;
+	const char *commands; /* YAML */
+	int64_t wait_ms;      /* for a member's answer to the key exchange */
+	bool strict;
 	int64_t count;      /* end after so many messages */
 	int64_t timeout_ms; /* end after so long */
 	int64_t repeat, repeat_delay_ms;
@@ -168,7 +187,7 @@ void smq_config_json(const smq_config *config, const struct smq_config_key *key,
 /* ---- what it is for ---- */
 
 /* Options for smq_client_new, without realm, callbacks, will and properties. They point into the config. Reads the
- * password file: SMQ_ERR_UNSAFE_FILE where others can read it. */
+ * files of password and PSK: SMQ_ERR_UNSAFE_FILE where others can read one. */
 SMQ_MUST_USE smq_err smq_config_client_options(smq_config *config, struct smq_client_options *ret_options,
 					       const char **ret_why);
 /* Options for smq_source_open; on_bad_row is the caller's. */

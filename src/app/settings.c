@@ -481,6 +481,7 @@ void smq_config_free(smq_config *config)
 	free(config->lent.peers);
 	free(config->lent.suites);
 	wipe_text(config->lent.password);
+	wipe_text(config->lent.psk);
 	free(config);
 }
 
@@ -616,6 +617,19 @@ smq_err smq_config_check(const smq_config *config, const char **ret_why)
 		      !s->broker.tls.os_certs && !s->broker.tls.by_realm,
 		  "broker.tls.cert_file",
 		  "needs TLS; give broker.tls.ca_file (or ca_dir, or os_certs or by_realm: true) too" },
+		{ s->broker.psk_file && (s->broker.tls.ca_file || s->broker.tls.ca_dir || s->broker.tls.os_certs ||
+					 s->broker.tls.by_realm || s->broker.tls.cert_file),
+		  "broker.tls.psk_file", "stands beside certificates; keep one of them" },
+		{ s->broker.psk_file && !s->broker.tls.psk_identity, "broker.tls.psk_file",
+		  "needs its name; give broker.tls.psk_identity too" },
+		{ s->broker.tls.psk_identity && !s->broker.psk_file, "broker.tls.psk_identity",
+		  "needs the key; give broker.tls.psk_file too" },
+		{ s->will.payload && !s->will.topic, "will.payload", "needs a topic; give will.topic too" },
+		{ s->will.qos != 0 && !s->will.topic, "will.qos", "needs a topic; give will.topic too" },
+		{ s->will.retain && !s->will.topic, "will.retain", "needs a topic; give will.topic too" },
+		{ given(config, "proof.checkpoint_messages") &&
+		      (!s->proof.sign || strcmp(s->proof.sign, "checkpoint") != 0),
+		  "proof.checkpoint_messages", "is of checkpoints; give proof.sign: checkpoint too" },
 		{ s->broker.password && s->broker.password_file, "broker.password",
 		  "stands beside broker.password_file; keep one of them" },
 		{ (s->broker.password || s->broker.password_file) && !s->broker.username,

@@ -19,7 +19,7 @@ bool smq_config_file_holds_secret(const smq_config *config);
 struct smq_config_lent {
 	const char **peers;
 	int *suites;
-	char *password;
+	char *password, *psk;
 };
 struct smq_config_lent *smq_config_lent(smq_config *config);
 

@@ -137,35 +137,38 @@ static bool read_url(struct settings *s, const char **ret_why)
 	return true;
 }
 
-static bool password_failed(struct settings *s, const char *what, const char **ret_why)
+static bool secret_failed(struct settings *s, const char *option, const char *file, const char *what,
+			  const char **ret_why)
 {
 	char name[120], text[320];
-	smq_escape(smq_span_str(s->password_file), name, sizeof name);
-	int len = snprintf(text, sizeof text, "--password-file '%s': %s", name, what);
+	smq_escape(smq_span_str(file), name, sizeof name);
+	int len = snprintf(text, sizeof text, "%s '%s': %s", option, name, what);
 	*ret_why = settings_keep(s, text, (size_t)len);
 	return false;
 }
 
-static bool read_password(struct settings *s, const char **ret_why)
+/* The first line of a file. */
+static bool read_secret(struct settings *s, const char *option, const char *file, const char **ret_secret,
+			const char **ret_why)
 {
 	char line[65536 + 2];
 	struct stat about;
-	int fd = open(s->password_file, O_RDONLY | O_CLOEXEC);
+	int fd = open(file, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return password_failed(s, strerror(errno), ret_why);
+		return secret_failed(s, option, file, strerror(errno), ret_why);
 	bool shared = fstat(fd, &about) == 0 && S_ISREG(about.st_mode) && (about.st_mode & (S_IRGRP | S_IROTH));
 	ssize_t len = read(fd, line, sizeof line - 1);
 	close(fd);
 	if (len < 0)
-		return password_failed(s, strerror(errno), ret_why);
+		return secret_failed(s, option, file, strerror(errno), ret_why);
 	line[len] = 0;
 	line[strcspn(line, "\r\n")] = 0;
 	if (strlen(line) > 65535)
-		return password_failed(s, "the first line is longer than 65535 bytes", ret_why);
-	s->password = settings_keep(s, line, strlen(line));
+		return secret_failed(s, option, file, "the first line is longer than 65535 bytes", ret_why);
+	*ret_secret = settings_keep(s, line, strlen(line));
 	mem_wipe(line, sizeof line);
 	if (shared && !s->quiet)
-		fprintf(stderr, "sealmq: warning: the password file can be read by others (chmod 600)\n");
+		fprintf(stderr, "sealmq: warning: the %s file can be read by others (chmod 600)\n", option + 2);
 	return true;
 }
 
@@ -229,7 +232,7 @@ static bool check_broker(const struct settings *s, const char **ret_why)
 		  "--insecure makes no sense without TLS (--tls, --cafile, --capath, --tls-use-os-certs)" },
 		{ tls && s->psk,
 		  "certificates (--tls, --cafile, --capath, --tls-use-os-certs) and --psk exclude each other" },
-		{ !s->psk != !s->psk_identity, "--psk and --psk-identity go together" },
+		{ !s->psk != !s->psk_identity, "--psk (or --psk-file) and --psk-identity go together" },
 		{ s->will_payload && !s->will_topic, "--will-payload needs --will-topic" },
 		{ s->will_retain && !s->will_topic, "--will-retain needs --will-topic" },
 		{ s->will_topic && !smq_topic_valid(smq_span_str(s->will_topic)),
@@ -347,7 +350,13 @@ bool settings_finish(struct settings *s, bool publishing, const char **ret_why)
 		s->to.count = 0;
 	if (s->url && !read_url(s, ret_why))
 		return false;
-	if (s->password_file && !read_password(s, ret_why))
+	if (s->password_file && !read_secret(s, "--password-file", s->password_file, &s->password, ret_why))
+		return false;
+	if (s->psk_file && s->psk) {
+		*ret_why = "--psk and --psk-file: one of them";
+		return false;
+	}
+	if (s->psk_file && !read_secret(s, "--psk-file", s->psk_file, &s->psk, ret_why))
 		return false;
 	if (!read_session_expiry(s, ret_why) || !check_broker(s, ret_why))
 		return false;

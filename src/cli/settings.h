@@ -43,7 +43,7 @@ struct settings {
 	const char *config_file;
 	/* TLS */
 	const char *cafile, *capath, *cert, *key, *keyform, *ciphers, *tls_version, *alpn, *engine, *engine_pin, *psk,
-	    *psk_identity;
+	    *psk_identity, *psk_file;
 	bool os_certs, tls_by_realm, insecure;
 	/* messages */
 	struct list topics;

@@ -137,7 +137,7 @@ static smq_err read_password_fd(int fd, const char *path, char **ret_password, c
 	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
 		return refuse(SMQ_ERR_IO, path, "not a file", ret_why);
 	if (others_can_read(&st))
-		return refuse(SMQ_ERR_UNSAFE_FILE, path, "others can read this password; chmod 600 it", ret_why);
+		return refuse(SMQ_ERR_UNSAFE_FILE, path, "others can read this secret; chmod 600 it", ret_why);
 	ssize_t n = read(fd, text, sizeof(text));
 	if (n < 0 || n == (ssize_t)sizeof(text)) {
 		smq_wipe(text, sizeof(text));
@@ -154,6 +154,7 @@ static smq_err read_password_fd(int fd, const char *path, char **ret_password, c
 	return password ? SMQ_OK : SMQ_ERR_NO_MEMORY;
 }
 
+/* The first line of a file that nobody else can read. */
 static smq_err read_password(const char *path, char **ret_password, const char **ret_why)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -164,6 +165,22 @@ static smq_err read_password(const char *path, char **ret_password, const char *
 	smq_err err = read_password_fd(fd, path, ret_password, ret_why);
 	(void)close(fd);
 	return err;
+}
+
+static smq_err lend_secret(const char *file, char **lent, const char **ret_secret, const char **ret_why)
+{
+	char *secret = NULL;
+	if (!file)
+		return SMQ_OK;
+	smq_err err = read_password(file, &secret, ret_why);
+	if (err != SMQ_OK)
+		return err;
+	if (*lent)
+		smq_wipe(*lent, strlen(*lent));
+	free(*lent);
+	*lent = secret;
+	*ret_secret = secret;
+	return SMQ_OK;
 }
 
 static int protocol_number(const char *word)
@@ -237,6 +254,15 @@ static void sealing_options(const struct smq_settings *s, struct smq_client_opti
 	o->stamp = s->stamp;
 	o->cose = s->cose;
 	o->keep_boot_id = s->keep_boot_id;
+	o->keyserver = s->keyserver.name;
+	o->group_lease_ms = s->keyserver.lease_ms;
+	o->leave_on_exit = s->keyserver.leave;
+	o->sender_topic = s->sender_topic;
+	if (s->proof.sign)
+		o->sign = strcmp(s->proof.sign, "every") == 0 ? SMQ_SIGN_EVERY : SMQ_SIGN_CHECKPOINT;
+	o->checkpoint_messages = (size_t)s->proof.checkpoint_messages;
+	o->checkpoint_every_ms = (uint32_t)s->proof.checkpoint_every_ms;
+	o->check = s->proof.require ? SMQ_CHECK_REQUIRE : s->proof.check ? SMQ_CHECK_PROOF : SMQ_CHECK_NONE;
 	o->outbox_file = s->outbox;
 	o->queue_max = (size_t)s->queue_max;
 }
@@ -255,19 +281,13 @@ smq_err smq_config_client_options(smq_config *config, struct smq_client_options 
 	err = lend_peers(s, lent, &o);
 	if (err == SMQ_OK)
 		err = lend_suites(s, lent, &o);
-	if (err == SMQ_OK && s->broker.password_file) {
-		char *password = NULL;
-		err = read_password(s->broker.password_file, &password, ret_why);
-		if (err != SMQ_OK)
-			return err;
-		if (lent->password)
-			smq_wipe(lent->password, strlen(lent->password));
-		free(lent->password);
-		lent->password = password;
-		o.password = password;
-	}
 	if (err != SMQ_OK)
 		return refuse(err, "configuration", smq_err_text(err), ret_why);
+	err = lend_secret(s->broker.password_file, &lent->password, &o.password, ret_why);
+	if (err == SMQ_OK)
+		err = lend_secret(s->broker.psk_file, &lent->psk, &o.tls.psk, ret_why);
+	if (err != SMQ_OK)
+		return err;
 	*ret_options = o;
 	return SMQ_OK;
 }

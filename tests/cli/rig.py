@@ -50,7 +50,7 @@ def wait(condition, seconds=LIMIT):
 class Broker:
     """mosquitto on a loopback port of its own; with users: only they may in, and only on topics below open/."""
 
-    def __init__(self, users=None, port=None):
+    def __init__(self, users=None, port=None, psk=None):
         self.dir = tempfile.mkdtemp(prefix='sealmq-cli-')
         os.chmod(self.dir, 0o755)
         self.port = port or free_port()
@@ -66,6 +66,10 @@ class Broker:
             with open(acl, 'w', encoding='utf-8') as f:
                 f.write('topic readwrite open/#\n' + ''.join('user %s\ntopic readwrite open/#\n' % u for u in users))
             lines += ['password_file ' + passwords, 'acl_file ' + acl]
+        if psk:
+            with open(self.path('psk'), 'w', encoding='ascii') as f:
+                f.write(psk + '\n')
+            lines += ['psk_hint here', 'psk_file ' + self.path('psk')]
         with open(self.path('conf'), 'w', encoding='utf-8') as f:
             f.write('\n'.join(lines) + '\n')
         self.process = None

@@ -40,6 +40,13 @@ CHECKED = [
     ('broker:\n\tport: 1\n', 3, ':2:1: '),
     ('broker: {tls: {cert_file: a}}\n', 3, "sealmq.yaml:1: key 'broker.tls.cert_file': needs its private key"),
     ('topics: {publish: "a\\e[2J"}\n', 3, 'control character'),
+    ('broker: {tls: {psk_file: a}}\n', 3, "key 'broker.tls.psk_file': needs its name; give broker.tls.psk_identity too"),
+    ('broker: {tls: {psk_identity: a}}\n', 3, "key 'broker.tls.psk_identity': needs the key"),
+    ('broker: {tls: {psk_file: a, psk_identity: b, by_realm: true}}\n', 3, 'stands beside certificates'),
+    ('will: {payload: gone}\n', 3, "key 'will.payload': needs a topic"),
+    ('will: {topic: "a/#"}\n', 3, "key 'will.topic'"),
+    ('proof: {sign: all}\n', 3, "key 'proof.sign'"),
+    ('proof: {sign: every, checkpoint_messages: 9}\n', 3, 'give proof.sign: checkpoint too'),
     ('\x00', 3, ':1:1: '),
 ]
 

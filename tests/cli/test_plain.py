@@ -459,6 +459,45 @@ def test_environment_and_file_and_command_line():
         assert got.code == 3 and 'sealmq.yaml:2' in got.err, got
 
 
+def test_a_will_in_the_file():
+    brokers()
+    with tempfile.TemporaryDirectory() as d:
+        path = os.path.join(d, 'sealmq.yaml')
+        with open(path, 'w', encoding='utf-8') as f:
+            f.write('broker:\n  port: %d\nwill: {topic: w/file, payload: gone, qos: 1}\nstrict: true\n' % OPEN.port)
+        reader = subscribe(OURS_SUB, ['-t', 'w/file', '-C', '1', '-F', '%p %q', '-q', '1', '-W', '60'])
+        dying = OPEN.subscriber(lambda: rig.Run(OURS_SUB + ['--config', path, '-t', 'x/file']), ['x/file'])
+        assert dying.end(signal.SIGKILL).code == -9
+        got = reader.end()
+        assert (got.code, got.out) == (0, b'gone 1\n'), got
+
+
+def test_a_pre_shared_key_in_a_file():
+    secret = 'a1b2c3d4e5f60718293a4b5c6d7e8f90'
+    broker = rig.Broker(psk='me:' + secret)
+    try:
+        with tempfile.TemporaryDirectory() as d:
+            path, key = os.path.join(d, 'sealmq.yaml'), os.path.join(d, 'broker.psk')
+            with open(path, 'w', encoding='utf-8') as f:
+                f.write('broker:\n  port: %d\n  tls: {psk_file: broker.psk, psk_identity: me, version: tlsv1.2}\n' % broker.port)
+            for content, status in ((secret, 0), (secret[:-2] + '00', 8)):
+                with open(key, 'w', encoding='ascii', opener=lambda p, flags: os.open(p, flags, 0o600)) as f:
+                    f.write(content + '\n')
+                got = rig.run(OURS_PUB + ['--config', path, '-t', 'a', '-m', 'x', '-q', '1'])
+                assert (got.code == 0) == (status == 0) and secret[:8] not in got.err, got
+            at = ['-p', str(broker.port), '--psk-identity', 'me', '-t', 'a', '-m', 'x', '-q', '1', '--tls-version', 'tlsv1.2']
+            with open(key, 'w', encoding='ascii') as f:
+                f.write(secret + '\n')
+            got = rig.run(OURS_PUB + at + ['--psk-file', key])
+            assert got.code == 0, got
+            got = rig.run(OURS_PUB + at + ['--psk-file', os.path.join(d, 'none')])
+            assert got.code == 1 and "--psk-file '" in got.err and 'No such file' in got.err, got
+            got = rig.run(OURS_PUB + at + ['--psk-file', key, '--psk', 'aa'])
+            assert got.code == 1 and 'one of them' in got.err, got
+    finally:
+        broker.close()
+
+
 def test_secrets_are_not_in_the_process_list():
     sub = subscribe(OURS_SUB, ['-t', 'a', '-u', 'me', '-P', 'hidden-word'])
     with open('/proc/%d/cmdline' % sub.process.pid, 'rb') as f:
