@@ -89,8 +89,16 @@ static void set_companions(smq_config *c, const char *name)
 		set(c, "broker.tls.key_file", "k");
 	if (strcmp(name, "broker.tls.key_file") == 0)
 		set(c, "broker.tls.cert_file", "c");
-	if (strncmp(name, "broker.tls.", 11) == 0 && strcmp(name, "broker.tls.os_certs") != 0)
+	if (strncmp(name, "broker.tls.psk", 14) == 0) {
+		set(c, "broker.tls.psk_file", other);
+		set(c, "broker.tls.psk_identity", "x");
+	} else if (strncmp(name, "broker.tls.", 11) == 0 && strcmp(name, "broker.tls.os_certs") != 0) {
 		set(c, "broker.tls.ca_dir", "d");
+	}
+	if (strcmp(name, "proof.checkpoint_messages") == 0)
+		set(c, "proof.sign", "checkpoint");
+	if (strncmp(name, "will.", 5) == 0)
+		set(c, "will.topic", "w");
 	if (strncmp(name, "broker.password", 15) == 0)
 		set(c, "broker.username", "u");
 	if (strcmp(name, "broker.clean_start") == 0)
@@ -103,6 +111,7 @@ static void every_key_reaches_who_takes_it(void **state)
 	unsigned client = 0, source = 0;
 	(void)state;
 	put(other, "the password\n", 0600);
+	put(file, "another secret\n", 0600);
 	for (size_t i = 0; (key = smq_config_key(i)); i++) {
 		struct smq_client_options before, after;
 		struct smq_source_options s_before, s_after;
@@ -118,7 +127,8 @@ static void every_key_reaches_who_takes_it(void **state)
 		before.peers = NULL;
 		before.suites = NULL;
 		smq_config_source_options(c, &s_before);
-		set(c, key->name, password ? other : key->example);
+		bool psk = strcmp(key->name, "broker.tls.psk_file") == 0; /* it is there before, too */
+		set(c, key->name, password ? other : psk ? file : key->example);
 		if (smq_config_client_options(c, &after, &why) != SMQ_OK)
 			fail_msg("%s: %s", key->name, why);
 		after.peers = NULL;
@@ -148,6 +158,12 @@ static void options_hold_the_values(void **state)
 	set(c, "broker.keepalive", "5500ms");
 	set(c, "broker.username", "u");
 	set(c, "broker.password_file", other);
+	set(c, "broker.tls.psk_file", other);
+	set(c, "broker.tls.psk_identity", "me");
+	set(c, "proof.sign", "checkpoint");
+	set(c, "proof.checkpoint_messages", "64");
+	set(c, "keyserver.name", "keys");
+	set(c, "keyserver.lease", "1h");
 	set(c, "peers.to", "desk, archive");
 	set(c, "peers.from", "a,b");
 	set(c, "keyex.suites", "6, 2");
@@ -160,6 +176,12 @@ static void options_hold_the_values(void **state)
 	assert_int_equal(o.protocol, 4);
 	assert_int_equal(o.keepalive_s, 6);
 	assert_string_equal(o.password, "p w");
+	assert_string_equal(o.tls.psk, "p w");
+	assert_string_equal(o.tls.psk_identity, "me");
+	assert_int_equal(o.sign, SMQ_SIGN_CHECKPOINT);
+	assert_int_equal(o.checkpoint_messages, 64);
+	assert_string_equal(o.keyserver, "keys");
+	assert_int_equal(o.group_lease_ms, 3600000);
 	assert_int_equal(o.peer_count, 4);
 	assert_string_equal(o.peers[0], "desk");
 	assert_string_equal(o.peers[1], "archive");
