@@ -21,6 +21,9 @@ enum {
 /* Thousands of senders are thousands of these; with the key of each that the crypto library holds, 1,200 bytes. */
 _Static_assert(sizeof(struct smq_group_life) <= 512, "a known sender's memory");
 
+/* Thousands of senders are thousands of these; with the key of each that the crypto library holds, 1,200 bytes. */
+_Static_assert(sizeof(struct smq_group_life) <= 512, "a known sender's memory");
+
 /* ---- the table ---- */
 
 /* The index is part of the table: each place holds the head of one bucket. Boot ids are random, so they spread by
