@@ -19,9 +19,9 @@ enum { GCM_TAG_LEN = 16, CHACHA_KEY_LEN = 32, KEY_ALIGN = 64 };
 /*
  * A key for vector AES holds 48 powers, 768 bytes of it; one for AVX2 holds 8. Whoever hears thousands of senders shall
  * not have a kilobyte for each: all keys are small, and those that are busy (and not too many at a time) get a place
- * for a large one beside it.
+ * for a large one beside it. The first few get one at once: a process of few keys shall not touch both codes.
  */
-enum { BUSY = 16, PLACES = 64 };
+enum { BUSY = 16, PLACES = 64, FEW = 8 };
 
 /* How a key is held, and what works on it. */
 struct form {
@@ -93,7 +93,7 @@ static void give_place_back(uint32_t place)
 /* The expanded key begins with the key itself. */
 static void hasten(smq_aead *a)
 {
-	uint32_t place = a->own->fast ? take_place() : 0;
+	uint32_t place = a->own->fast && !a->place ? take_place() : 0;
 	if (!place)
 		return;
 	a->own->fast->pre(key_of(a), (struct gcm_key_data *)(void *)places[place - 1]);
@@ -105,6 +105,11 @@ static inline void count_use(smq_aead *a)
 {
 	if (a->uses < BUSY && ++a->uses == BUSY)
 		hasten(a);
+}
+
+static bool few_are_taken(void)
+{
+	return __builtin_popcountll(atomic_load_explicit(&taken, memory_order_relaxed)) < FEW;
 }
 
 /* NULL: not an algorithm of ours */
@@ -133,17 +138,18 @@ static void mb_free(smq_aead *a)
 	free(a);
 }
 
-static smq_err new_in(const struct form *form, smq_span key, smq_aead **ret_aead)
+static smq_err new_in(const struct form *form, smq_span key, bool at_once, smq_aead **ret_aead)
 {
 	smq_aead *a = aligned_alloc(form->at % KEY_ALIGN ? sizeof(void *) : KEY_ALIGN, form->size);
 	if (!a)
 		return SMQ_ERR_NO_MEMORY;
 	memset(a, 0, form->size);
 	a->form = a->own = form;
-	if (form->pre)
+	memcpy(key_of(a), key.p, key.len);
+	if (at_once)
+		hasten(a);
+	if (form->pre && !a->place)
 		form->pre(key.p, (struct gcm_key_data *)(void *)key_of(a));
-	else
-		memcpy(key_of(a), key.p, key.len);
 	*ret_aead = a;
 	return SMQ_OK;
 }
@@ -168,7 +174,7 @@ static smq_err mb_new(const struct smq_aead_alg *alg, smq_span key, smq_aead **r
 	if (key.len != alg->key_len)
 		return mb.below->aead_new(alg, key, ret_aead); /* in whose words it is refused */
 	const struct form *form = form_for(alg);
-	return form ? new_in(form, key, ret_aead) : new_below(alg, key, ret_aead);
+	return form ? new_in(form, key, few_are_taken(), ret_aead) : new_below(alg, key, ret_aead);
 }
 
 /* ---- messages ---- */
@@ -292,7 +298,8 @@ static bool agrees(int id)
 	const struct smq_aead_alg *alg = smq_aead_alg_by_id(id);
 	smq_span key = smq_span_of(key_bytes, alg->key_len);
 	smq_aead *ours = NULL, *theirs = NULL;
-	bool good = mb_new(alg, key, &ours) == SMQ_OK && mb.below->aead_new(alg, key, &theirs) == SMQ_OK;
+	bool good =
+	    new_in(form_for(alg), key, false, &ours) == SMQ_OK && mb.below->aead_new(alg, key, &theirs) == SMQ_OK;
 	for (int busy = 0; good && busy < 2; busy++) {
 		for (size_t i = 0; good && i < SMQ_COUNT(lengths); i++) {
 			ours->uses = busy ? BUSY : 0; /* as it is, until we say so */
