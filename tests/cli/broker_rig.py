@@ -171,6 +171,12 @@ def needs(*programs):
         raise SystemExit(0)
 
 
+def sanitized():
+    """Whether all was built with a sanitizer: Mosquitto, which was not, cannot load such a plugin."""
+    with open(SEALMQ, 'rb') as file:
+        return b'__asan_init' in file.read()
+
+
 def alive(pid):
     try:
         with open('/proc/%d/stat' % pid, encoding='ascii') as file:
