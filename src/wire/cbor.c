@@ -5,22 +5,30 @@
 #include <cbor/encoding.h>
 #include <cbor/streaming.h>
 
+#include "base/foreign.h"
 #include "base/text.h"
 
 enum { HEAD_MAX = 9, DEPTH_MAX = 8 };
 
 /* ---- encoding ---- */
 
+static void put_encoded(struct smq_writer *w, const unsigned char head[HEAD_MAX], size_t len)
+{
+	smq_foreign_wrote(&len, sizeof(len));
+	smq_foreign_wrote(head, len);
+	smq_write(w, smq_span_of(head, len));
+}
+
 static void put_head(struct smq_writer *w, size_t (*encode)(size_t, unsigned char *, size_t), size_t count)
 {
 	unsigned char head[HEAD_MAX];
-	smq_write(w, smq_span_of(head, encode(count, head, sizeof(head))));
+	put_encoded(w, head, encode(count, head, sizeof(head)));
 }
 
 void smq_cbor_put_uint(struct smq_writer *w, uint64_t value)
 {
 	unsigned char head[HEAD_MAX];
-	smq_write(w, smq_span_of(head, cbor_encode_uint(value, head, sizeof(head))));
+	put_encoded(w, head, cbor_encode_uint(value, head, sizeof(head)));
 }
 
 void smq_cbor_put_int(struct smq_writer *w, int64_t value)
@@ -30,7 +38,7 @@ void smq_cbor_put_int(struct smq_writer *w, int64_t value)
 		smq_cbor_put_uint(w, (uint64_t)value);
 		return;
 	}
-	smq_write(w, smq_span_of(head, cbor_encode_negint((uint64_t)(-1 - value), head, sizeof(head))));
+	put_encoded(w, head, cbor_encode_negint((uint64_t)(-1 - value), head, sizeof(head)));
 }
 
 void smq_cbor_put_bytes_head(struct smq_writer *w, size_t len) { put_head(w, cbor_encode_bytestring_start, len); }
@@ -54,19 +62,19 @@ void smq_cbor_put_map(struct smq_writer *w, size_t pairs) { put_head(w, cbor_enc
 void smq_cbor_put_tag(struct smq_writer *w, uint64_t tag)
 {
 	unsigned char head[HEAD_MAX];
-	smq_write(w, smq_span_of(head, cbor_encode_tag(tag, head, sizeof(head))));
+	put_encoded(w, head, cbor_encode_tag(tag, head, sizeof(head)));
 }
 
 void smq_cbor_put_bool(struct smq_writer *w, bool value)
 {
 	unsigned char head[HEAD_MAX];
-	smq_write(w, smq_span_of(head, cbor_encode_bool(value, head, sizeof(head))));
+	put_encoded(w, head, cbor_encode_bool(value, head, sizeof(head)));
 }
 
 void smq_cbor_put_null(struct smq_writer *w)
 {
 	unsigned char head[HEAD_MAX];
-	smq_write(w, smq_span_of(head, cbor_encode_null(head, sizeof(head))));
+	put_encoded(w, head, cbor_encode_null(head, sizeof(head)));
 }
 
 /* ---- decoding: libcbor calls back with the one item it found ---- */
@@ -79,7 +87,9 @@ struct item {
 
 static void found(void *context, enum smq_cbor_type type, uint64_t value)
 {
-	struct item *item = context;
+	struct item *item;
+	smq_foreign_wrote(&context, sizeof(context));
+	item = context;
 	item->type = type;
 	item->value = value;
 }
@@ -113,14 +123,18 @@ static void on_double(void *c, double v)
 
 static void on_bytes(void *c, cbor_data data, size_t n)
 {
-	struct item *item = c;
+	struct item *item;
+	smq_foreign_wrote(&c, sizeof(c));
+	item = c;
 	found(c, SMQ_CBOR_BYTES, n);
 	item->data = data;
 }
 
 static void on_text(void *c, cbor_data data, size_t n)
 {
-	struct item *item = c;
+	struct item *item;
+	smq_foreign_wrote(&c, sizeof(c));
+	item = c;
 	found(c, SMQ_CBOR_TEXT, n);
 	item->data = data;
 }
@@ -183,6 +197,8 @@ static size_t decode(const struct smq_reader *r, struct item *item)
 		return 1;
 	}
 	struct cbor_decoder_result res = cbor_stream_decode(r->p, r->left, &callbacks, item);
+	smq_foreign_wrote(&res, sizeof(res));
+	smq_foreign_wrote(item, sizeof(*item));
 	if (res.status != CBOR_DECODER_FINISHED || item->type == SMQ_CBOR_OTHER) {
 		item->type = res.status == CBOR_DECODER_NEDATA ? SMQ_CBOR_END : SMQ_CBOR_OTHER;
 		return 0;
