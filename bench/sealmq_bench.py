@@ -10,8 +10,8 @@ usage: sealmq bench [PART...] [options]
                    one to many, signed, and against mosquitto_pub | mosquitto_sub
   record           rows a second into each store, beside bare SQLite and PostgreSQL; recording from a full queue,
                    unsigned and signed; signatures verified on all cores
-  start            from starting sealmq to the first opened message; memory of processes and of each known
-                   sender
+  start            from starting sealmq to the first opened message
+  memory           of whole processes, and of each known sender
   python           against a Python program of the same job, with paho and `cryptography`
   dataset FILE     rows of a CSV file as telemetry: time and bytes of each
   all              everything but dataset (default)
@@ -25,7 +25,7 @@ usage: sealmq bench [PART...] [options]
 A private Mosquitto is started on free loopback ports where a part needs one, for record a private PostgreSQL where that
 is installed, and both are ended again. Every comparison is made
 in turns within one run, and given as the median of the rounds' ratios with their quartiles; plain against plain is the
-control that shows what the machine itself adds. Needs python3; link and start need mosquitto, plots gnuplot, python
+control that shows what the machine itself adds. Needs python3; link, start and memory need mosquitto, plots gnuplot, python
 python3-paho-mqtt and python3-cryptography.
 """
 import csv
@@ -51,8 +51,8 @@ import bench_processes  # noqa: E402 pylint: disable=wrong-import-position
 import sealmq_bench_record as record_part  # noqa: E402 pylint: disable=wrong-import-position
 
 SEARCH = os.environ.get('PATH', os.defpath) + ':/usr/sbin:/usr/local/sbin'
-PARTS = ('seal', 'session', 'group', 'link', 'record', 'start', 'python')
-OVER_A_BROKER = ('session', 'link', 'record', 'start', 'python')
+PARTS = ('seal', 'session', 'group', 'link', 'record', 'start', 'memory', 'python')
+OVER_A_BROKER = ('session', 'link', 'record', 'start', 'memory', 'python')
 
 
 class Trouble(Exception):
@@ -326,6 +326,10 @@ def measure_start(options, world):
     return bench_processes.measure_start(options, world, sys.modules[__name__])
 
 
+def measure_memory(options, world):
+    return bench_processes.measure_memory(options, world, sys.modules[__name__])
+
+
 def measure_python(options, world):
     return bench_processes.measure_python(options, world, sys.modules[__name__])
 
@@ -474,9 +478,9 @@ TABLES = {
              ('Signed against sealed alone, TCP', link_signed_rows),
              ('Tool against tool, messages a second', tools_rows)),
     'record': record_part.TABLES,
-    'start': (('From starting sealmq to the first opened message, in a warm realm', start_rows),
-              ('Memory of whole processes', memory_rows),
-              ('Memory for each known sender of a group, bytes', sender_rows)),
+    'start': (('From starting sealmq to the first opened message, in a warm realm', start_rows),),
+    'memory': (('Memory of whole processes', memory_rows),
+               ('Memory for each known sender of a group, bytes', sender_rows)),
     'python': (('Against a Python program of the same job (paho, cryptography)', python_rows),),
     'dataset': (('Rows of a file', dataset_rows),),
 }
@@ -723,7 +727,7 @@ plot $d u 2:xtic(1) ls 1, $d u 0:2:(sprintf("%.1f", $2)) w labels offset 0,0.7 n
 '''
 
 
-PLOTS = {'start': start_plots, 'python': python_plots, 'seal': seal_plots, 'session': session_plots, 'group': group_plots, 'link': link_plots,
+PLOTS = {'start': start_plots, 'memory': lambda part: (), 'python': python_plots, 'seal': seal_plots, 'session': session_plots, 'group': group_plots, 'link': link_plots,
          'record': lambda part: record_part.plots(part, table_block), 'dataset': dataset_plots}
 
 

@@ -96,6 +96,9 @@ def start_targets(data):
         if not r['tls']:
             yield 'start to first opened message, ms: ' + r['what'], 15 if 'session' in r['what'] else 10, \
                 r['ms']['median'], False
+
+
+def memory_targets(data):
     for r in data['memory']:
         yield 'resident memory, MiB: ' + r['what'], 10, r['rss_kib'] / 1024, False
     for s in data['sender']['rows']:
@@ -129,7 +132,7 @@ def instructions_targets(data):
 
 
 TARGETS = {'seal': seal_targets, 'link': link_targets, 'group': group_targets, 'instructions': instructions_targets,
-           'start': start_targets, 'python': python_targets, 'record': SUITE.record_part.targets}
+           'start': start_targets, 'memory': memory_targets, 'python': python_targets, 'record': SUITE.record_part.targets}
 
 
 def target_lines(part, data):
