@@ -14,7 +14,8 @@
 #include "base/table.h"
 #include "base/wipe.h"
 
-enum { GCM_TAG_LEN = 16, CHACHA_KEY_LEN = 32, KEY_ALIGN = 64 };
+/* The library reads a ChaCha20 key in steps that go beyond its end. */
+enum { GCM_TAG_LEN = 16, CHACHA_KEY_ROOM = 64, KEY_ALIGN = 64 };
 
 /*
  * A key for vector AES holds 48 powers, 768 bytes of it; one for AVX2 holds 8. Whoever hears thousands of senders shall
@@ -47,7 +48,7 @@ enum {
 	GCM_LARGE_LEN = (sizeof(struct gcm_key_data) + KEY_ALIGN - 1) / KEY_ALIGN * KEY_ALIGN
 };
 
-static const struct form chacha_form = { .at = HEAD_LEN, .size = HEAD_LEN + CHACHA_KEY_LEN };
+static const struct form chacha_form = { .at = HEAD_LEN, .size = HEAD_LEN + CHACHA_KEY_ROOM };
 
 /* What is used of the library: found once. */
 static struct {
