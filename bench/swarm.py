@@ -19,6 +19,7 @@ import tempfile
 import time
 
 LEAVES, READ_PER_S = 5, 2000  # messages a second at all members together, once a second at least
+TOGETHER_FROM, TOGETHER_MS = 1000, 250
 KIB_EACH = 1300  # of memory, the broker's share included
 
 def rate(members):
@@ -106,14 +107,15 @@ class Rig:
         self.must('keyserver', 'init', *keys)
         self.start(self.sealmq, 'keyserver', 'run', *keys, *self.tls())
 
-    def group(self, name):
+    def group(self, name, batch_ms):
         self.must('group', 'create', name, '--realm', self.member('ops'), *self.tls(), '--mode', 'update',
-                  '--filter', 'swarm/%s' % name, '--publish', 'swarm-*', '--subscribe', '*', '--batch-ms', '1',
+                  '--filter', 'swarm/%s' % name, '--publish', 'swarm-*', '--subscribe', '*', '--batch-ms', str(batch_ms),
                   '--activation-ms', '1', '--wait', '30')
 
     def run(self, members):
         name = 'g%d' % members
-        self.group(name)
+        # of thousands that join each would make all others follow, one by one
+        self.group(name, 1 if members <= TOGETHER_FROM else TOGETHER_MS)
         out = self.must('swarm', '--ca', self.path('swarm'), '--group', name, '-t', 'swarm/%s' % name, '--members',
                         str(members), '--leaves', str(LEAVES), '--rate', str(rate(members)), '--floor', '--json', *self.tls())
         return json.loads(out)
@@ -143,7 +145,7 @@ def main(sealmq, *counts):
                 runs.append(rig.run(count))
     finally:
         rig.strike()
-    print(json.dumps({'bench': 'swarm', 'leaves': LEAVES, 'read_per_s': READ_PER_S, 'runs': runs, 'left_out': left_out}))
+    print(json.dumps({'bench': 'swarm', 'leaves': LEAVES, 'read_per_s': READ_PER_S, 'together_from': TOGETHER_FROM, 'together_ms': TOGETHER_MS, 'runs': runs, 'left_out': left_out}))
 
 
 if __name__ == '__main__':
