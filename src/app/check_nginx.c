@@ -1,6 +1,7 @@
 /* What would hurt in nginx.conf. */
 #include "app/broker_check.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,21 +23,28 @@ static bool inside(const struct place *p, const char *name)
 	return false;
 }
 
-/* NGINX's times: 660, 660s, 11m, 1h. */
+/* NGINX's times: 660, 660s, 11m, 1h. What is beyond all numbers is as long as can be. */
 static long seconds_of(const char *text)
 {
 	char *end = NULL;
-	long n = strtol(text, &end, 10);
+	long n = strtol(text, &end, 10), unit = 1, most;
 	switch (*end) {
 	case 'm':
-		return end[1] == 's' ? n / 1000 : n * 60;
+		if (end[1] == 's')
+			return n / 1000;
+		unit = 60;
+		break;
 	case 'h':
-		return n * 3600;
+		unit = 3600;
+		break;
 	case 'd':
-		return n * 86400;
+		unit = 86400;
+		break;
 	default:
-		return n;
+		break;
 	}
+	most = LONG_MAX / unit;
+	return (n > most ? most : n < -most ? -most : n) * unit;
 }
 
 static bool has_word(const char *value, const char *word)
