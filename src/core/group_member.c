@@ -571,7 +571,7 @@ int64_t smq_group_member_wake_at(const smq_group_member *m)
 /*
  * An epoch may have begun while we were away, and the broker that we came back to may retain an older manifest than
  * another one of its cluster: only the key server knows. All members of a broker that was restarted come back at once,
- * so they spread over a time that grows with the tree.
+ * so they spread over a time that grows with the tree; what the broker retains comes before it begins.
  */
 static void confirm_later(smq_group_member *m)
 {
@@ -581,7 +581,7 @@ static void confirm_later(smq_group_member *m)
 	for (int64_t i = 0, leaf = SMQ_GM_CONFIRM_LEAF_MS; i <= m->k.path.height && leaf <= SMQ_GM_CONFIRM_MAX_MS;
 	     i++, leaf *= 4)
 		within = leaf > within ? leaf : within;
-	m->confirm_at_ms = m->now.mono_ms + within * (bytes[0] << 8 | bytes[1]) / 0x10000;
+	m->confirm_at_ms = m->now.mono_ms + within / 2 + within / 2 * (bytes[0] << 8 | bytes[1]) / 0x10000;
 }
 
 void smq_group_member_online(smq_group_member *m, struct smq_now now)
