@@ -902,6 +902,7 @@ static void need_files(const struct running *r, smq_needs *n)
 	for (size_t i = 0; r->kind->erlang && i < SMQ_COUNT(of_rabbitmq); i++)
 		smq_needs_write(n, of_rabbitmq[i]);
 	smq_needs_write(n, r->dir);
+	smq_needs_write(n, r->o->member); /* lists are put there */
 	smq_needs_read(n, r->o->ca);
 }
 
