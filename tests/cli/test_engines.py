@@ -107,7 +107,7 @@ class RabbitMq(Engine):
         self.kill()
         mine = {**os.environ, 'ERL_EPMD_PORT': str(self.epmd)}
         # It refuses while it believes that somebody is there; its port is ours alone.
-        wait(lambda: b'Killed' in subprocess.run(['epmd', '-kill'], env=mine, capture_output=True).stdout, 60)
+        wait(lambda: b'Killed' in subprocess.run(['epmd', '-kill'], env=mine, capture_output=True).stdout, 20)
 
     def version(self):
         done = subprocess.run(['dpkg-query', '-W', '-f', '${Version}', 'rabbitmq-server'], capture_output=True, text=True)
@@ -123,7 +123,7 @@ def at(e):
 def passes(e, topic, *more, filter=None, sub=(), seconds=4):
     """What a subscriber prints of one message: payload, QoS, retained; '' for nothing."""
     out = Process([find('mosquitto_sub'), *at(e), '-t', filter or topic, '-F', '%p %q %r', '-d', *sub])
-    wait(lambda: any('Subscribed' in line for line in out.lines) or out.child.poll() is not None, 60)
+    wait(lambda: any('Subscribed' in line for line in out.lines) or out.child.poll() is not None, 10)
     run('mosquitto_pub', *at(e), '-t', topic, '-m', 'x1', *more, seconds=20)
     good = wait(lambda: next((line for line in out.lines if line.startswith('x1 ')), ''), seconds)
     out.stop()
