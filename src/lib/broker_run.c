@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -146,15 +147,22 @@ static void last_words(const struct running *r, const struct smq_child *c, char 
 /* ---- ports ---- */
 
 /* Free for the moment; somebody may be faster than us, so starting is tried again with others. */
+/* Below what connections are made from (ip_local_port_range): one of those could take it before the program does. */
 static int free_port(void)
 {
+	enum { LOW = 12000, HIGH = 32000, TRIES = 200 };
 	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
-	socklen_t len = sizeof(a);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	bool bound = fd >= 0 && bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0 &&
-		     getsockname(fd, (struct sockaddr *)&a, &len) == 0;
-	if (fd >= 0)
-		(void)close(fd);
+	bool bound = false;
+	for (int i = 0; i < TRIES && !bound; i++) {
+		uint16_t dice = 0;
+		int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		if (getrandom(&dice, sizeof(dice), 0) != sizeof(dice))
+			dice = (uint16_t)(getpid() + i);
+		a.sin_port = htons((uint16_t)(LOW + dice % (HIGH - LOW)));
+		bound = fd >= 0 && bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0;
+		if (fd >= 0)
+			(void)close(fd);
+	}
 	return bound ? ntohs(a.sin_port) : 0;
 }
 

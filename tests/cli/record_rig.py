@@ -11,6 +11,7 @@ import time
 
 SEALMQ, ROOT = os.path.abspath(sys.argv[1]), sys.argv[2]
 sys.path.insert(0, os.path.join(ROOT, 'tools'))
+from ports import free_port  # noqa: E402
 from tap import Tap  # noqa: E402
 
 TAP = Tap()
@@ -28,12 +29,6 @@ readings:
   electricity_kwh: { unit: kWh, min: 0, max: 100000 }
   gas_m3: { unit: m3, min: 0, max: 100000 }
 '''
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(('127.0.0.1', 0))
-        return s.getsockname()[1]
 
 
 def wait(condition, seconds=60):

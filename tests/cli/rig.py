@@ -13,6 +13,9 @@ import tempfile
 import time
 import traceback
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'tools'))
+from ports import free_port  # noqa: E402
+
 SEALMQ = os.environ.get('SEALMQ', 'sealmq')
 BROKER = shutil.which('mosquitto', path=os.environ.get('PATH', '') + ':/usr/sbin:/usr/local/sbin')
 CLIENTS = shutil.which('mosquitto_pub') and shutil.which('mosquitto_sub')
@@ -29,12 +32,6 @@ class Result:
 
     def __repr__(self):
         return 'status %d, out %r, err %r' % (self.code, self.out[:400], self.err[:800])
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(('127.0.0.1', 0))
-        return s.getsockname()[1]
 
 
 def wait(condition, seconds=LIMIT):

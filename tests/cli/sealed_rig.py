@@ -19,6 +19,7 @@ import time
 
 SEALMQ, ROOT = (os.path.abspath(path) for path in sys.argv[1:3])
 sys.path.insert(0, os.path.join(ROOT, 'tools'))
+from ports import free_port  # noqa: E402
 from tap import Tap  # noqa: E402
 
 TAP = Tap()
@@ -49,12 +50,6 @@ def run(*words, stdin=None, seconds=90, cwd=None, **env):
     done = subprocess.run(words, input=stdin, capture_output=True, env=environ(**env), timeout=seconds, cwd=cwd,
                           stdin=subprocess.DEVNULL if stdin is None else None)
     return done.returncode, done.stdout.decode('utf-8', 'replace'), done.stderr.decode('utf-8', 'replace')
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(('127.0.0.1', 0))
-        return s.getsockname()[1]
 
 
 def measured(bench, **data):
