@@ -38,7 +38,6 @@ struct smq_rights {
 	const char *const *writes; /* may be read, too */
 	size_t write_count;
 	const char *removes; /* a directory in which files may be removed; NULL: none */
-	bool binds;          /* connects: from a local address of its own choice */
 	/* A module of somebody else's was loaded (PKCS#11, an engine of OpenSSL), whose needs nobody can state: any
 	 * files, local sockets, libraries and threads. Never programs, nor other processes. */
 	bool foreign;
@@ -86,7 +85,6 @@ void smq_needs_listen(smq_needs *needs);  /* takes connections */
 void smq_needs_threads(smq_needs *needs); /* starts threads, each with the same rights */
 void smq_needs_foreign(smq_needs *needs);
 void smq_needs_program(smq_needs *needs, const char *path); /* starts it */
-void smq_needs_bind(smq_needs *needs);
 SMQ_MUST_USE smq_err smq_needs_confine(const smq_needs *needs, struct smq_confined *ret_how);
 
 /* The processes that the sealmq tool consists of, and what each may do, in one line; NULL past the last one. */

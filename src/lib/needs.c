@@ -208,12 +208,6 @@ void smq_needs_foreign(smq_needs *n)
 		n->rights.foreign = true;
 }
 
-void smq_needs_bind(smq_needs *n)
-{
-	if (n)
-		n->rights.binds = true;
-}
-
 smq_err smq_needs_confine(const smq_needs *n, struct smq_confined *ret_how)
 {
 	if (!n || n->failed)
@@ -269,8 +263,6 @@ static void need_network(const struct smq_client_options *o, smq_needs *n)
 		smq_needs_port(n, socks_port(o->socks5));
 	else
 		smq_needs_port(n, o->port ? o->port : encrypted ? MQTTS_PORT : MQTT_PORT);
-	if (o->bind_address)
-		smq_needs_bind(n);
 }
 
 void smq_client_needs(const struct smq_client_options *o, smq_needs *n)

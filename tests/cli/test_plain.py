@@ -505,6 +505,35 @@ def test_secrets_are_not_in_the_process_list():
     sub.end(signal.SIGTERM)
 
 
+def hosts_of_its_own(lines):
+    """The words before a command that let it see an /etc/hosts of these lines alone, as it is on many machines."""
+    hosts = OPEN.path('hosts')
+    with open(hosts, 'w', encoding='ascii') as f:
+        f.write(lines)
+    words = ['unshare'] + ([] if os.getuid() == 0 else ['-r']) + ['-m', 'sh', '-c', 'mount --bind "$0" /etc/hosts && exec "$@"', hosts]
+    seen = subprocess.run(words + ['getent', 'ahosts', 'localhost'], capture_output=True, text=True, check=False)
+    if not seen.stdout.startswith('::1'):
+        raise rig.Skip('no name can be given an IPv6 address first here: %s' % (seen.stderr.strip() or seen.stdout[:40]))
+    return words
+
+
+def test_localhost_is_ipv6_first_and_the_broker_is_not_there():
+    brokers()
+    words = hosts_of_its_own('127.0.0.1 localhost\n::1 localhost\n')
+    got = rig.run(words + OURS_PUB + ['-h', 'localhost', '-t', 'a', '-m', 'x', '-q', '1'] + port())
+    assert got.code == 0, got
+    sub = OPEN.subscriber(lambda: rig.Run(words + OURS_SUB + ['-h', 'localhost', '-t', 'six', '-C', '1'] + port()), ['six'])
+    assert rig.run(words + OURS_PUB + ['-h', 'localhost', '-t', 'six', '-m', 'x'] + port()).code == 0
+    got = sub.end()
+    assert got.code == 0 and got.out == b'x\n', got
+
+
+def test_a_local_address_of_its_own_choice():
+    brokers()
+    got = rig.run(OURS_PUB + ['-A', '127.0.0.2', '-t', 'a', '-m', 'x', '-q', '1'] + port())
+    assert got.code == 0 and OPEN.count('New connection from 127.0.0.2:') == 1, got
+
+
 def test_stats():
     got = exchange(OURS_PUB, OURS_SUB, ['-t', 'a', '-C', '3', '--stats', '0.1'], [(['-t', 'a', '-l', '--stats', '1'], b'1\n2\n3\n')])
     assert 'stats in all' in got.err and '3 messages' in got.err, got

@@ -84,9 +84,8 @@ static smq_err allow_loader(int set)
 {
 	Dl_info loader;
 	const void *base = (const void *)(uintptr_t)getauxval(AT_BASE); /* NOLINT: an address that the kernel told */
-	return base && dladdr(base, &loader) != 0
-		   ? allow_path(set, loader.dli_fname, READ | LANDLOCK_ACCESS_FS_EXECUTE)
-		   : SMQ_OK;
+	return base && dladdr(base, &loader) != 0 ? allow_path(set, loader.dli_fname, READ | LANDLOCK_ACCESS_FS_EXECUTE)
+						  : SMQ_OK;
 }
 
 static smq_err allow_paths(int set, const struct smq_rights *r, uint64_t known)
@@ -116,7 +115,8 @@ static smq_err allow_ports(int set, const struct smq_rights *r)
 		struct port_rule rule = { CONNECT_TCP, r->ports[i] };
 		err = add_rule(set, RULE_PORT, &rule);
 	}
-	if (err == SMQ_OK && r->binds && !r->listens) {
+	/* From a local address of its own choice: one that was asked for, or of the family that is to be tried. */
+	if (err == SMQ_OK && !r->listens) {
 		struct port_rule any = { BIND_TCP, 0 };
 		err = add_rule(set, RULE_PORT, &any);
 	}
