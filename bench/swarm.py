@@ -18,9 +18,13 @@ import sys
 import tempfile
 import time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'tools'))
+from ports import free_port  # noqa: E402
+
 LEAVES, READ_PER_S = 5, 2000  # messages a second at all members together, once a second at least
 TOGETHER_FROM, TOGETHER_MS = 1000, 250
 KIB_EACH = 1300  # of memory, the broker's share included
+
 
 def rate(members):
     return max(1, min(20, READ_PER_S // members))
@@ -38,12 +42,6 @@ def room_for(members):
     with open('/proc/meminfo', encoding='ascii') as file:
         free = next(int(line.split()[1]) for line in file if line.startswith('MemAvailable'))
     return None if free > members * KIB_EACH * 1.3 else '%d MiB of memory' % (members * KIB_EACH * 1.3 / 1024)
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(('127.0.0.1', 0))
-        return s.getsockname()[1]
 
 
 class Rig:

@@ -78,13 +78,12 @@ struct smq_message {
 	uint64_t slot;    /* SMQ_NO_SLOT where there are none */
 	uint64_t counter; /* the sender's number for this message under this boot id and key */
 	uint8_t boot_id[16];
-	size_t overhead;  /* sealed length minus plaintext length, bytes */
-	int64_t age_ms;   /* since the sender sealed it, by both clocks; SMQ_NO_AGE if it carries no time stamp */
-	uint64_t open_ns; /* time taken to open it */
-	uint64_t missing; /* messages of this sender that should have come between the last one and this */
-	unsigned
-	    signer_roles; /* enum smq_role bits of the certificate whose signature this very message carries; else 0 */
-	bool repeated;    /* delivered before in this process's life (only with options.repeats) */
+	size_t overhead;       /* sealed length minus plaintext length, bytes */
+	int64_t age_ms;        /* since the sender sealed it, by both clocks; SMQ_NO_AGE if it carries no time stamp */
+	uint64_t open_ns;      /* time taken to open it */
+	uint64_t missing;      /* messages of this sender that should have come between the last one and this */
+	unsigned signer_roles; /* enum smq_role bits of whose signature this very message carries; else 0 */
+	bool repeated;         /* delivered before in this process's life (only with options.repeats) */
 	/* Of a message that is signed or covered, with options.evidence; on_proof: of one that was signed, the
 	 * signature and whose it is. Else NULL. */
 	const struct smq_evidence *evidence;

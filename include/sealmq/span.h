@@ -53,6 +53,15 @@ static inline int smq_span_equal(smq_span a, smq_span b)
 	return a.len == b.len && (a.len == 0 || memcmp(a.p, b.p, a.len) == 0);
 }
 
+/* Whether there is no other byte than zeroes; of public values, like the above. */
+static inline int smq_span_is_zero(smq_span a)
+{
+	size_t i = 0;
+	while (i < a.len && a.p[i] == 0)
+		i++;
+	return i == a.len;
+}
+
 #ifdef __cplusplus
 }
 #endif

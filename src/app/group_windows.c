@@ -4,25 +4,17 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/big_endian.h"
 #include "base/varint.h"
 
 static const uint8_t head[SMQ_GROUP_SHARD_HEAD_LEN] = "smqflr1";
 
 enum { KEY_MAX = 80 };
 
-static void put_u64(uint8_t *at, uint64_t value)
-{
-	for (int i = 7; i >= 0; i--, value >>= 8)
-		at[i] = (uint8_t)value;
-}
+/* An entry of a shard: a boot id, and its floor. */
+static uint64_t floor_of(const uint8_t *entry) { return smq_get_be(entry + SMQ_BOOT_ID_LEN, sizeof(uint64_t)); }
 
-static uint64_t get_u64(const uint8_t *at)
-{
-	uint64_t value = 0;
-	for (int i = 0; i < 8; i++)
-		value = value << 8 | at[i];
-	return value;
-}
+static void set_floor(uint8_t *entry, uint64_t floor) { smq_put_be(entry + SMQ_BOOT_ID_LEN, floor, sizeof(uint64_t)); }
 
 /* ---- one shard in w->room ---- */
 
@@ -46,6 +38,15 @@ static void shard_key(const struct smq_group_windows_store *w, uint64_t sender_i
 	snprintf(ret_key, KEY_MAX + 1, "%s-%" PRIu64 "-%02x", w->prefix, sender_id, boot_id[0]);
 }
 
+static uint8_t *find_life(uint8_t *value, size_t len, const uint8_t *boot_id)
+{
+	for (size_t at = sizeof(head); at < len; at += SMQ_GROUP_SHARD_ENTRY_LEN) {
+		if (memcmp(value + at, boot_id, SMQ_BOOT_ID_LEN) == 0)
+			return value + at;
+	}
+	return NULL;
+}
+
 static smq_err load_shard(struct smq_group_windows_store *w, uint64_t sender_id, const uint8_t *boot_id,
 			  struct shard *ret_shard)
 {
@@ -61,10 +62,7 @@ static smq_err load_shard(struct smq_group_windows_store *w, uint64_t sender_id,
 		err = check_shard(w->room, s.len);
 	if (err != SMQ_OK)
 		return err == SMQ_ERR_NO_ROOM ? SMQ_ERR_CORRUPT : err;
-	for (size_t at = sizeof(head); at < s.len; at += SMQ_GROUP_SHARD_ENTRY_LEN) {
-		if (memcmp(w->room + at, boot_id, SMQ_BOOT_ID_LEN) == 0)
-			s.entry = w->room + at;
-	}
+	s.entry = find_life(w->room, s.len, boot_id);
 	*ret_shard = s;
 	return SMQ_OK;
 }
@@ -76,20 +74,11 @@ static smq_err add_entry(struct smq_group_windows_store *w, struct shard *s, con
 	s->entry = w->room + s->len;
 	s->len += SMQ_GROUP_SHARD_ENTRY_LEN;
 	memcpy(s->entry, boot_id, SMQ_BOOT_ID_LEN);
-	put_u64(s->entry + SMQ_BOOT_ID_LEN, 0);
+	set_floor(s->entry, 0);
 	return SMQ_OK;
 }
 
 /* ---- two values ---- */
-
-static uint8_t *find_life(uint8_t *value, size_t len, const uint8_t *boot_id)
-{
-	for (size_t at = sizeof(head); at < len; at += SMQ_GROUP_SHARD_ENTRY_LEN) {
-		if (memcmp(value + at, boot_id, SMQ_BOOT_ID_LEN) == 0)
-			return value + at;
-	}
-	return NULL;
-}
 
 smq_err smq_group_floors_merge(smq_span mine, smq_span theirs, smq_mspan room, size_t *ret_len)
 {
@@ -108,7 +97,7 @@ smq_err smq_group_floors_merge(smq_span mine, smq_span theirs, smq_mspan room, s
 		if (!ours) {
 			memcpy(room.p + len, its, SMQ_GROUP_SHARD_ENTRY_LEN);
 			len += SMQ_GROUP_SHARD_ENTRY_LEN;
-		} else if (get_u64(its + SMQ_BOOT_ID_LEN) > get_u64(ours + SMQ_BOOT_ID_LEN)) {
+		} else if (floor_of(its) > floor_of(ours)) {
 			memcpy(ours, its, SMQ_GROUP_SHARD_ENTRY_LEN);
 		}
 	}
@@ -126,7 +115,7 @@ static smq_err load(void *self, uint64_t sender_id, const uint8_t boot_id[SMQ_BO
 		return err;
 	if (!s.entry)
 		return SMQ_ERR_NOT_FOUND;
-	uint64_t floor = get_u64(s.entry + SMQ_BOOT_ID_LEN);
+	uint64_t floor = floor_of(s.entry);
 	if (floor > SMQ_VARINT_MAX + 1)
 		return SMQ_ERR_CORRUPT;
 	*ret_floor = floor;
@@ -151,9 +140,9 @@ static smq_err raise_floor(struct smq_group_windows_store *w, uint64_t sender_id
 		err = add_entry(w, ret_shard, boot_id);
 	if (err != SMQ_OK)
 		return err;
-	*ret_raised = get_u64(ret_shard->entry + SMQ_BOOT_ID_LEN) < floor;
+	*ret_raised = floor_of(ret_shard->entry) < floor;
 	if (*ret_raised)
-		put_u64(ret_shard->entry + SMQ_BOOT_ID_LEN, floor);
+		set_floor(ret_shard->entry, floor);
 	return SMQ_OK;
 }
 
@@ -185,9 +174,9 @@ static smq_err settle(void *self, uint64_t sender_id, const uint8_t boot_id[SMQ_
 	struct shard s;
 	catch_up(w, sender_id, boot_id);
 	smq_err err = load_shard(w, sender_id, boot_id, &s);
-	if (err != SMQ_OK || !s.entry || get_u64(s.entry + SMQ_BOOT_ID_LEN) != written)
+	if (err != SMQ_OK || !s.entry || floor_of(s.entry) != written)
 		return err;
-	put_u64(s.entry + SMQ_BOOT_ID_LEN, floor);
+	set_floor(s.entry, floor);
 	return w->store->put(w->store->self, s.key, smq_span_of(w->room, s.len));
 }
 
@@ -196,7 +185,7 @@ smq_err smq_group_state_digest(const struct smq_crypto *crypto, const struct smq
 {
 	uint8_t digest[SMQ_HASH_LEN], epoch[8];
 	/* Names hold no zero byte, so the terminators part them. */
-	put_u64(epoch, file->epoch);
+	smq_put_be(epoch, file->epoch, sizeof(uint64_t));
 	const smq_span parts[] = { smq_span_of(file->realm, strlen(file->realm) + 1),
 				   smq_span_of(file->group, strlen(file->group) + 1),
 				   smq_span_of(epoch, sizeof(epoch)) };

@@ -4,13 +4,13 @@
 #include <stdio.h>
 
 #include "app/group_windows.h"
+#include "base/big_endian.h"
 #include "base/varint.h"
 
 static void encode(const struct smq_kept_life *l, uint64_t next, uint8_t ret_value[SMQ_KEPT_LIFE_LEN])
 {
 	memcpy(ret_value, l->boot_id, SMQ_BOOT_ID_LEN);
-	for (size_t i = SMQ_KEPT_LIFE_LEN; i > SMQ_BOOT_ID_LEN; next >>= 8)
-		ret_value[--i] = (uint8_t)next;
+	smq_put_be(ret_value + SMQ_BOOT_ID_LEN, next, SMQ_KEPT_LIFE_LEN - SMQ_BOOT_ID_LEN);
 }
 
 static smq_err put(const struct smq_kept_life *l, uint64_t next)
@@ -44,15 +44,6 @@ static smq_err finish(struct smq_kept_life *l)
 	return err;
 }
 
-/* What a file system leaves of a file whose content it lost. */
-static bool is_blank(const uint8_t boot_id[SMQ_BOOT_ID_LEN])
-{
-	uint8_t any = 0;
-	for (size_t i = 0; i < SMQ_BOOT_ID_LEN; i++)
-		any |= boot_id[i];
-	return any == 0;
-}
-
 /* The value, or a fresh boot id where there is none yet. */
 static smq_err get(struct smq_kept_life *l, const struct smq_random *random)
 {
@@ -68,9 +59,9 @@ static smq_err get(struct smq_kept_life *l, const struct smq_random *random)
 		return SMQ_ERR_CORRUPT;
 	if (err != SMQ_OK)
 		return err;
-	for (size_t i = SMQ_BOOT_ID_LEN; i < sizeof(value); i++)
-		next = next << 8 | value[i];
-	if (next > SMQ_VARINT_MAX + 1 || is_blank(value))
+	next = smq_get_be(value + SMQ_BOOT_ID_LEN, sizeof(value) - SMQ_BOOT_ID_LEN);
+	/* zeroes are what a file system leaves of a file whose content it lost */
+	if (next > SMQ_VARINT_MAX + 1 || smq_span_is_zero(smq_span_of(value, SMQ_BOOT_ID_LEN)))
 		return SMQ_ERR_CORRUPT;
 	memcpy(l->boot_id, value, SMQ_BOOT_ID_LEN);
 	smq_reserve_init(&l->reserve, next, SMQ_KEPT_LIFE_BLOCK);

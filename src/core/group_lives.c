@@ -21,9 +21,6 @@ enum {
 /* Thousands of senders are thousands of these; with the key of each that the crypto library holds, 1,200 bytes. */
 _Static_assert(sizeof(struct smq_group_life) <= 512, "a known sender's memory");
 
-/* Thousands of senders are thousands of these; with the key of each that the crypto library holds, 1,200 bytes. */
-_Static_assert(sizeof(struct smq_group_life) <= 512, "a known sender's memory");
-
 /* ---- the table ---- */
 
 /* The index is part of the table: each place holds the head of one bucket. Boot ids are random, so they spread by
@@ -112,8 +109,7 @@ static uint32_t next_ahead(const struct smq_group_life *l, int64_t mono_ms)
 		return l->ahead / 2 < AHEAD_MIN ? 0 : l->ahead / 2;
 	if (since >= PACE_MS - PACE_MS / LEFT_WHEN_ASKED)
 		return l->ahead;
-	/* A burst is not taken for the beginning of many: whoever crashes after it would miss as much of a slow sender.
-	 */
+	/* A burst is not taken for a pace: whoever crashes after it would miss as much of a slow sender. */
 	int64_t growth = since > 0 && l->ahead >= AHEAD_SURE ? PACE_MS / since : 2;
 	growth = growth > AHEAD_GROWTH_MAX ? AHEAD_GROWTH_MAX : growth < 2 ? 2 : growth;
 	return l->ahead < AHEAD_MIN            ? AHEAD_MIN

@@ -124,11 +124,10 @@ struct smq_group_member {
 	int64_t first_online_ms; /* mono; INT64_MAX: never yet */
 	int64_t online_ms;       /* mono */
 	bool heard_manifest;     /* since then */
-	int64_t
-	    confirm_at_ms;   /* mono: back at the broker, whether its manifest is the newest is asked; INT64_MAX: not */
-	unsigned heights;    /* of the path's nodes, subscribed to */
-	uint64_t own_card;   /* our sender id, whose card we watch; 0: none */
-	int64_t own_card_ms; /* mono: since when it should come; INT64_MAX: it did */
+	int64_t confirm_at_ms;   /* mono: when whether its manifest is the newest is asked; INT64_MAX: never */
+	unsigned heights;        /* of the path's nodes, subscribed to */
+	uint64_t own_card;       /* our sender id, whose card we watch; 0: none */
+	int64_t own_card_ms;     /* mono: since when it should come; INT64_MAX: it did */
 
 	/* asking */
 	struct smq_ks_asker asker;

@@ -1,6 +1,8 @@
 /* The sliding replay window (RFC 6479's bitmap; PROTOCOL.md 3.6). */
 #include "core/replay.h"
 
+#include "base/big_endian.h"
+
 enum { WORD_BITS = 64 };
 
 /* One word more than the width needs, so that a whole word can be cleared while the others still cover the width. */
@@ -58,26 +60,11 @@ void smq_replay_refuse_below(struct smq_replay *r, uint64_t floor)
 
 /* ---- kept across restarts ---- */
 
-static uint8_t *put_u64(uint8_t *at, uint64_t value)
-{
-	for (int i = 7; i >= 0; i--, value >>= 8)
-		at[i] = (uint8_t)value;
-	return at + 8;
-}
-
-static uint64_t get_u64(const uint8_t *at)
-{
-	uint64_t value = 0;
-	for (int i = 0; i < 8; i++)
-		value = value << 8 | at[i];
-	return value;
-}
-
 void smq_replay_encode(const struct smq_replay *r, uint8_t ret_bytes[SMQ_REPLAY_ENCODED_LEN])
 {
-	uint8_t *at = put_u64(ret_bytes, r->next);
+	uint8_t *at = smq_put_be(ret_bytes, r->next, sizeof(uint64_t));
 	for (size_t i = 0; i < SMQ_REPLAY_WORDS; i++)
-		at = put_u64(at, r->words[i]);
+		at = smq_put_be(at, r->words[i], sizeof(uint64_t));
 }
 
 /* Bits above the highest counter, or a highest counter that was not seen: nothing that commit leaves behind. */
@@ -99,9 +86,9 @@ smq_err smq_replay_decode(smq_span bytes, struct smq_replay *ret_replay)
 	struct smq_replay r;
 	if (bytes.len != SMQ_REPLAY_ENCODED_LEN)
 		return SMQ_ERR_CORRUPT;
-	r.next = get_u64(bytes.p);
+	r.next = smq_get_be(bytes.p, sizeof(uint64_t));
 	for (size_t i = 0; i < SMQ_REPLAY_WORDS; i++)
-		r.words[i] = get_u64(bytes.p + 8 + 8 * i);
+		r.words[i] = smq_get_be(bytes.p + 8 + 8 * i, sizeof(uint64_t));
 	smq_err err = check_encoded(&r);
 	if (err == SMQ_OK)
 		*ret_replay = r;

@@ -291,18 +291,27 @@ static smq_err rollover(struct smq_ca_dir *ca, const struct smq_ca_rollover_opti
 	return err;
 }
 
+static const struct smq_ca_rollover_options usual_rollover;
+
+static smq_err check_rollover(const struct smq_ca_rollover_options *o, const char *what)
+{
+	if (o->days < 0 || o->days > SMQ_CA_DAYS_MAX)
+		return smq_ca_because(SMQ_ERR_USAGE, "%s is valid for 1 to 36500 days", what);
+	if (!smq_ca_authority_curve(o->curve))
+		return smq_ca_because(SMQ_ERR_USAGE, "an authority's key is of P-256, P-384 or Ed25519");
+	return SMQ_OK;
+}
+
 smq_err smq_ca_rollover(const char *dir, const struct smq_ca_rollover_options *options,
 			struct smq_ca_issued *ret_issued, const char **ret_why)
 {
-	static const struct smq_ca_rollover_options defaults;
-	const struct smq_ca_rollover_options *o = options ? options : &defaults;
+	const struct smq_ca_rollover_options *o = options ? options : &usual_rollover;
 	struct smq_ca_dir ca;
 	smq_ca_begin(ret_why);
-	if (o->days < 0 || o->days > SMQ_CA_DAYS_MAX)
-		return smq_ca_because(SMQ_ERR_USAGE, "an issuing authority is valid for 1 to 36500 days");
-	if (!smq_ca_authority_curve(o->curve))
-		return smq_ca_because(SMQ_ERR_USAGE, "an authority's key is of P-256, P-384 or Ed25519");
-	smq_err err = smq_ca_dir_open(dir, &ca);
+	smq_err err = check_rollover(o, "an issuing authority");
+	if (err != SMQ_OK)
+		return err;
+	err = smq_ca_dir_open(dir, &ca);
 	if (err == SMQ_OK)
 		err = rollover(&ca, o, ret_issued);
 	smq_ca_dir_close(&ca);
@@ -408,15 +417,13 @@ static smq_err rollover_root(struct smq_ca_dir *ca, const struct smq_ca_rollover
 smq_err smq_ca_rollover_root(const char *dir, const struct smq_ca_rollover_options *options,
 			     struct smq_ca_issued *ret_issued, const char **ret_why)
 {
-	static const struct smq_ca_rollover_options defaults;
-	const struct smq_ca_rollover_options *o = options ? options : &defaults;
+	const struct smq_ca_rollover_options *o = options ? options : &usual_rollover;
 	struct smq_ca_dir ca;
 	smq_ca_begin(ret_why);
-	if (o->days < 0 || o->days > SMQ_CA_DAYS_MAX)
-		return smq_ca_because(SMQ_ERR_USAGE, "a root is valid for 1 to 36500 days");
-	if (!smq_ca_authority_curve(o->curve))
-		return smq_ca_because(SMQ_ERR_USAGE, "an authority's key is of P-256, P-384 or Ed25519");
-	smq_err err = smq_ca_dir_open(dir, &ca);
+	smq_err err = check_rollover(o, "a root");
+	if (err != SMQ_OK)
+		return err;
+	err = smq_ca_dir_open(dir, &ca);
 	if (err == SMQ_OK && ca.issuer.len == 0)
 		err = smq_ca_because(SMQ_ERR_STATE,
 				     "%s: its root issues certificates itself; `sealmq ca rollover` "

@@ -55,14 +55,6 @@ static smq_err fill(const struct smq_command *c, struct smq_command_document *d)
 	return SMQ_OK;
 }
 
-static bool is_zero(const uint8_t id[SMQ_COMMAND_ID_BYTES])
-{
-	uint8_t any = 0;
-	for (size_t i = 0; i < SMQ_COMMAND_ID_BYTES; i++)
-		any |= id[i];
-	return any == 0;
-}
-
 smq_err smq_command_send(smq_client *client, const struct smq_command *c, uint8_t ret_id[SMQ_COMMAND_ID_BYTES],
 			 uint64_t *ret_ticket, const char **ret_why)
 {
@@ -78,7 +70,7 @@ smq_err smq_command_send(smq_client *client, const struct smq_command *c, uint8_
 	if (err != SMQ_OK)
 		return because(err, ret_why, "a command is good for 1 s to 7 days, and sets at most 32 parameters");
 	memcpy(d.id, ret_id, sizeof(d.id));
-	if (is_zero(d.id))
+	if (smq_span_is_zero(smq_span_of(d.id, sizeof(d.id))))
 		err = smq_random_system()->fill(smq_random_system()->self, smq_mspan_of(d.id, sizeof(d.id)));
 	if (err == SMQ_OK)
 		err = smq_command_encode(&d, smq_mspan_of(room, sizeof(room)), &len);

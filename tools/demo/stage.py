@@ -4,10 +4,14 @@ import re
 import shutil
 import signal
 import socket
+import sys
 import tempfile
 import time
 
 from programs import Failure
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'))
+from ports import free_port  # noqa: E402
 
 REALM = 'clinic'
 READER, OBSERVER, BROKER = 'dashboard', 'observer', 'broker'
@@ -30,12 +34,6 @@ def find_program(name, *places):
     if not found:
         raise Failure('%s is not installed; ./run demo installs it, or: apt install mosquitto mosquitto-clients' % name)
     return found
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(('127.0.0.1', 0))
-        return s.getsockname()[1]
 
 
 def private(path, flags):

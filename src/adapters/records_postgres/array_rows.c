@@ -4,18 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/big_endian.h"
+
 enum { HEAD = 20, ROOM_FIRST = 4096 };
 
 /* Type numbers that PostgreSQL never changes: of the arrays, and of what is in them. */
 static const struct {
 	uint32_t array, element;
 } types[] = { [ARRAY_NUMBERS] = { 1016, 20 }, [ARRAY_BYTES] = { 1001, 17 }, [ARRAY_TEXTS] = { 1009, 25 } };
-
-static void write_be(uint8_t *to, uint64_t number, size_t len)
-{
-	for (size_t i = 0; i < len; i++)
-		to[i] = (uint8_t)(number >> (8 * (len - 1 - i)));
-}
 
 /* Room for so many more bytes behind what is there; NULL: none. */
 static uint8_t *extend(struct array_column *c, size_t more)
@@ -48,7 +44,7 @@ static void put(struct array_rows *a, enum array_kind kind, const uint8_t *bytes
 		return;
 	c->kind = kind;
 	c->elements++;
-	write_be(to, is_null ? UINT32_MAX : len, 4);
+	smq_put_be(to, is_null ? UINT32_MAX : len, 4);
 	if (len > 0)
 		memcpy(to + 4, bytes, len);
 }
@@ -56,7 +52,7 @@ static void put(struct array_rows *a, enum array_kind kind, const uint8_t *bytes
 void array_number(struct array_rows *a, int64_t number)
 {
 	uint8_t bytes[8];
-	write_be(bytes, (uint64_t)number, sizeof(bytes));
+	smq_put_be(bytes, (uint64_t)number, sizeof(bytes));
 	put(a, ARRAY_NUMBERS, bytes, sizeof(bytes), false);
 }
 
@@ -77,11 +73,11 @@ smq_err array_row_end(struct array_rows *a)
 smq_span array_column(struct array_rows *a, size_t column, uint32_t *ret_type)
 {
 	struct array_column *c = &a->columns[column];
-	write_be(c->p, 1, 4);     /* dimensions */
-	write_be(c->p + 4, 1, 4); /* there may be NULLs */
-	write_be(c->p + 8, types[c->kind].element, 4);
-	write_be(c->p + 12, c->elements, 4);
-	write_be(c->p + 16, 1, 4); /* the first has number 1 */
+	smq_put_be(c->p, 1, 4);     /* dimensions */
+	smq_put_be(c->p + 4, 1, 4); /* there may be NULLs */
+	smq_put_be(c->p + 8, types[c->kind].element, 4);
+	smq_put_be(c->p + 12, c->elements, 4);
+	smq_put_be(c->p + 16, 1, 4); /* the first has number 1 */
 	*ret_type = types[c->kind].array;
 	return smq_span_of(c->p, c->len);
 }

@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "base/big_endian.h"
+
 enum { ROOM_FIRST = 1 << 16 };
 
 static const uint8_t heading[19] = "PGCOPY\n\377\r\n"; /* then flags and the length of an extension, both zero */
@@ -31,8 +33,7 @@ static void put(struct copy_rows *c, const void *bytes, size_t len)
 static void put_be(struct copy_rows *c, uint64_t number, size_t len)
 {
 	uint8_t bytes[8];
-	for (size_t i = 0; i < len; i++)
-		bytes[i] = (uint8_t)(number >> (8 * (len - 1 - i)));
+	smq_put_be(bytes, number, len);
 	put(c, bytes, len);
 }
 

@@ -15,6 +15,7 @@
 #include "app/id_cache.h"
 #include "app/record_sql.h"
 #include "array_rows.h"
+#include "base/big_endian.h"
 #include "base/table.h"
 #include "copy_rows.h"
 #include "libpq.h"
@@ -661,14 +662,6 @@ static smq_err op_commit(void *self, struct smq_record_committed *ret_committed)
 
 /* ---- queries ---- */
 
-static uint64_t read_be(const uint8_t *p)
-{
-	uint64_t number = 0;
-	for (int i = 0; i < 8; i++)
-		number = number << 8 | p[i];
-	return number;
-}
-
 static void read_cell(struct records *r, const PGresult *result, int i, struct smq_record_cell *c)
 {
 	const uint8_t *p = (const uint8_t *)r->pq.getvalue(result, 0, i);
@@ -678,7 +671,7 @@ static void read_cell(struct records *r, const PGresult *result, int i, struct s
 	} else if (c->kind == SMQ_CELL_TEXT) {
 		c->text = smq_span_of(p, (size_t)len);
 	} else if (len == 8) {
-		uint64_t bits = read_be(p);
+		uint64_t bits = smq_get_be(p, 8);
 		if (c->kind == SMQ_CELL_REAL)
 			memcpy(&c->real, &bits, sizeof(bits));
 		else
