@@ -58,11 +58,12 @@ def soak(figures):
 
 
 def fuzzed(figures):
-    """A table of its own: every target, by what it has executed."""
-    yield '| fuzz target | executions | hours | edges | features | findings |\n|---|---|---|---|---|---|'
+    """A table of its own: every target, by what it has executed; of whole machines what they carried out in that."""
+    yield '| fuzz target | executions | operations | hours | edges | features | findings |\n|---|---|---|---|---|---|---|'
     for name, f in sorted(figures.items(), key=lambda item: (-item[1]['executions'], item[0])):
-        yield '| %s | %s | %.2f | %d | %d | %d |' % (name, '{:,}'.format(f['executions']), f['seconds'] / 3600,
-                                                     f['edges'], f['features'], f['findings'])
+        yield '| %s | %s | %s | %.2f | %d | %d | %d |' % (
+            name, '{:,}'.format(f['executions']), '{:,}'.format(f['operations']) if f.get('operations') else '',
+            f['seconds'] / 3600, f['edges'], f['features'], f['findings'])
 
 
 def table(root):

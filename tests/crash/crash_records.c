@@ -35,9 +35,21 @@ static bool planted, cuts;
 static uint64_t seed = 88172645463325252ULL;
 static uint8_t seen[ROOM];
 
+static bool remove_files(void)
+{
+	char command[256];
+	snprintf(command, sizeof(command), "rm -rf %s %s.disk %s.check", dir, dir, dir);
+	return dir[0] == '\0' || system(command) == 0;
+}
+
+/* What was planted is no finding: nothing of it is kept to be looked at. */
 static void broken(const char *what, uint64_t a, uint64_t b)
 {
 	fprintf(stderr, "BROKEN: %s (%llu, %llu)\n", what, (unsigned long long)a, (unsigned long long)b);
+	if (planted)
+		(void)!remove_files();
+	else
+		fprintf(stderr, "its files are in %s\n", dir);
 	_exit(3);
 }
 
@@ -166,9 +178,7 @@ static bool killed_at(uint64_t call)
 
 static void clean(void)
 {
-	char command[256];
-	snprintf(command, sizeof(command), "rm -rf %s %s.disk %s.check", dir, dir, dir);
-	if (system(command) != 0)
+	if (!remove_files())
 		broken("rm", 0, 0);
 }
 

@@ -60,13 +60,27 @@ static bool in[PEERS], unsure[PEERS], barred[PEERS];
 static uint64_t acked_epoch, deaths, deeds, acked;
 static const char *now_doing = "";
 
+static bool remove_files(void)
+{
+	char command[256];
+	snprintf(command, sizeof(command), "rm -rf %s %s.disk", dir, dir);
+	return dir[0] == '\0' || system(command) == 0;
+}
+
+/* What was planted is no finding: nothing of it is kept to be looked at. */
 static void broken(const char *what, uint64_t a, uint64_t b)
 {
 	fflush(stdout);
 	fprintf(stderr, "BROKEN: %s (%llu, %llu) after %llu deaths, in '%s'\n", what, (unsigned long long)a,
 		(unsigned long long)b, (unsigned long long)deaths, now_doing);
-	if (child > 0)
+	if (child > 0) {
 		kill(child, SIGKILL);
+		waitpid(child, NULL, 0);
+	}
+	if (planted)
+		(void)!remove_files();
+	else
+		fprintf(stderr, "its files are in %s\n", dir);
 	_exit(3);
 }
 
@@ -205,14 +219,6 @@ static bool is_dead(void)
 
 /* ---- a world ---- */
 
-static void remove_files(void)
-{
-	char command[256];
-	snprintf(command, sizeof(command), "rm -rf %s %s.disk", dir, dir);
-	if (system(command) != 0)
-		broken("rm", 0, 0);
-}
-
 static void begin_world(void)
 {
 	struct smq_policy p;
@@ -250,7 +256,8 @@ static void end_world(void)
 {
 	bury();
 	rig_free(r);
-	remove_files();
+	if (!remove_files())
+		broken("rm", 0, 0);
 }
 
 /* ---- what must hold ---- */

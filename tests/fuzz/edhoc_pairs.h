@@ -5,6 +5,7 @@
 #include "fuzz.h"
 
 #include "edhoc_rig.h"
+#include "memo.h"
 
 enum { PAIR_COUNT = 2, PAIR_STEPS = 4 };
 
@@ -15,6 +16,7 @@ static const struct {
 struct edhoc_pair {
 	struct rig_pair run;                 /* with its messages 1 to 4 */
 	struct smq_edhoc before[PAIR_STEPS]; /* the machine that waits for message n + 1, n from 1 */
+	struct smq_signer signers[2];        /* the keys themselves */
 };
 
 static inline void pair_take(struct smq_edhoc *e, const struct rig_message *in, struct rig_message *out,
@@ -24,6 +26,13 @@ static inline void pair_take(struct smq_edhoc *e, const struct rig_message *in, 
 	FUZZ_CHECK(smq_edhoc_input(e, rig_span(in), rig_now_ms, rig_room(out), &out->len) == SMQ_OK);
 }
 
+static inline void pair_remember(struct rig_party *party, struct smq_signer *keeps)
+{
+	*keeps = party->id.own.signer;
+	party->id.own.signer = memo_signer(keeps);
+	party->config.crypto = memo_crypto();
+}
+
 /* A machine keeps nothing behind pointers but its config, so its copy can be run again and again. */
 static inline void pair_run(struct edhoc_pair *p, int kind)
 {
@@ -31,6 +40,8 @@ static inline void pair_run(struct edhoc_pair *p, int kind)
 	struct rig_pair *run = &p->run;
 	struct rig_message *m = run->m;
 	rig_pair_init(run, pair_kinds[kind].method, pair_kinds[kind].suite);
+	pair_remember(&run->i, &p->signers[0]);
+	pair_remember(&run->r, &p->signers[1]);
 	FUZZ_CHECK(smq_edhoc_start(&run->i.e, &run->i.config, smq_span_str("\x01I"), rig_room(&m[1]), &m[1].len) ==
 		   SMQ_OK);
 	FUZZ_CHECK(smq_edhoc_accept(&run->r.e, &run->r.config, smq_span_str("\x01R"), rig_span(&m[1]), rig_now_ms,

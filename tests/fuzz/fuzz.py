@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
-"""Runs the fuzzers one after the other, the quickest first, and goes on where it stopped.
+"""Runs the fuzzers one after the other, what is soonest done first, and goes on where it stopped.
 
-usage: fuzz.py BUILD_DIR [--seconds N] [--runs N] [--json FILE] [TARGET...]
+usage: fuzz.py BUILD_DIR [--seconds N] [--runs N] [--pause FILE] [--json FILE] [TARGET...]
 
 --seconds bounds one target's time in this run, --runs its executions over all runs in BUILD_DIR. What is interrupted
-is counted as far as it came: BUILD_DIR/corpus/runs.json has the sums, beside what the fuzzers keep and find. --json
-writes the sums of all targets to FILE, for tools/evidence.py. Status 1 if anything was found in this run.
+is counted as far as it came: BUILD_DIR/corpus/runs.json has the sums, beside what the fuzzers keep and find. While
+there is a FILE of --pause, nothing is executed. --json writes the sums of all targets to FILE, for tools/evidence.py.
+Status 1 if anything was found in this run.
+
+Whole machines count the operations that they carried out: an execution of theirs is a start and many of those.
 """
 import argparse
 import json
@@ -19,6 +22,12 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 SLICE_S = 600  # what a machine that stops dead may take with it
 FIELDS = ('executions', 'seconds', 'edges', 'features', 'findings')
+MAX_LEN = 4096
+# Longer inputs only repeat: what is read takes lines, words or fields of a few hundred bytes, or 48 operations.
+MAX_LENS = {'args': 1024, 'csv': 1024, 'edhoc': 1024, 'logs': 1024, 'recorder': 1024, 'x509': 1536, 'yaml': 1024}
+# Freed memory is watched for four megabytes, which is several executions, instead of 256, and stacks are short: twice
+# the executions of what allocates. An input that finds something is kept, to be run again with whole stacks.
+ASAN_OPTIONS = 'malloc_context_size=2:quarantine_size_mb=4:thread_local_quarantine_size_kb=64'
 
 
 class Stopped(Exception):
@@ -26,7 +35,8 @@ class Stopped(Exception):
 
 
 class Fuzzers:
-    def __init__(self, build):
+    def __init__(self, build, pause=None):
+        self.pause = pause
         self.build = os.path.abspath(build)  # a target may have a working directory of its own
         self.corpus = os.path.join(self.build, 'corpus')
         self.child, self.is_stopped = None, False
@@ -49,6 +59,10 @@ class Fuzzers:
         s = self.of(target)
         return s['executions'] / s['seconds'] if s['seconds'] else float('inf')
 
+    def left(self, target, runs):
+        """Seconds that are left of --runs, by what has been seen; a target without any history goes first."""
+        return max(0, runs - self.of(target)['executions']) / self.speed(target)
+
     def keep(self):
         """Whole or not at all."""
         with open(self.path + '.new', 'w', encoding='utf-8') as file:
@@ -60,6 +74,22 @@ class Fuzzers:
         if self.child:
             self.child.send_signal(number)
 
+    def wait(self):
+        """(status, seconds that it stood still): for as long as there is a file that says so."""
+        stood, since = 0.0, None
+        while True:
+            try:
+                return self.child.wait(timeout=0.5), stood
+            except subprocess.TimeoutExpired:
+                pass
+            asked = bool(self.pause) and os.path.exists(self.pause) and not self.is_stopped
+            if asked and since is None:
+                self.child.send_signal(signal.SIGSTOP)
+                since = time.monotonic()
+            elif not asked and since is not None:
+                self.child.send_signal(signal.SIGCONT)
+                stood, since = stood + time.monotonic() - since, None
+
     def slice(self, target, seconds, runs):
         """One run of a fuzzer, counted: (found something, executions)."""
         kept, log = os.path.join(self.corpus, target), os.path.join(self.corpus, target + '.log')
@@ -67,20 +97,31 @@ class Fuzzers:
         os.makedirs(kept, exist_ok=True)
         # Time is wall-clock time, and the machine may be busy with other things.
         command = [os.path.join(self.build, 'tests', 'fuzz', 'fuzz_' + target), '-max_total_time=%d' % seconds,
-                   '-runs=%d' % runs, '-timeout=60', '-rss_limit_mb=2048', '-max_len=4096', '-print_final_stats=1',
+                   '-runs=%d' % runs, '-timeout=%d' % (3600 if self.pause else 60), '-rss_limit_mb=2048',
+                   '-max_len=%d' % MAX_LENS.get(target, MAX_LEN), '-print_final_stats=1',
                    '-artifact_prefix=' + os.path.join(self.corpus, target + '-')]
         command += ['-dict=' + words] if os.path.exists(words) else []
+        counter = os.path.join(self.corpus, target + '.operations')
+        with open(counter, 'wb') as out:
+            out.write(bytes(8))
+        env = dict(os.environ, FUZZ_OPERATIONS=counter)
+        env.setdefault('ASAN_OPTIONS', ASAN_OPTIONS)
         began = time.monotonic()
         with open(log, 'w', encoding='utf-8') as out:
             self.child = subprocess.Popen(command + [kept, os.path.join(HERE, 'corpus', target)], stdout=out,
-                                          stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
-            status = self.child.wait()
+                                          stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=env)
+            status, stood = self.wait()
             self.child = None
         with open(log, encoding='utf-8', errors='replace') as file:
             said = counted(file.read())
         s = self.of(target)
         s['executions'] += said['executions']
-        s['seconds'] = round(s['seconds'] + time.monotonic() - began, 1)
+        s['seconds'] = round(s['seconds'] + time.monotonic() - began - stood, 1)
+        with open(counter, 'rb') as file:
+            operations = int.from_bytes(file.read(8), sys.byteorder)
+        os.remove(counter)
+        if operations:
+            s['operations'] = s.get('operations', 0) + operations
         s['edges'], s['features'] = max(s['edges'], said['edges']), max(s['features'], said['features'])
         found = status != 0 and not self.is_stopped
         s['findings'] += found
@@ -123,6 +164,7 @@ def arguments():
     parser.add_argument('build')
     parser.add_argument('--seconds', type=int, default=0)
     parser.add_argument('--runs', type=int, default=0)
+    parser.add_argument('--pause')
     parser.add_argument('--json')
     parser.add_argument('target', nargs='*')
     a = parser.parse_intermixed_args()
@@ -133,7 +175,7 @@ def arguments():
 
 def main():
     a = arguments()
-    fuzzers = Fuzzers(a.build)
+    fuzzers = Fuzzers(a.build, a.pause)
     there = fuzzers.targets()
     for target in a.target:
         if target not in there:
@@ -143,7 +185,7 @@ def main():
     status = 0
     row(('target', 'executions', 'seconds', 'edges', 'features', 'findings', ''))
     try:
-        for target in sorted(a.target or there, key=lambda t: (-fuzzers.speed(t), t)):
+        for target in sorted(a.target or there, key=lambda t: (fuzzers.left(t, a.runs), -fuzzers.speed(t), t)):
             found = fuzzers.fuzz(target, a.seconds, a.runs)
             status |= found
             row([target] + ['%d' % fuzzers.of(target)[f] for f in FIELDS] + ['FOUND' if found else ''])

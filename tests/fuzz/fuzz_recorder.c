@@ -334,6 +334,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	options.refusals_max = first & 4 ? 2 : 64;
 	start(&b);
 	for (int n = 0; n < OPS_MAX && input.len > 0; n++) {
+		fuzz_operation();
 		switch (draw(8)) {
 		case 0:
 		case 1:

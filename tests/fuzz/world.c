@@ -19,6 +19,7 @@ static void act(const uint8_t *data, size_t size)
 		if (world.verbose)
 			printf("%d %s\n", n, sim_op_of(&world, kind)->name);
 		sim_op_of(&world, kind)->run(&world, &d);
+		fuzz_operation();
 		world.scenario->tick(&world);
 	}
 	world.at = -2;
