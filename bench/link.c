@@ -1,17 +1,17 @@
 /*
  * One publisher, a broker, one or several subscribers: how fast, at what processor time, how late. Each is a process of
- * its own with a client of libsealmq, sealing or not; nothing but the public API is used.
+ * its own with clients of libsealmq, sealing or not; nothing but the public API is used.
  *
  * Several subscribers are members of their own: REALM_SUB, REALM_SUB-1, REALM_SUB-2 and so on.
  *
  * usage: link flood PORT BROKER_PID REALM_PUB REALM_SUB HOW tcp|tls QOS SIZE COUNT SUBSCRIBERS
- *        link pace  PORT BROKER_PID REALM_PUB REALM_SUB HOW tcp|tls QOS SIZE RATE SECONDS
+ *        link pace  PORT REALM_PUB REALM_SUB tcp|tls QOS SIZE RATE SECONDS
  *        link session PORT REALM_A REALM_B METHOD SUITE COUNT
  *
  * HOW is plain, sealed, or sealed and signed: checkpoint or every.
  *
  * flood keeps a bounded number of messages on their way, counted at the subscribers, so that no broker drops any; pace
- * sends on a fixed grid in time, and what a late message waited for counts. Prints JSON.
+ * (pace.c) sends on a fixed grid in time, plain and sealed by turns. Prints JSON.
  */
 #include <poll.h>
 #include <signal.h>
@@ -20,27 +20,11 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-#include <sealmq/client.h>
+#include "link.h"
 
-enum { SIZE_MAX_ = 65536, COUNT_MAX = 2000000, SUBSCRIBERS_MAX = 200, WINDOW = 400, LIMIT_S = 20 };
-
-static const char topic[] = "bench/fridge-07/temperature";
-static const char group[] = "bench";
-
-struct ask {
-	int port;
-	int broker;
-	const char *realm_pub, *realm_sub;
-	bool sealed, tls;
-	enum smq_sign sign;
-	int qos;
-	size_t size, count, subscribers;
-	size_t warm; /* messages before those that count */
-	double rate; /* 0: as fast as it goes */
-};
+enum { SUBSCRIBERS_MAX = 200 };
 
 /* What the processes share. */
 struct shared {
@@ -51,26 +35,9 @@ struct shared {
 		double cpu_s;
 		double last_s;
 	} sub[SUBSCRIBERS_MAX];
-	volatile double started_s; /* of the first message that counts */
-	uint32_t late_us[];        /* of the first subscriber's messages */
 };
 
 static struct shared *shared;
-
-static void die(const char *what, const char *why)
-{
-	fprintf(stderr, "link: %s%s%s\n", what, why ? ": " : "", why ? why : "");
-	exit(1);
-}
-
-static double clock_s(clockid_t which)
-{
-	struct timespec t;
-	clock_gettime(which, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-static double now_s(void) { return clock_s(CLOCK_MONOTONIC); }
 
 /* The broker's processor time, to the nanosecond; the first number in its schedstat. */
 static double broker_cpu_s(int pid)
@@ -86,54 +53,15 @@ static double broker_cpu_s(int pid)
 	return (double)ns / 1e9;
 }
 
-/* ---- clients ---- */
-
-static smq_client *client_of(const struct ask *a, const char *dir, struct smq_client_options *o)
-{
-	const char *why = NULL;
-	static const char *groups[] = { group };
-	smq_realm *realm = NULL;
-	smq_client *client = NULL;
-	if ((a->sealed || a->tls) && smq_realm_open(dir, &realm, &why) != SMQ_OK)
-		die(dir, why);
-	o->host = "localhost";
-	o->port = a->port;
-	o->realm = realm;
-	o->plain = !a->sealed;
-	o->tls.by_realm = a->tls;
-	o->groups = groups;
-	o->group_count = a->sealed && a->realm_pub ? 1 : 0;
-	o->inflight_max = WINDOW;
-	o->sign = a->realm_pub ? a->sign : SMQ_SIGN_NONE;
-	if (smq_client_new(o, &client, &why) != SMQ_OK)
-		die("client", why);
-	return client;
-}
-
-static void serve(smq_client *client, int timeout_ms)
-{
-	smq_err err = smq_client_run(client, timeout_ms);
-	if (err != SMQ_OK)
-		die("client", smq_err_text(err));
-}
-
 /* ---- a subscriber ---- */
 
 static size_t me;
 
 static void take(void *self, const struct smq_message *m)
 {
-	const struct ask *a = self;
-	double sent, now;
-	size_t n = shared->sub[me].received, at = n - a->warm;
-	if (m->mqtt.payload.len != a->size)
-		return;
-	if (me == 0 && n >= a->warm && at < a->count) {
-		memcpy(&sent, m->mqtt.payload.p + 1, sizeof(sent));
-		now = now_s();
-		shared->late_us[at] = (uint32_t)((now - sent) * 1e6);
-	}
-	shared->sub[me].received = n + 1;
+	const struct link_ask *a = self;
+	if (m->mqtt.payload.len == a->size)
+		shared->sub[me].received++;
 }
 
 static void refuse(void *self, const struct smq_refusal *r)
@@ -152,7 +80,7 @@ static void subscribed(void *self, int id, const int *reasons, size_t count)
 		shared->sub[me].ready = true;
 }
 
-static int subscribe(const struct ask *a, size_t number)
+static int subscribe(const struct link_ask *a, size_t number)
 {
 	struct smq_client_options o;
 	me = number;
@@ -164,25 +92,25 @@ static int subscribe(const struct ask *a, size_t number)
 	o.only_subscribes = true;
 	char dir[4096];
 	snprintf(dir, sizeof(dir), number ? "%s-%zu" : "%s", a->realm_sub, number);
-	smq_client *client = client_of(a, dir, &o);
-	if (smq_client_subscribe(client, topic, a->qos, NULL, 0, NULL) != SMQ_OK ||
+	smq_client *client = link_client(a, dir, &o);
+	if (smq_client_subscribe(client, link_topic, a->qos, NULL, 0, NULL) != SMQ_OK ||
 	    smq_client_connect(client) != SMQ_OK)
-		die("subscribing", NULL);
-	double until = now_s() + LIMIT_S;
-	while (shared->sub[me].received < a->warm && now_s() < until)
-		serve(client, 10);
-	double before = clock_s(CLOCK_PROCESS_CPUTIME_ID);
-	until = now_s() + LIMIT_S;
-	while (shared->sub[me].received < a->warm + a->count && now_s() < until)
-		serve(client, 10);
-	shared->sub[me].cpu_s = clock_s(CLOCK_PROCESS_CPUTIME_ID) - before;
-	shared->sub[me].last_s = now_s();
+		link_die("subscribing", NULL);
+	double until = link_now_s() + LINK_LIMIT_S;
+	while (shared->sub[me].received < a->warm && link_now_s() < until)
+		link_serve(client, 10);
+	double before = link_clock_s(CLOCK_PROCESS_CPUTIME_ID);
+	until = link_now_s() + LINK_LIMIT_S;
+	while (shared->sub[me].received < a->warm + a->count && link_now_s() < until)
+		link_serve(client, 10);
+	shared->sub[me].cpu_s = link_clock_s(CLOCK_PROCESS_CPUTIME_ID) - before;
+	shared->sub[me].last_s = link_now_s();
 	return 0;
 }
 
 /* ---- the publisher ---- */
 
-static size_t least_received(const struct ask *a)
+static size_t least_received(const struct link_ask *a)
 {
 	size_t least = SIZE_MAX;
 	for (size_t i = 0; i < a->subscribers; i++) {
@@ -192,71 +120,43 @@ static size_t least_received(const struct ask *a)
 	return least;
 }
 
-static void publish(smq_client *client, const struct ask *a)
+static void publish(smq_client *client, const struct link_ask *a)
 {
-	static uint8_t payload[SIZE_MAX_];
-	double now = now_s();
-	payload[0] = (uint8_t)'t'; /* text: with a realm, what looks sealed is taken for sealed */
-	memcpy(payload + 1, &now, sizeof(now));
-	struct smq_publish m = { .topic = topic,
+	static uint8_t payload[LINK_SIZE_MAX] = { 't' }; /* text: with a realm, what looks sealed is taken for sealed */
+	struct smq_publish m = { .topic = link_topic,
 				 .payload = smq_span_of(payload, a->size),
 				 .qos = a->qos,
-				 .group = a->sealed ? group : NULL,
+				 .group = a->sealed ? link_group : NULL,
 				 .plain = !a->sealed };
 	smq_err err = smq_client_publish(client, &m, NULL);
 	if (err != SMQ_OK)
-		die("publishing", smq_err_text(err));
+		link_die("publishing", smq_err_text(err));
 }
 
 /* Until n messages have come everywhere, or it takes too long. */
-static void await(smq_client *client, const struct ask *a, size_t n)
+static void await(smq_client *client, const struct link_ask *a, size_t n)
 {
-	for (double until = now_s() + LIMIT_S; least_received(a) < n;) {
-		if (now_s() > until)
-			die("messages are missing", NULL);
-		serve(client, 1);
+	for (double until = link_now_s() + LINK_LIMIT_S; least_received(a) < n;) {
+		if (link_now_s() > until)
+			link_die("messages are missing", NULL);
+		link_serve(client, 1);
 	}
 }
 
-static void sleep_until(smq_client *client, double due_s)
+/* Numbers first to end - 1, as fast as the subscribers follow. */
+static void send_all(smq_client *client, const struct link_ask *a, size_t first, size_t end)
 {
-	for (double left; (left = due_s - now_s()) > 0;) {
-		struct timespec wait = { 0, (long)(left < 0.1 ? left * 1e9 : 1e8) };
-		struct pollfd p = { .fd = smq_client_fd(client), .events = POLLIN };
-		if (ppoll(&p, 1, &wait, NULL) > 0)
-			serve(client, 0);
-	}
-}
-
-/* Numbers first to end - 1, at the rate or as fast as the subscribers follow. */
-static void send_all(smq_client *client, const struct ask *a, size_t first, size_t end, double rate)
-{
-	double start = now_s();
 	for (size_t i = first; i < end; i++) {
-		if (rate > 0)
-			sleep_until(client, start + (double)(i - first) / rate);
-		else if (i >= WINDOW)
-			await(client, a, i + 1 - WINDOW);
+		if (i >= LINK_WINDOW)
+			await(client, a, i + 1 - LINK_WINDOW);
 		publish(client, a);
-		if (rate > 0 || i % 16 == 15)
-			serve(client, 0);
+		if (i % 16 == 15)
+			link_serve(client, 0);
 	}
 	await(client, a, end);
 }
 
-static int by_value(const void *a, const void *b)
-{
-	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-	return (x > y) - (x < y);
-}
-
-static double late_ms(size_t count, double share)
-{
-	size_t at = (size_t)((double)(count - 1) * share);
-	return shared->late_us[at] / 1000.0;
-}
-
-static void report(const struct ask *a, double wall_s, double pub_s, double broker_s)
+static void report(const struct link_ask *a, double wall_s, double pub_s, double broker_s)
 {
 	double sub_s = 0;
 	size_t refused = 0;
@@ -264,15 +164,14 @@ static void report(const struct ask *a, double wall_s, double pub_s, double brok
 		sub_s += shared->sub[i].cpu_s;
 		refused += shared->sub[i].refused;
 	}
-	qsort(shared->late_us, a->count, sizeof(shared->late_us[0]), by_value);
 	printf("{\"rate\": %.0f, \"wall_s\": %.4f, \"cpu_us\": %.4f, \"pub_us\": %.4f, \"broker_us\": %.4f, "
-	       "\"sub_us\": %.4f, \"refused\": %zu, \"p50_ms\": %.3f, \"p99_ms\": %.3f, \"p999_ms\": %.3f}\n",
+	       "\"sub_us\": %.4f, \"refused\": %zu}\n",
 	       (double)a->count / wall_s, wall_s, (pub_s + broker_s + sub_s) / (double)a->count * 1e6,
 	       pub_s / (double)a->count * 1e6, broker_s / (double)a->count * 1e6, sub_s / (double)a->count * 1e6,
-	       refused, late_ms(a->count, 0.5), late_ms(a->count, 0.99), late_ms(a->count, 0.999));
+	       refused);
 }
 
-static void start_subscribers(const struct ask *a, pid_t *children)
+static void start_subscribers(const struct link_ask *a, pid_t *children)
 {
 	for (size_t i = 0; i < a->subscribers; i++) {
 		children[i] = fork();
@@ -281,39 +180,35 @@ static void start_subscribers(const struct ask *a, pid_t *children)
 			_exit(subscribe(a, i));
 		}
 		if (children[i] < 0)
-			die("fork", NULL);
+			link_die("fork", NULL);
 	}
 	for (size_t i = 0; i < a->subscribers; i++) {
-		for (double until = now_s() + LIMIT_S; !shared->sub[i].ready;) {
-			if (now_s() > until || waitpid(children[i], NULL, WNOHANG) != 0)
-				die("a subscriber does not get ready", NULL);
+		for (double until = link_now_s() + LINK_LIMIT_S; !shared->sub[i].ready;) {
+			if (link_now_s() > until || waitpid(children[i], NULL, WNOHANG) != 0)
+				link_die("a subscriber does not get ready", NULL);
 			usleep(2000);
 		}
 	}
 }
 
-static int run(const struct ask *a)
+static int run(const struct link_ask *a)
 {
 	pid_t children[SUBSCRIBERS_MAX];
 	struct smq_client_options o;
-	shared = mmap(NULL, sizeof(*shared) + (a->count + 1) * sizeof(uint32_t), PROT_READ | PROT_WRITE,
-		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (shared == MAP_FAILED)
-		die("memory", NULL);
+		link_die("memory", NULL);
 	start_subscribers(a, children);
 	smq_client_options_init(&o);
 	o.only_publishes = true;
-	smq_client *client = client_of(a, a->realm_pub, &o);
-	if (smq_client_connect(client) != SMQ_OK)
-		die("connecting", NULL);
-	while (!smq_client_connected(client))
-		serve(client, 20);
-	send_all(client, a, 0, 1, 0); /* the first one sets the sender up */
-	send_all(client, a, 1, a->warm, 0);
-	double start = now_s(), own = clock_s(CLOCK_PROCESS_CPUTIME_ID), broker = broker_cpu_s(a->broker);
-	send_all(client, a, a->warm, a->warm + a->count, a->rate);
-	double wall = now_s() - start;
-	own = clock_s(CLOCK_PROCESS_CPUTIME_ID) - own;
+	smq_client *client = link_client(a, a->realm_pub, &o);
+	link_connect(client);
+	send_all(client, a, 0, 1); /* the first one sets the sender up */
+	send_all(client, a, 1, a->warm);
+	double start = link_now_s(), own = link_clock_s(CLOCK_PROCESS_CPUTIME_ID), broker = broker_cpu_s(a->broker);
+	send_all(client, a, a->warm, a->warm + a->count);
+	double wall = link_now_s() - start;
+	own = link_clock_s(CLOCK_PROCESS_CPUTIME_ID) - own;
 	broker = broker_cpu_s(a->broker) - broker;
 	for (size_t i = 0; i < a->subscribers; i++)
 		waitpid(children[i], NULL, 0);
@@ -341,7 +236,7 @@ static void note_session(void *self, const struct smq_event *e)
 	m->took_ms += (double)e->took_ms;
 }
 
-static smq_client *member(const struct ask *a, const char *dir, const char *peer, int method, const int *suite,
+static smq_client *member(const struct link_ask *a, const char *dir, const char *peer, int method, const int *suite,
 			  struct meeting *m)
 {
 	struct smq_client_options o;
@@ -355,9 +250,9 @@ static smq_client *member(const struct ask *a, const char *dir, const char *peer
 	o.any_peer = true;
 	o.peers = peers;
 	o.peer_count = peer ? 1 : 0;
-	smq_client *client = client_of(a, dir, &o);
+	smq_client *client = link_client(a, dir, &o);
 	if (smq_client_connect(client) != SMQ_OK)
-		die("connecting", NULL);
+		link_die("connecting", NULL);
 	return client;
 }
 
@@ -365,36 +260,36 @@ static void meet(smq_client *a, smq_client *b, const struct meeting *m, size_t n
 {
 	struct pollfd p[2] = { { .fd = smq_client_fd(a), .events = POLLIN },
 			       { .fd = smq_client_fd(b), .events = POLLIN } };
-	for (double until = now_s() + 20; m->done < n;) {
-		if (now_s() > until || m->failed > 0)
-			die("no session", NULL);
+	for (double until = link_now_s() + 20; m->done < n;) {
+		if (link_now_s() > until || m->failed > 0)
+			link_die("no session", NULL);
 		poll(p, 2, 50);
-		serve(a, 0);
-		serve(b, 0);
+		link_serve(a, 0);
+		link_serve(b, 0);
 	}
 }
 
 static int sessions(int port, const char *dir_a, const char *dir_b, int method, int suite, size_t count)
 {
-	struct ask ask = { .port = port, .sealed = true };
+	struct link_ask ask = { .port = port, .sealed = true };
 	struct meeting at_a = { 0 }, at_b = { 0 };
 	const char *slash = strrchr(dir_b, '/');
 	const char *peer = slash ? slash + 1 : dir_b;
 	smq_client *b = member(&ask, dir_b, NULL, method, &suite, &at_b);
 	while (!smq_client_connected(b))
-		serve(b, 20);
-	serve(b, 100); /* its subscription */
+		link_serve(b, 20);
+	link_serve(b, 100); /* its subscription */
 	smq_client *a = member(&ask, dir_a, peer, method, &suite, &at_a);
 	meet(a, b, &at_a, 1);
 	size_t first_bytes = at_a.wire_bytes;
-	double start = now_s(), cpu = clock_s(CLOCK_PROCESS_CPUTIME_ID);
+	double start = link_now_s(), cpu = link_clock_s(CLOCK_PROCESS_CPUTIME_ID);
 	for (size_t i = 0; i < count; i++) {
 		if (smq_client_rotate(a, peer) != SMQ_OK)
-			die("rotating", NULL);
+			link_die("rotating", NULL);
 		meet(a, b, &at_a, at_a.done + 1);
 	}
-	double wall = now_s() - start;
-	cpu = clock_s(CLOCK_PROCESS_CPUTIME_ID) - cpu;
+	double wall = link_now_s() - start;
+	cpu = link_clock_s(CLOCK_PROCESS_CPUTIME_ID) - cpu;
 	printf("{\"method\": %d, \"suite\": %d, \"first_bytes\": %zu, \"bytes\": %.0f, \"rotation_ms\": %.3f, "
 	       "\"cpu_ms\": %.3f, \"per_s\": %.0f}\n",
 	       method, suite, first_bytes, (double)(at_a.wire_bytes - first_bytes) / (double)count,
@@ -404,31 +299,58 @@ static int sessions(int port, const char *dir_a, const char *dir_b, int method, 
 	return 0;
 }
 
+static bool in_range(const struct link_ask *a)
+{
+	return a->size > 16 && a->size <= LINK_SIZE_MAX && a->count >= 1 && a->count <= LINK_COUNT_MAX &&
+	       a->subscribers >= 1 && a->subscribers <= SUBSCRIBERS_MAX;
+}
+
+static int flood(char **argv)
+{
+	struct link_ask a = { .port = atoi(argv[0]),
+			      .broker = atoi(argv[1]),
+			      .realm_pub = argv[2],
+			      .realm_sub = argv[3],
+			      .sealed = strcmp(argv[4], "plain") != 0,
+			      .sign = strcmp(argv[4], "checkpoint") == 0 ? SMQ_SIGN_CHECKPOINT
+				      : strcmp(argv[4], "every") == 0    ? SMQ_SIGN_EVERY
+									 : SMQ_SIGN_NONE,
+			      .tls = strcmp(argv[5], "tls") == 0,
+			      .qos = atoi(argv[6]),
+			      .size = strtoul(argv[7], NULL, 10),
+			      .count = strtoul(argv[8], NULL, 10),
+			      .subscribers = strtoul(argv[9], NULL, 10) };
+	a.warm = 1 + (a.count < 4000 ? 2 * a.count : 8000);
+	if (!in_range(&a))
+		link_die("out of range", NULL);
+	return run(&a);
+}
+
+static int pace(char **argv)
+{
+	struct link_ask a = { .port = atoi(argv[0]),
+			      .realm_pub = argv[1],
+			      .realm_sub = argv[2],
+			      .tls = strcmp(argv[3], "tls") == 0,
+			      .qos = atoi(argv[4]),
+			      .size = strtoul(argv[5], NULL, 10),
+			      .rate = strtod(argv[6], NULL),
+			      .subscribers = 1,
+			      .warm = 6000 };
+	a.count = (size_t)(a.rate * strtod(argv[7], NULL));
+	if (!in_range(&a) || a.rate < 1)
+		link_die("out of range", NULL);
+	return link_pace(&a);
+}
+
 int main(int argc, char **argv)
 {
 	if (argc == 8 && strcmp(argv[1], "session") == 0)
 		return sessions(atoi(argv[2]), argv[3], argv[4], atoi(argv[5]), atoi(argv[6]),
 				strtoul(argv[7], NULL, 10));
-	bool flood = argc == 12 && strcmp(argv[1], "flood") == 0;
-	if (!flood && !(argc == 12 && strcmp(argv[1], "pace") == 0))
-		die("bench/link.c says how it is used", NULL);
-	struct ask a = { .port = atoi(argv[2]),
-			 .broker = atoi(argv[3]),
-			 .realm_pub = argv[4],
-			 .realm_sub = argv[5],
-			 .sealed = strcmp(argv[6], "plain") != 0,
-			 .sign = strcmp(argv[6], "checkpoint") == 0 ? SMQ_SIGN_CHECKPOINT
-				 : strcmp(argv[6], "every") == 0    ? SMQ_SIGN_EVERY
-								    : SMQ_SIGN_NONE,
-			 .tls = strcmp(argv[7], "tls") == 0,
-			 .qos = atoi(argv[8]),
-			 .size = strtoul(argv[9], NULL, 10) };
-	a.count = flood ? strtoul(argv[10], NULL, 10) : (size_t)(strtod(argv[10], NULL) * strtod(argv[11], NULL));
-	a.warm = 1 + (a.count < 4000 ? 2 * a.count : 8000);
-	a.rate = flood ? 0 : strtod(argv[10], NULL);
-	a.subscribers = flood ? strtoul(argv[11], NULL, 10) : 1;
-	if (a.size <= sizeof(double) || a.size > SIZE_MAX_ || a.count < 1 || a.count > COUNT_MAX || a.subscribers < 1 ||
-	    a.subscribers > SUBSCRIBERS_MAX)
-		die("out of range", NULL);
-	return run(&a);
+	if (argc == 12 && strcmp(argv[1], "flood") == 0)
+		return flood(argv + 2);
+	if (argc == 10 && strcmp(argv[1], "pace") == 0)
+		return pace(argv + 2);
+	link_die("bench/link.c says how it is used", NULL);
 }

@@ -174,6 +174,10 @@ class World:
                               self.member('fridge-07'), self.member('desk'), kind,
                               'tls' if tls else 'tcp', qos, size, *numbers))
 
+    def pace(self, tls, qos, size, rate, seconds):
+        return json.loads(run(os.path.join(HERE, 'link'), 'pace', self.tls if tls else self.tcp, self.member('fridge-07'),
+                              self.member('desk'), 'tls' if tls else 'tcp', qos, size, rate, seconds))
+
 
 # ---- the parts ----
 
@@ -204,23 +208,27 @@ def measure_group(options):
     return {'runs': json.loads(run(options['sealmq'], 'simulate', '--members', sizes, '--json'))}
 
 
+def ratios(seen, keys):
+    """Of rounds {kind: [row, ...]} with a control: each key's medians, and its ratios to the first kind of each round."""
+    base, *others = seen
+    out = {}
+    for key in keys:
+        out[key] = {kind: statistics.median(row[key] for row in seen[kind]) for kind in seen}
+        for kind in others:
+            out[key][kind + '_ratio'] = quartiles([b[key] / a[key] for a, b in zip(seen[base], seen[kind])
+                                                   if a[key]] or [0])
+    return out
+
+
 def compare(measure, rounds, keys, kinds=('plain', 'sealed')):
-    """Each kind, and the first one again as its control, in an order that changes: the ratios to the first of each
-    round."""
+    """Each kind, and the first one again as its control, in an order that changes."""
     base, all_kinds = kinds[0], kinds + ('control',)
     seen = {kind: [] for kind in all_kinds}
     for i in range(rounds):
         turn = i % len(all_kinds)
         for kind in all_kinds[turn:] + all_kinds[:turn]:
             seen[kind].append(measure(base if kind == 'control' else kind))
-    out = {}
-    for key in keys:
-        out[key] = {kind: statistics.median(row[key] for row in seen[kind]) for kind in all_kinds}
-        for kind in all_kinds[1:]:
-            out[key][kind + '_ratio'] = quartiles([b[key] / a[key] for a, b in zip(seen[base], seen[kind])
-                                                   if a[key]] or [0])
-    out['refused'] = sum(row['refused'] for kind in all_kinds if kind != 'plain' for row in seen[kind])
-    return out
+    return dict(ratios(seen, keys), refused=sum(row['refused'] for kind in all_kinds if kind != 'plain' for row in seen[kind]))
 
 
 def link_floods(options, world, rounds):
@@ -237,13 +245,14 @@ def link_floods(options, world, rounds):
 
 
 def link_paces(options, world, rounds):
-    rows, paced = [], max(3, rounds // 3)
+    """The kinds take turns within each run: between two, a machine differs by more than sealing takes."""
+    rows = []
     for qos, tls, size in itertools.product((0, 1), (False, True), (64,) if options['quick'] else (64, 1024)):
         say('link: latency, QoS %d, %s, %d bytes' % (qos, 'TLS' if tls else 'TCP', size))
-        seconds = 0.5 if options['quick'] else 3
-        row = compare(lambda kind: world.link('pace', kind, tls, qos, size, 1000, seconds), paced,
-                      ('p50_ms', 'p99_ms', 'p999_ms'))
-        rows.append(dict(row, qos=qos, tls=tls, size=size, rate=1000, rounds=paced))
+        runs = [world.pace(tls, qos, size, 1000, 0.6 if options['quick'] else 3) for _ in range(rounds)]
+        row = ratios({kind: [each[kind] for each in runs] for kind in ('plain', 'sealed', 'control')},
+                     ('p50_ms', 'p99_ms', 'p999_ms'))
+        rows.append(dict(row, refused=sum(each['refused'] for each in runs), qos=qos, tls=tls, size=size, rate=1000, rounds=rounds))
     return rows
 
 
