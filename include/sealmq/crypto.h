@@ -103,6 +103,9 @@ struct smq_crypto {
 	/* The same for many at a time; NULL where there is nothing to be won by it (see smq_aead_seal_many). */
 	void (*aead_seal_many)(struct smq_aead_work *work, size_t count);
 	void (*aead_open_many)(struct smq_aead_work *work, size_t count);
+
+	/* A hint: what comes now comes after a rest, and finds the caches cold. NULL where it makes no difference. */
+	void (*aead_rested)(void);
 };
 
 /* Seals, or opens, all of them by the port's form for many where it has one, else one by one. What one of them answers

@@ -5,6 +5,7 @@
 
 #include "app/tickets.h"
 #include "app/topic_filter.h"
+#include "base/hot.h"
 #include "base/text.h"
 #include "base/wipe.h"
 #include "core/member_proof.h"
@@ -218,7 +219,7 @@ static void send_control(struct smq_messenger *g, const struct smq_action *a)
 		smq_tickets_put(&g->tickets, (uint16_t)id, CONTROL);
 }
 
-static void work_member(struct smq_messenger *g, struct smq_now now)
+SMQ_HOT static void work_member(struct smq_messenger *g, struct smq_now now)
 {
 	struct smq_action action;
 	if (!g->config.member)
@@ -343,7 +344,7 @@ static bool was_group_sub(struct smq_messenger *g, int id)
 	return was;
 }
 
-static void work_groups(struct smq_messenger *g, struct smq_now now)
+SMQ_HOT static void work_groups(struct smq_messenger *g, struct smq_now now)
 {
 	struct smq_groups *groups = g->config.groups;
 	struct smq_group_action action;
@@ -378,8 +379,8 @@ static bool wants_choice(const struct smq_messenger *g, const struct smq_publish
 }
 
 /* Makes the bytes that go on the wire. SMQ_ERR_NO_SESSION: not now. */
-static smq_err seal(struct smq_messenger *g, const struct smq_publish *p, struct smq_now now,
-		    struct smq_seal_proof *proof, smq_span *ret_payload)
+SMQ_HOT static smq_err seal(struct smq_messenger *g, const struct smq_publish *p, struct smq_now now,
+			    struct smq_seal_proof *proof, smq_span *ret_payload)
 {
 	size_t len = 0;
 	if (!wants_sealing(p)) {
@@ -411,7 +412,7 @@ static smq_err seal(struct smq_messenger *g, const struct smq_publish *p, struct
 }
 
 /* Whether sending could succeed now; asked before sealing, so that no counter is spent in vain. */
-static smq_err may_send(const struct smq_messenger *g, const struct smq_publish *p, struct smq_now now)
+SMQ_HOT static smq_err may_send(const struct smq_messenger *g, const struct smq_publish *p, struct smq_now now)
 {
 	if (!g->transport->ops->connected(g->transport))
 		return SMQ_ERR_NO_CONNECTION;
@@ -431,7 +432,7 @@ static smq_err choose(struct smq_messenger *g, struct smq_publish *p, struct smq
 	return groups->choose(groups->self, p->topic, now, &p->group);
 }
 
-static smq_err send_now(struct smq_messenger *g, const struct smq_publish *message_to_send, uint64_t ticket)
+SMQ_HOT static smq_err send_now(struct smq_messenger *g, const struct smq_publish *message_to_send, uint64_t ticket)
 {
 	struct smq_publish copy = *message_to_send;
 	const struct smq_publish *p = &copy;
@@ -567,7 +568,7 @@ static smq_err enqueue(struct smq_messenger *g, const struct smq_publish *p, boo
 	return SMQ_OK;
 }
 
-smq_err smq_messenger_publish(struct smq_messenger *g, const struct smq_publish *p, uint64_t *ret_ticket)
+SMQ_HOT smq_err smq_messenger_publish(struct smq_messenger *g, const struct smq_publish *p, uint64_t *ret_ticket)
 {
 	uint64_t ticket;
 	smq_err err = check_publish(g, p);
@@ -783,7 +784,7 @@ static bool hold(struct smq_messenger *g, const struct smq_mqtt_message *m, stru
 	return true;
 }
 
-static void deliver(struct smq_messenger *g, const struct smq_message *message)
+SMQ_HOT static void deliver(struct smq_messenger *g, const struct smq_message *message)
 {
 	if (g->o->on_message)
 		g->o->on_message(g->o->self, message);
@@ -809,8 +810,8 @@ static void deliver_proven(struct smq_messenger *g, const struct smq_mqtt_messag
 }
 
 /* Opens, or says what is to be said; SMQ_ERR_NO_SESSION alone is left to the caller. */
-static smq_err open_or_refuse(struct smq_messenger *g, const struct smq_mqtt_message *m, struct smq_now now,
-			      bool last_chance)
+SMQ_HOT static smq_err open_or_refuse(struct smq_messenger *g, const struct smq_mqtt_message *m, struct smq_now now,
+				      bool last_chance)
 {
 	struct smq_message message = { .mqtt = *m, .sender = "", .slot = SMQ_NO_SLOT, .age_ms = SMQ_NO_AGE };
 	uint64_t start = g->config.clock.ticks_ns();
@@ -870,7 +871,7 @@ static void retry_held(struct smq_messenger *g, struct smq_now now)
 
 /* Everything that is due. The clock is looked at once for each message: it costs as much as a good part of opening one.
  */
-static void work(struct smq_messenger *g, struct smq_now now)
+SMQ_HOT static void work(struct smq_messenger *g, struct smq_now now)
 {
 	work_control(g, now);
 	bool retry = g->retry_held || (g->held && g->held->until_ms <= now.mono_ms);
@@ -884,7 +885,7 @@ static void work(struct smq_messenger *g, struct smq_now now)
 	work_control(g, now);
 }
 
-static void on_message(void *self, const struct smq_mqtt_message *m)
+SMQ_HOT static void on_message(void *self, const struct smq_mqtt_message *m)
 {
 	struct smq_messenger *g = self;
 	struct smq_groups *groups = g->config.groups;
@@ -1025,7 +1026,7 @@ static void control_denied(struct smq_messenger *g)
 	tell(g, &e);
 }
 
-static void on_published(void *self, int id, int reason)
+SMQ_HOT static void on_published(void *self, int id, int reason)
 {
 	struct smq_messenger *g = self;
 	uint64_t ticket = smq_tickets_take(&g->tickets, (uint16_t)id);
@@ -1270,7 +1271,7 @@ void smq_messenger_tick(struct smq_messenger *g)
 		smq_proofs_tick(g->config.proofs, g->config.clock.now());
 }
 
-int64_t smq_messenger_wake_at(const struct smq_messenger *g)
+SMQ_HOT int64_t smq_messenger_wake_at(const struct smq_messenger *g)
 {
 	if (g->flush_due && g->transport->ops->connected(g->transport))
 		return INT64_MIN;

@@ -4,6 +4,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/hot.h"
+
 enum { FIRST_SIZE = 64 };
 
 /* A place, and (the index is part of the room) the head of one bucket. */
@@ -44,9 +46,9 @@ static smq_err grow(struct smq_tickets *t)
 	return SMQ_OK;
 }
 
-smq_err smq_tickets_reserve(struct smq_tickets *t) { return t->free ? SMQ_OK : grow(t); }
+SMQ_HOT smq_err smq_tickets_reserve(struct smq_tickets *t) { return t->free ? SMQ_OK : grow(t); }
 
-void smq_tickets_put(struct smq_tickets *t, uint16_t id, uint64_t number)
+SMQ_HOT void smq_tickets_put(struct smq_tickets *t, uint16_t id, uint64_t number)
 {
 	assert(t->free);
 	(void)smq_tickets_take(t, id);
@@ -60,7 +62,7 @@ void smq_tickets_put(struct smq_tickets *t, uint16_t id, uint64_t number)
 	link_place(t, place);
 }
 
-uint64_t smq_tickets_take(struct smq_tickets *t, uint16_t id)
+SMQ_HOT uint64_t smq_tickets_take(struct smq_tickets *t, uint16_t id)
 {
 	if (t->size == 0)
 		return 0;

@@ -1,4 +1,5 @@
 /* Text at the edges: hex, names, topics, and untrusted bytes made fit for a terminal. */
+#include "base/hot.h"
 #include "base/text.h"
 
 static const char digits[] = "0123456789abcdef";
@@ -61,7 +62,7 @@ bool smq_name_valid(smq_span name)
 }
 
 /* Length of the valid UTF-8 sequence at the start of s, 0 if there is none. Table 3-7 of the Unicode standard. */
-static size_t utf8_len(smq_span s)
+SMQ_HOT static size_t utf8_len(smq_span s)
 {
 	uint8_t a = s.p[0];
 	size_t n = a < 0x80 ? 1 : a >= 0xc2 && a <= 0xdf ? 2 : (a & 0xf0) == 0xe0 ? 3 : a >= 0xf0 && a <= 0xf4 ? 4 : 0;
@@ -88,7 +89,7 @@ bool smq_utf8_valid(smq_span text)
 	return true;
 }
 
-bool smq_topic_valid(smq_span topic)
+SMQ_HOT bool smq_topic_valid(smq_span topic)
 {
 	if (topic.len == 0 || topic.len > UINT16_MAX || !smq_utf8_valid(topic))
 		return false;
@@ -132,7 +133,7 @@ bool smq_topic_filter_valid(smq_span filter)
 	return f.len > 0 && wildcards_in_place(f);
 }
 
-static smq_span take_level(smq_span *s, bool *ret_more)
+SMQ_HOT static smq_span take_level(smq_span *s, bool *ret_more)
 {
 	const uint8_t *slash = s->len ? memchr(s->p, '/', s->len) : NULL;
 	size_t n = slash ? (size_t)(slash - s->p) : s->len;

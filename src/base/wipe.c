@@ -1,10 +1,11 @@
 /* Secrets: wiping them, and comparing them in constant time. */
+#include "base/hot.h"
 #include "base/wipe.h"
 
 #include <stdint.h>
 #include <string.h>
 
-void smq_wipe(void *p, size_t len)
+SMQ_HOT void smq_wipe(void *p, size_t len)
 {
 	if (len == 0)
 		return;

@@ -1,6 +1,7 @@
 /* One static group as a member sees it (PROTOCOL.md 6.1). */
 #include "core/group.h"
 
+#include "base/hot.h"
 #include "base/table.h"
 #include "base/wipe.h"
 #include "core/reserve.h"
@@ -107,7 +108,7 @@ bool smq_group_covers(const struct smq_group *g, smq_span topic)
 }
 
 /* The same with a memory: most messages go where the last one went. */
-static bool covers(struct smq_group *g, smq_span topic)
+SMQ_HOT static bool covers(struct smq_group *g, smq_span topic)
 {
 	if (topic.len > 0 && topic.len == g->covered_len && memcmp(g->covered, topic.p, topic.len) == 0)
 		return true;
@@ -119,8 +120,8 @@ static bool covers(struct smq_group *g, smq_span topic)
 	return true;
 }
 
-smq_err smq_group_seal(struct smq_group *g, smq_span topic, int64_t stamp_ms, smq_span plain, smq_mspan room,
-		       size_t *ret_len)
+SMQ_HOT smq_err smq_group_seal(struct smq_group *g, smq_span topic, int64_t stamp_ms, smq_span plain, smq_mspan room,
+			       size_t *ret_len)
 {
 	if (!g->may_seal)
 		return SMQ_ERR_UNKNOWN_SENDER;
@@ -141,7 +142,7 @@ smq_err smq_group_seal_proven(struct smq_group *g, smq_span topic, int64_t stamp
 
 /* ---- opening ---- */
 
-bool smq_group_knows(const struct smq_group *g, const struct smq_sealed *sealed)
+SMQ_HOT bool smq_group_knows(const struct smq_group *g, const struct smq_sealed *sealed)
 {
 	return sealed->kind == SMQ_SEALED_GROUP_BOOT &&
 	       smq_group_lives_find(&g->lives, sealed->sender_id, sealed->boot_id) != NULL;
@@ -161,8 +162,8 @@ static smq_err open_new(struct smq_group *g, struct smq_arrival *a)
 	return err;
 }
 
-smq_err smq_group_open(struct smq_group *g, const struct smq_sealed *s, smq_span topic, int64_t mono_ms, smq_mspan room,
-		       struct smq_group_opened *ret_opened)
+SMQ_HOT smq_err smq_group_open(struct smq_group *g, const struct smq_sealed *s, smq_span topic, int64_t mono_ms,
+			       smq_mspan room, struct smq_group_opened *ret_opened)
 {
 	smq_err err = check_header(g->file, s);
 	if (err == SMQ_OK && !covers(g, topic))

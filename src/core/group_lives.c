@@ -1,6 +1,7 @@
 /* The senders' lives that a member of a group hears (PROTOCOL.md 6.1, 7.6). */
 #include "core/group_lives.h"
 
+#include "base/hot.h"
 #include "base/varint.h"
 #include "base/wipe.h"
 
@@ -33,8 +34,8 @@ static uint32_t *bucket_of(const struct smq_group_lives *t, uint64_t sender_id, 
 	return &t->lives[h * (uint32_t)t->count >> 32].first;
 }
 
-struct smq_group_life *smq_group_lives_find(const struct smq_group_lives *t, uint64_t sender_id,
-					    const uint8_t boot_id[SMQ_BOOT_ID_LEN])
+SMQ_HOT struct smq_group_life *smq_group_lives_find(const struct smq_group_lives *t, uint64_t sender_id,
+						    const uint8_t boot_id[SMQ_BOOT_ID_LEN])
 {
 	for (uint32_t at = *bucket_of(t, sender_id, boot_id); at != 0; at = t->lives[at - 1].next) {
 		struct smq_group_life *l = &t->lives[at - 1];
@@ -268,8 +269,8 @@ static smq_err open_new(struct smq_group_lives *t, struct smq_seal_key *key, str
 	return SMQ_OK;
 }
 
-smq_err smq_group_lives_open(struct smq_group_lives *t, struct smq_group_life *life, struct smq_seal_key *key,
-			     struct smq_arrival *arrival)
+SMQ_HOT smq_err smq_group_lives_open(struct smq_group_lives *t, struct smq_group_life *life, struct smq_seal_key *key,
+				     struct smq_arrival *arrival)
 {
 	return life ? open_known(t, life, key, arrival) : open_new(t, key, arrival);
 }

@@ -5,6 +5,7 @@
 
 #include <stddef.h>
 
+#include "base/hot.h"
 #include "base/text.h"
 #include "base/wipe.h"
 #include "wire/cbor.h"
@@ -191,7 +192,7 @@ const char *smq_member_topic(const smq_member *m, int i) { return i == 0 ? m->ow
 
 const uint8_t *smq_member_boot_id(const smq_member *m) { return m->boot_id; }
 
-bool smq_member_takes(const smq_member *m, const char *topic)
+SMQ_HOT bool smq_member_takes(const smq_member *m, const char *topic)
 {
 	return strcmp(topic, m->own_topic) == 0 || strcmp(topic, m->all_topic) == 0;
 }
@@ -568,7 +569,7 @@ static int64_t compute_due(const smq_member *m)
 	return at;
 }
 
-bool smq_member_next(smq_member *m, struct smq_now now, struct smq_action *ret_action)
+SMQ_HOT bool smq_member_next(smq_member *m, struct smq_now now, struct smq_action *ret_action)
 {
 	if (smq_member_take_note(m, ret_action) || take_out(m, ret_action))
 		return true;

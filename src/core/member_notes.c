@@ -1,6 +1,8 @@
 /* What a member machine has to tell its owner: a bounded queue that drops the newest when nobody listens. */
 #include "core/member_state.h"
 
+#include "base/hot.h"
+
 void smq_member_note(smq_member *m, enum smq_note_kind kind, const char *peer, uint64_t session, smq_err err,
 		     size_t wire_bytes, int64_t took_ms)
 {
@@ -17,7 +19,7 @@ void smq_member_note(smq_member *m, enum smq_note_kind kind, const char *peer, u
 	};
 }
 
-bool smq_member_take_note(smq_member *m, struct smq_action *ret_action)
+SMQ_HOT bool smq_member_take_note(smq_member *m, struct smq_action *ret_action)
 {
 	if (m->note_count == 0)
 		return false;

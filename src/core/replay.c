@@ -2,18 +2,19 @@
 #include "core/replay.h"
 
 #include "base/big_endian.h"
+#include "base/hot.h"
 
 enum { WORD_BITS = 64 };
 
 /* One word more than the width needs, so that a whole word can be cleared while the others still cover the width. */
-static uint64_t *word_of(struct smq_replay *r, uint64_t counter)
+SMQ_HOT static uint64_t *word_of(struct smq_replay *r, uint64_t counter)
 {
 	return &r->words[counter / WORD_BITS % SMQ_REPLAY_WORDS];
 }
 
 static uint64_t bit_of(uint64_t counter) { return UINT64_C(1) << counter % WORD_BITS; }
 
-smq_err smq_replay_check_any(const struct smq_replay *r, uint64_t counter)
+SMQ_HOT smq_err smq_replay_check_any(const struct smq_replay *r, uint64_t counter)
 {
 	if (counter > SMQ_VARINT_MAX)
 		return SMQ_ERR_REPLAY;
@@ -25,7 +26,7 @@ smq_err smq_replay_check_any(const struct smq_replay *r, uint64_t counter)
 }
 
 /* Clears the words that lie above the highest counter so far, up to and with the new one's. */
-static void advance(struct smq_replay *r, uint64_t counter)
+SMQ_HOT static void advance(struct smq_replay *r, uint64_t counter)
 {
 	uint64_t from = r->next == 0 ? 0 : (r->next - 1) / WORD_BITS + 1;
 	uint64_t to = counter / WORD_BITS;
@@ -35,7 +36,7 @@ static void advance(struct smq_replay *r, uint64_t counter)
 		r->words[i % SMQ_REPLAY_WORDS] = 0;
 }
 
-uint64_t smq_replay_commit_any(struct smq_replay *r, uint64_t counter)
+SMQ_HOT uint64_t smq_replay_commit_any(struct smq_replay *r, uint64_t counter)
 {
 	uint64_t skipped = 0;
 	if (counter >= r->next) {

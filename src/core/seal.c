@@ -1,6 +1,7 @@
 /* Sealing and opening under one sender's key (PROTOCOL.md 3.3 to 3.6). */
 #include "core/seal.h"
 
+#include "base/hot.h"
 #include "base/varint.h"
 #include "base/wipe.h"
 #include "core/keyschedule.h"
@@ -121,7 +122,7 @@ static void make_nonce(const struct smq_seal_key *k, uint64_t counter, uint8_t r
 /* ---- AAD ---- */
 
 /* at moves behind what was written. */
-static smq_err put_topic(uint8_t **at, const struct smq_crypto *crypto, smq_span topic)
+SMQ_HOT static smq_err put_topic(uint8_t **at, const struct smq_crypto *crypto, smq_span topic)
 {
 	if (topic.len > SMQ_TOPIC_AAD_MAX)
 		return SMQ_ERR_TOPIC;
@@ -299,7 +300,7 @@ smq_err smq_sealer_init(struct smq_sealer *s, const struct smq_crypto *crypto, c
 	return err;
 }
 
-size_t smq_sealed_room(size_t plain_len) { return HEADER_AND_SIGNATURE_MAX + plain_len + SMQ_AEAD_TAG_MAX; }
+SMQ_HOT size_t smq_sealed_room(size_t plain_len) { return HEADER_AND_SIGNATURE_MAX + plain_len + SMQ_AEAD_TAG_MAX; }
 
 static smq_err encode_head(const struct smq_sealer *s, const struct smq_sealed *header, size_t cipher_len,
 			   smq_mspan room, size_t *ret_len)
@@ -364,8 +365,8 @@ static struct smq_sealed special_header(const struct smq_sealer *s, int64_t stam
 	return h;
 }
 
-static smq_err seal(struct smq_sealer *s, smq_span topic, int64_t stamp_ms, smq_span plain,
-		    struct smq_seal_proof *proof, smq_mspan room, size_t *ret_len)
+SMQ_HOT static smq_err seal(struct smq_sealer *s, smq_span topic, int64_t stamp_ms, smq_span plain,
+			    struct smq_seal_proof *proof, smq_mspan room, size_t *ret_len)
 {
 	const struct smq_aead_alg *alg = s->key.header.alg;
 	const uint64_t counter = s->next_counter;
@@ -403,8 +404,8 @@ static smq_err seal(struct smq_sealer *s, smq_span topic, int64_t stamp_ms, smq_
 	return err;
 }
 
-smq_err smq_seal(struct smq_sealer *s, smq_span topic, int64_t stamp_ms, smq_span plain, smq_mspan room,
-		 size_t *ret_len)
+SMQ_HOT smq_err smq_seal(struct smq_sealer *s, smq_span topic, int64_t stamp_ms, smq_span plain, smq_mspan room,
+			 size_t *ret_len)
 {
 	return seal(s, topic, stamp_ms, plain, NULL, room, ret_len);
 }
@@ -447,7 +448,8 @@ static inline smq_err check_header(const struct smq_sealed *ours, const struct s
 }
 
 /* The header is checked already. */
-static inline smq_err verify(const struct smq_seal_key *k, const struct smq_sealed *s, smq_span topic, smq_mspan room)
+SMQ_HOT static inline smq_err verify(const struct smq_seal_key *k, const struct smq_sealed *s, smq_span topic,
+				     smq_mspan room)
 {
 	uint8_t aad_room[AAD_MAX], nonce[SMQ_AEAD_NONCE_MAX];
 	smq_span aad, external;
@@ -463,8 +465,9 @@ static inline smq_err verify(const struct smq_seal_key *k, const struct smq_seal
 	return k->crypto->aead_open(k->aead, nonce, aad, s->ciphertext, room.p);
 }
 
-smq_err smq_open_in_window(const struct smq_seal_key *key, struct smq_replay *window, const struct smq_sealed *sealed,
-			   smq_span topic, smq_mspan room, size_t *ret_len, uint64_t *ret_missing)
+SMQ_HOT smq_err smq_open_in_window(const struct smq_seal_key *key, struct smq_replay *window,
+				   const struct smq_sealed *sealed, smq_span topic, smq_mspan room, size_t *ret_len,
+				   uint64_t *ret_missing)
 {
 	smq_err err = check_header(&key->header, sealed);
 	if (err == SMQ_OK)

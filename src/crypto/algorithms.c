@@ -1,6 +1,7 @@
 /* The algorithms SealMQ knows, one row each. */
 #include <sealmq/crypto.h>
 
+#include "base/hot.h"
 #include "base/table.h"
 
 /*
@@ -17,7 +18,7 @@ static const struct smq_aead_alg algs[] = {
 	{ SMQ_AES_CCM_16_128_128, "AES-CCM-16-128-128", 16, 13, 16, 1 },
 };
 
-const struct smq_aead_alg *smq_aead_alg_by_id(int id)
+SMQ_HOT const struct smq_aead_alg *smq_aead_alg_by_id(int id)
 {
 	for (size_t i = 0; i < SMQ_COUNT(algs); i++) {
 		if (algs[i].id == id)
@@ -26,10 +27,7 @@ const struct smq_aead_alg *smq_aead_alg_by_id(int id)
 	return NULL;
 }
 
-static int lower(int c)
-{
-	return c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c;
-}
+static int lower(int c) { return c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c; }
 
 static int same_word(const char *a, const char *b)
 {

@@ -22,6 +22,7 @@
 #include "lib/realm_tls.h"
 #include "lib/wakeup.h"
 #include "lib/will.h"
+#include "base/hot.h"
 
 enum { LEAVE_MS = 2000 }; /* for the key server to let us go */
 
@@ -39,6 +40,7 @@ struct smq_client {
 	struct smq_transport_events events; /* the messenger's, behind ours */
 	struct smq_will will;
 	struct smq_realm_tls realm_tls;
+	void (*rested)(void); /* the crypto port's; NULL: it does not want to know */
 	bool stopped;
 	bool leaving; /* groups, before the goodbye */
 	int64_t leave_until_ms;
@@ -47,7 +49,7 @@ struct smq_client {
 
 /* ---- clock ---- */
 
-static struct smq_now now(void) { return smq_line_clock.now(); }
+SMQ_HOT static struct smq_now now(void) { return smq_line_clock.now(); }
 
 static int64_t mono_ms(void) { return smq_line_clock.now().mono_ms; }
 
@@ -310,7 +312,7 @@ static void on_disconnected(void *self, smq_err err, int reason)
 	c->events.disconnected(c->events.self, err, reason);
 }
 
-static void on_message(void *self, const struct smq_mqtt_message *m)
+SMQ_HOT static void on_message(void *self, const struct smq_mqtt_message *m)
 {
 	struct smq_client *c = self;
 	bool new = false;
@@ -325,13 +327,13 @@ static void on_message(void *self, const struct smq_mqtt_message *m)
 		c->crl.due_ms = 0;
 }
 
-static smq_err before_ack(void *self)
+SMQ_HOT static smq_err before_ack(void *self)
 {
 	const struct smq_client *c = self;
 	return c->events.before_ack(c->events.self);
 }
 
-static void on_published(void *self, int id, int reason)
+SMQ_HOT static void on_published(void *self, int id, int reason)
 {
 	const struct smq_client *c = self;
 	c->events.published(c->events.self, id, reason);
@@ -425,8 +427,10 @@ static smq_err build(struct smq_client *c, const char **ret_why)
 		err = check_registered(&c->options, ret_why);
 	if (err == SMQ_OK && o->realm && !o->only_groups)
 		err = make_member(c, ret_why);
-	if (err == SMQ_OK && o->realm)
+	if (err == SMQ_OK && o->realm) {
 		err = smq_groups_realm_open(o, now(), &c->groups, ret_why);
+		c->rested = smq_crypto_best()->aead_rested;
+	}
 	if (err == SMQ_OK)
 		err = smq_will_begin(&c->will, &c->options, &c->groups, now(), ret_why);
 	return err == SMQ_OK ? make_messenger(c, ret_why) : err;
@@ -470,7 +474,7 @@ void smq_client_free(smq_client *c)
 
 /* ---- the loop ---- */
 
-static int64_t wake_at(const struct smq_client *c)
+SMQ_HOT static int64_t wake_at(const struct smq_client *c)
 {
 	int64_t a = c->transport->ops->wake_at(c->transport);
 	int64_t b = smq_messenger_wake_at(c->messenger);
@@ -481,7 +485,7 @@ static int64_t wake_at(const struct smq_client *c)
 	return a < c->crl.due_ms ? a : c->crl.due_ms;
 }
 
-static void watch(struct smq_client *c)
+SMQ_HOT static void watch(struct smq_client *c)
 {
 	const struct smq_transport_ops *ops = c->transport->ops;
 	smq_wakeup_watch(&c->wakeup, ops->fd(c->transport), ops->want_write(c->transport), wake_at(c));
@@ -514,13 +518,15 @@ static void show_identity(struct smq_client *c)
 		smq_proofs_identity(c->proofs, now());
 }
 
-static void turn(struct smq_client *c, int timeout_ms)
+SMQ_HOT static void turn(struct smq_client *c, int timeout_ms)
 {
 	const struct smq_transport_ops *ops = c->transport->ops;
 	int before = ops->fd(c->transport);
 	struct smq_wakeup_ready ready;
 	watch(c);
 	ready = smq_wakeup_wait(&c->wakeup, timeout_ms);
+	if (c->rested)
+		c->rested();
 	c->stopped = c->stopped || ready.stopped;
 	int64_t at = mono_ms();
 	ops->service(c->transport, ready.readable, ready.writable, at);
@@ -551,7 +557,7 @@ smq_err smq_client_may_command(const smq_client *c, const char *group, const cha
 			      : SMQ_ERR_NOT_AUTHORIZED;
 }
 
-int smq_client_fd(const smq_client *c) { return c->wakeup.poll_fd; }
+SMQ_HOT int smq_client_fd(const smq_client *c) { return c->wakeup.poll_fd; }
 
 smq_err smq_client_service(smq_client *c)
 {
@@ -559,7 +565,7 @@ smq_err smq_client_service(smq_client *c)
 	return SMQ_OK;
 }
 
-smq_err smq_client_run(smq_client *c, int timeout_ms)
+SMQ_HOT smq_err smq_client_run(smq_client *c, int timeout_ms)
 {
 	int64_t until = timeout_ms < 0 ? INT64_MAX : mono_ms() + timeout_ms;
 	c->stopped = false;
@@ -625,7 +631,7 @@ smq_err smq_client_unsubscribe(smq_client *c, const char *filter, const struct s
 	return err;
 }
 
-smq_err smq_client_publish(smq_client *c, const struct smq_publish *message, uint64_t *ret_ticket)
+SMQ_HOT smq_err smq_client_publish(smq_client *c, const struct smq_publish *message, uint64_t *ret_ticket)
 {
 	const struct smq_client_options *o = &c->options;
 	if (o->sender_topic && o->realm && !o->plain && !message->plain && message->topic &&

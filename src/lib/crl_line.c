@@ -10,6 +10,7 @@
 #include "adapters/x509_openssl/roots_merge.h"
 #include "lib/files.h"
 #include "lib/realm_internal.h"
+#include "base/hot.h"
 
 smq_err smq_crl_topic(const char *control_prefix, char ret_topic[SMQ_CRL_TOPIC_MAX])
 {
@@ -104,7 +105,7 @@ void smq_crl_line_subscribe(struct smq_crl_line *l, struct smq_transport *t)
 
 bool smq_crl_line_subscribed(const struct smq_crl_line *l, int id) { return l->realm && l->id == id; }
 
-bool smq_crl_line_topic(const struct smq_crl_line *l, const char *topic)
+SMQ_HOT bool smq_crl_line_topic(const struct smq_crl_line *l, const char *topic)
 {
 	return l->realm && strcmp(l->topic, topic) == 0;
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "app/group_windows.h"
+#include "base/hot.h"
 #include "base/wipe.h"
 #include "lib/group_hints.h"
 #include "lib/realm_internal.h"
@@ -401,7 +402,7 @@ static bool is_hint(const struct smq_joined *j, const char *topic, struct smq_ks
 	return j->looks && ret_topic->kind == SMQ_KS_TOPIC_POLICY;
 }
 
-bool smq_joined_takes(const struct smq_joined *j, const char *topic)
+SMQ_HOT bool smq_joined_takes(const struct smq_joined *j, const char *topic)
 {
 	struct smq_ks_topic t;
 	for (const struct joined_group *g = j->first; g; g = g->next) {
@@ -437,8 +438,8 @@ static bool next_look(struct smq_joined *j, struct smq_group_action *ret_action)
 	return true;
 }
 
-bool smq_joined_next(struct smq_joined *j, struct smq_now now, struct smq_group_action *ret_action,
-		     const char **ret_group)
+SMQ_HOT bool smq_joined_next(struct smq_joined *j, struct smq_now now, struct smq_group_action *ret_action,
+			     const char **ret_group)
 {
 	*ret_group = "";
 	int64_t since = now.mono_ms - j->online_ms;
@@ -464,7 +465,7 @@ bool smq_joined_next(struct smq_joined *j, struct smq_now now, struct smq_group_
 	return false;
 }
 
-int64_t smq_joined_wake_at(const struct smq_joined *j)
+SMQ_HOT int64_t smq_joined_wake_at(const struct smq_joined *j)
 {
 	int64_t due = j->look_due_ms;
 	for (const struct joined_group *g = j->first; g; g = g->next) {

@@ -8,6 +8,7 @@
 #include "app/group_windows.h"
 #include "app/kept_life.h"
 #include "app/topic_filter.h"
+#include "base/hot.h"
 #include "base/wipe.h"
 #include "lib/group_files.h"
 #include "lib/groups_joined.h"
@@ -168,8 +169,9 @@ static smq_err need_life(struct groups *g, struct entry *e)
 
 /* ---- the port ---- */
 
-static smq_err groups_seal_proven(void *self, const char *group, const char *topic, smq_span plain, struct smq_now now,
-				  struct smq_seal_proof *proof, smq_mspan room, size_t *ret_len)
+SMQ_HOT static smq_err groups_seal_proven(void *self, const char *group, const char *topic, smq_span plain,
+					  struct smq_now now, struct smq_seal_proof *proof, smq_mspan room,
+					  size_t *ret_len)
 {
 	struct groups *g = self;
 	struct entry *e = find(g, group);
@@ -184,8 +186,8 @@ static smq_err groups_seal_proven(void *self, const char *group, const char *top
 	return smq_group_seal_proven(&e->group, smq_span_str(topic), stamp_ms, plain, proof, room, ret_len);
 }
 
-static smq_err groups_seal(void *self, const char *group, const char *topic, smq_span plain, struct smq_now now,
-			   smq_mspan room, size_t *ret_len)
+SMQ_HOT static smq_err groups_seal(void *self, const char *group, const char *topic, smq_span plain, struct smq_now now,
+				   smq_mspan room, size_t *ret_len)
 {
 	return groups_seal_proven(self, group, topic, plain, now, NULL, room, ret_len);
 }
@@ -196,8 +198,8 @@ static const struct smq_seal_key *groups_last_key(void *self)
 	return g->last_key;
 }
 
-static void fill(struct entry *e, const struct smq_sealed *s, const struct smq_group_opened *o, struct smq_now now,
-		 const uint8_t *plain, struct smq_message *m)
+SMQ_HOT static void fill(struct entry *e, const struct smq_sealed *s, const struct smq_group_opened *o,
+			 struct smq_now now, const uint8_t *plain, struct smq_message *m)
 {
 	m->mqtt.payload = smq_span_of(plain, o->len);
 	m->proof = SMQ_PROOF_MEMBER;
@@ -213,8 +215,8 @@ static void fill(struct entry *e, const struct smq_sealed *s, const struct smq_g
 	m->repeated = o->repeated;
 }
 
-static smq_err open_in(struct groups *g, struct entry *e, const struct smq_sealed *s, const char *topic,
-		       struct smq_now now, smq_mspan room, struct smq_message *ret_message)
+SMQ_HOT static smq_err open_in(struct groups *g, struct entry *e, const struct smq_sealed *s, const char *topic,
+			       struct smq_now now, smq_mspan room, struct smq_message *ret_message)
 {
 	struct smq_group_opened o;
 	smq_err err = need_windows(g, e);
@@ -240,8 +242,8 @@ static void claim(const struct entry *e, const struct smq_sealed *s, struct smq_
 }
 
 /* The header names no group: the one that has heard this life before is tried alone, else all that cover the topic. */
-static smq_err groups_open(void *self, const char *topic, smq_span payload, struct smq_now now, smq_mspan room,
-			   struct smq_message *ret_message)
+SMQ_HOT static smq_err groups_open(void *self, const char *topic, smq_span payload, struct smq_now now, smq_mspan room,
+				   struct smq_message *ret_message)
 {
 	struct groups *g = self;
 	struct smq_sealed s;
@@ -272,7 +274,7 @@ static smq_err groups_open(void *self, const char *topic, smq_span payload, stru
 	return err == SMQ_OK || err == SMQ_ERR_NO_SESSION || worst == SMQ_ERR_NO_KEY ? err : worst;
 }
 
-static bool groups_ready(void *self, const char *group, struct smq_now now)
+SMQ_HOT static bool groups_ready(void *self, const char *group, struct smq_now now)
 {
 	struct groups *g = self;
 	if (find(g, group))
@@ -324,8 +326,8 @@ static struct smq_joined *joined_of(const void *self) { return ((const struct gr
 
 static void groups_online(void *self, struct smq_now now) { smq_joined_online(joined_of(self), now); }
 static void groups_offline(void *self) { smq_joined_offline(joined_of(self)); }
-static bool groups_takes(void *self, const char *topic) { return smq_joined_takes(joined_of(self), topic); }
-static int64_t groups_wake_at(void *self) { return smq_joined_wake_at(joined_of(self)); }
+SMQ_HOT static bool groups_takes(void *self, const char *topic) { return smq_joined_takes(joined_of(self), topic); }
+SMQ_HOT static int64_t groups_wake_at(void *self) { return smq_joined_wake_at(joined_of(self)); }
 static void groups_reads(void *self, const char *filter, struct smq_now now)
 {
 	smq_joined_reads(joined_of(self), filter, now);
@@ -338,7 +340,8 @@ static void groups_input(void *self, const char *topic, smq_span payload, bool r
 	smq_joined_input(joined_of(self), topic, payload, retained, now);
 }
 
-static bool groups_next(void *self, struct smq_now now, struct smq_group_action *ret_action, const char **ret_group)
+SMQ_HOT static bool groups_next(void *self, struct smq_now now, struct smq_group_action *ret_action,
+				const char **ret_group)
 {
 	return smq_joined_next(joined_of(self), now, ret_action, ret_group);
 }

@@ -8,6 +8,7 @@
 #include "adapters/http_microhttpd/http.h"
 #include "adapters/mqtt_mosquitto/transport_mosquitto.h"
 #include "lib/realm_internal.h"
+#include "base/hot.h"
 
 enum { PAGE_EVERY_MS = 1000 }; /* for its timeouts */
 
@@ -18,9 +19,12 @@ static int64_t clock_ms(clockid_t id)
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-static struct smq_now now(void) { return (struct smq_now){ clock_ms(CLOCK_MONOTONIC), clock_ms(CLOCK_REALTIME) }; }
+SMQ_HOT static struct smq_now now(void)
+{
+	return (struct smq_now){ clock_ms(CLOCK_MONOTONIC), clock_ms(CLOCK_REALTIME) };
+}
 
-static uint64_t ticks_ns(void)
+SMQ_HOT static uint64_t ticks_ns(void)
 {
 	struct timespec t;
 	clock_gettime(CLOCK_MONOTONIC, &t);
@@ -66,7 +70,7 @@ static int64_t wake_at(const struct smq_line *line)
 	return line->page && line->page_due_ms < a ? line->page_due_ms : a;
 }
 
-static void watch(struct smq_line *line)
+SMQ_HOT static void watch(struct smq_line *line)
 {
 	const struct smq_transport_ops *ops = line->transport->ops;
 	smq_wakeup_watch(&line->wakeup, ops->fd(line->transport), ops->want_write(line->transport), wake_at(line));

@@ -8,6 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/hot.h"
+
 static int watch(int poll_fd, int op, int fd, uint32_t events)
 {
 	struct epoll_event e = { .events = events, .data.fd = fd };
@@ -75,7 +77,7 @@ static void arm(struct smq_wakeup *w, int64_t wake_ms)
 	(void)timerfd_settime(w->timer_fd, TFD_TIMER_ABSTIME, &t, NULL);
 }
 
-void smq_wakeup_watch(struct smq_wakeup *w, int socket_fd, bool writing, int64_t wake_ms)
+SMQ_HOT void smq_wakeup_watch(struct smq_wakeup *w, int socket_fd, bool writing, int64_t wake_ms)
 {
 	uint32_t events = EPOLLIN | (writing ? (uint32_t)EPOLLOUT : 0);
 	if (socket_fd != w->socket_fd) {

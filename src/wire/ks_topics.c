@@ -3,6 +3,7 @@
 
 #include <sealmq/text.h>
 
+#include "base/hot.h"
 #include "base/reader.h"
 #include "base/writer.h"
 
@@ -49,7 +50,7 @@ smq_err smq_ks_topic_write(const char *prefix, const struct smq_ks_topic *t, smq
 /* ---- reading ---- */
 
 /* What follows this text; a failure where something else is there. */
-static void take(struct smq_reader *r, const char *text)
+SMQ_HOT static void take(struct smq_reader *r, const char *text)
 {
 	smq_span want = smq_span_str(text);
 	if (!smq_span_equal(smq_read(r, want.len), want))
@@ -57,7 +58,7 @@ static void take(struct smq_reader *r, const char *text)
 }
 
 /* Up to the next slash, or the end. */
-static smq_span take_level(struct smq_reader *r)
+SMQ_HOT static smq_span take_level(struct smq_reader *r)
 {
 	size_t len = 0;
 	while (len < r->left && r->p[len] != '/')
@@ -125,7 +126,7 @@ static void read_request(struct smq_reader *r, struct smq_ks_topic *t)
 	t->name = take_level(r);
 }
 
-struct smq_ks_topic smq_ks_topic_read(const char *prefix, const char *topic)
+SMQ_HOT struct smq_ks_topic smq_ks_topic_read(const char *prefix, const char *topic)
 {
 	struct smq_ks_topic t = { SMQ_KS_TOPIC_NONE, { NULL, 0 }, 0, 0 };
 	struct smq_reader r = smq_reader_on(smq_span_str(topic));

@@ -1,6 +1,7 @@
 /* The sealed message's compact form (PROTOCOL.md 3.2). */
 #include "wire/sealed.h"
 
+#include "base/hot.h"
 #include "base/table.h"
 #include "base/varint.h"
 #include "wire/sealed_key_ref.h"
@@ -247,7 +248,7 @@ static smq_err decode_compact(smq_span payload, struct smq_sealed *ret_sealed)
 
 static bool is_compact(smq_span payload) { return payload.len > 0 && (payload.p[0] & COMPACT_MASK) == COMPACT_MARK; }
 
-bool smq_sealed_names_group(smq_span payload)
+SMQ_HOT bool smq_sealed_names_group(smq_span payload)
 {
 	return is_compact(payload) && (payload.p[0] >> KIND_SHIFT & 7) != SMQ_SEALED_SESSION;
 }
@@ -257,7 +258,7 @@ bool smq_sealed_may_prove(smq_span payload)
 	return !is_compact(payload) || payload.p[0] & SIGNED_BIT || (payload.p[0] >> ALG_SHIFT & 3) == ALG_EXTENDED;
 }
 
-smq_err smq_sealed_decode(smq_span payload, struct smq_sealed *ret_sealed)
+SMQ_HOT smq_err smq_sealed_decode(smq_span payload, struct smq_sealed *ret_sealed)
 {
 	if (is_compact(payload))
 		return decode_compact(payload, ret_sealed);

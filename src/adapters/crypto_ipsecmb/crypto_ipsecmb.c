@@ -20,9 +20,13 @@ enum { GCM_TAG_LEN = 16, CHACHA_KEY_ROOM = 64, KEY_ALIGN = 64 };
 /*
  * A key for vector AES holds 48 powers, 768 bytes of it; one for AVX2 holds 8. Whoever hears thousands of senders shall
  * not have a kilobyte for each: all keys are small, and those that are busy (and not too many at a time) get a place
- * for a large one beside it. The first few get one at once: a process of few keys shall not touch both codes.
+ * for a large one beside it; the first few get one at once.
+ *
+ * The large form is the faster one where many short messages follow one another, and for long ones. A short one after a
+ * rest is quicker in the small form: there is less code to fetch, and a processor that has not used its widest
+ * registers for a while is slow to begin.
  */
-enum { BUSY = 16, PLACES = 64, FEW = 8 };
+enum { BUSY = 16, PLACES = 64, FEW = 8, SHORT_LEN = 128, ROW = 4 };
 
 /* How a key is held, and what works on it. */
 struct form {
@@ -33,12 +37,13 @@ struct form {
 };
 
 struct smq_aead {
-	smq_aead *below;         /* not one of ours: the port's below, and no form */
-	const struct form *form; /* in use; that of its place where it has one */
-	const struct form *own;  /* of what follows */
-	uint32_t uses;
-	uint32_t place; /* from 1; 0: none */
-	uint8_t rest[]; /* own->size bytes in all, the key at own->at */
+	smq_aead *below;        /* not one of ours: the port's below, and no form */
+	const struct form *own; /* of what follows */
+	uint32_t place;         /* of the large key, from 1; 0: none */
+	uint16_t uses;          /* up to BUSY */
+	uint16_t row;           /* short messages since the last rest, up to ROW */
+	uint32_t rest;          /* the last one that it saw */
+	uint8_t bytes[];        /* own->size bytes in all, the key at own->at */
 };
 
 enum {
@@ -63,14 +68,11 @@ static struct {
 static _Alignas(KEY_ALIGN) uint8_t places[PLACES][GCM_LARGE_LEN];
 static _Atomic uint64_t taken;
 
+static _Atomic uint32_t rests; /* counted; a hint, so that nobody waits for it */
+
 /* ---- keys ---- */
 
-static uint8_t *key_of(const smq_aead *a)
-{
-	return a->place ? places[a->place - 1] : (uint8_t *)(uintptr_t)a + a->own->at;
-}
-
-static const struct gcm_key_data *gcm_key(const smq_aead *a) { return (const void *)key_of(a); }
+static uint8_t *own_key(const smq_aead *a) { return (uint8_t *)(uintptr_t)a + a->own->at; }
 
 /* From any thread, without a lock. 0: all are taken. */
 static uint32_t take_place(void)
@@ -97,15 +99,31 @@ static void hasten(smq_aead *a)
 	uint32_t place = a->own->fast && !a->place ? take_place() : 0;
 	if (!place)
 		return;
-	a->own->fast->pre(key_of(a), (struct gcm_key_data *)(void *)places[place - 1]);
+	a->own->fast->pre(own_key(a), (struct gcm_key_data *)(void *)places[place - 1]);
 	a->place = place;
-	a->form = a->own->fast;
 }
 
 static inline void count_use(smq_aead *a)
 {
 	if (a->uses < BUSY && ++a->uses == BUSY)
 		hasten(a);
+}
+
+/* Of the two forms of its key, the better one for a message of this length. */
+static inline bool use_large(smq_aead *a, size_t len)
+{
+	count_use(a);
+	if (!a->place || len > SHORT_LEN)
+		return a->place > 0;
+	uint32_t rest = atomic_load_explicit(&rests, memory_order_relaxed);
+	if (a->rest != rest) {
+		a->rest = rest;
+		a->row = 0;
+	}
+	if (a->row >= ROW)
+		return true;
+	a->row++;
+	return false;
 }
 
 static bool few_are_taken(void)
@@ -145,12 +163,12 @@ static smq_err new_in(const struct form *form, smq_span key, bool at_once, smq_a
 	if (!a)
 		return SMQ_ERR_NO_MEMORY;
 	memset(a, 0, form->size);
-	a->form = a->own = form;
-	memcpy(key_of(a), key.p, key.len);
+	a->own = form;
+	memcpy(own_key(a), key.p, key.len);
+	if (form->pre)
+		form->pre(key.p, (struct gcm_key_data *)(void *)own_key(a));
 	if (at_once)
 		hasten(a);
-	if (form->pre && !a->place)
-		form->pre(key.p, (struct gcm_key_data *)(void *)key_of(a));
 	*ret_aead = a;
 	return SMQ_OK;
 }
@@ -193,17 +211,21 @@ static void chacha(const smq_aead *a, chacha_poly_enc_dec_update_t update, const
 		   smq_span text, uint8_t *out, uint8_t *ret_tag)
 {
 	struct chacha20_poly1305_context_data ctx;
-	mb.chacha_init(key_of(a), &ctx, nonce, aad.p, aad.len);
-	update(key_of(a), &ctx, out, text.p, text.len);
+	mb.chacha_init(own_key(a), &ctx, nonce, aad.p, aad.len);
+	update(own_key(a), &ctx, out, text.p, text.len);
 	mb.chacha_end(&ctx, ret_tag, GCM_TAG_LEN);
 	smq_wipe(&ctx, sizeof(ctx));
 }
 
-static void gcm(const smq_aead *a, aes_gcm_enc_dec_t run, const uint8_t *nonce, smq_span aad, smq_span text,
-		uint8_t *out, uint8_t *ret_tag)
+static inline void gcm(smq_aead *a, bool sealing, const uint8_t *nonce, smq_span aad, smq_span text, uint8_t *out,
+		       uint8_t *ret_tag)
 {
 	struct gcm_context_data ctx;
-	run(gcm_key(a), &ctx, out, text.p, text.len, nonce, aad.p, aad.len, ret_tag, GCM_TAG_LEN);
+	bool large = use_large(a, text.len);
+	const struct form *form = large ? a->own->fast : a->own;
+	const struct gcm_key_data *key = (const void *)(large ? places[a->place - 1] : own_key(a));
+	(sealing ? form->seal : form->open)(key, &ctx, out, text.p, text.len, nonce, aad.p, aad.len, ret_tag,
+					    GCM_TAG_LEN);
 	smq_wipe(&ctx, sizeof(ctx));
 }
 
@@ -211,9 +233,8 @@ static smq_err mb_seal(smq_aead *a, const uint8_t *nonce, smq_span aad, smq_span
 {
 	if (a->below)
 		return mb.below->aead_seal(a->below, nonce, aad, plain, ret_cipher);
-	count_use(a);
-	if (a->form->seal)
-		gcm(a, a->form->seal, nonce, aad, plain, ret_cipher, ret_cipher + plain.len);
+	if (a->own->seal)
+		gcm(a, true, nonce, aad, plain, ret_cipher, ret_cipher + plain.len);
 	else
 		chacha(a, mb.chacha_seal, nonce, aad, plain, ret_cipher, ret_cipher + plain.len);
 	return SMQ_OK;
@@ -226,11 +247,10 @@ static smq_err mb_open(smq_aead *a, const uint8_t *nonce, smq_span aad, smq_span
 		return mb.below->aead_open(a->below, nonce, aad, cipher, ret_plain);
 	if (cipher.len < GCM_TAG_LEN)
 		return SMQ_ERR_OPEN;
-	count_use(a);
 	smq_span text = smq_span_of(cipher.p, cipher.len - GCM_TAG_LEN);
 	memcpy(want, text.p + text.len, sizeof(want)); /* ret_plain may be where it lies */
-	if (a->form->open)
-		gcm(a, a->form->open, nonce, aad, text, ret_plain, tag);
+	if (a->own->open)
+		gcm(a, false, nonce, aad, text, ret_plain, tag);
 	else
 		chacha(a, mb.chacha_open, nonce, aad, text, ret_plain, tag);
 	bool good = same_tag(tag, want);
@@ -303,7 +323,9 @@ static bool agrees(int id)
 	    new_in(form_for(alg), key, false, &ours) == SMQ_OK && mb.below->aead_new(alg, key, &theirs) == SMQ_OK;
 	for (int busy = 0; good && busy < 2; busy++) {
 		for (size_t i = 0; good && i < SMQ_COUNT(lengths); i++) {
-			ours->uses = busy ? BUSY : 0; /* as it is, until we say so */
+			ours->uses = 0; /* as it is, until we say so */
+			ours->row = busy ? ROW : 0;
+			ours->rest = atomic_load_explicit(&rests, memory_order_relaxed);
 			good = agrees_at(ours, theirs, lengths[i]);
 		}
 		if (good && !busy)
@@ -423,6 +445,8 @@ static bool load(void)
 	return good;
 }
 
+static void rested(void) { (void)atomic_fetch_add_explicit(&rests, 1, memory_order_relaxed); }
+
 bool smq_crypto_ipsecmb_over(const struct smq_crypto *below, struct smq_crypto *ret_port)
 {
 	mb.below = below;
@@ -438,5 +462,6 @@ bool smq_crypto_ipsecmb_over(const struct smq_crypto *below, struct smq_crypto *
 	ret_port->aead_free = mb_free;
 	ret_port->aead_seal_many = mb_seal_many;
 	ret_port->aead_open_many = mb_open_many;
+	ret_port->aead_rested = rested;
 	return true;
 }

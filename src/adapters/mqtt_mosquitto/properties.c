@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/hot.h"
 #include "base/table.h"
 
 static const struct {
@@ -132,8 +133,8 @@ static smq_err add_one(mosquitto_property **list, int command, const struct smq_
 	return SMQ_OK;
 }
 
-smq_err properties_make(const char *command, const struct smq_property *properties, size_t count,
-			mosquitto_property **ret_list, const char **ret_why)
+SMQ_HOT smq_err properties_make(const char *command, const struct smq_property *properties, size_t count,
+				mosquitto_property **ret_list, const char **ret_why)
 {
 	mosquitto_property *list = NULL;
 	for (size_t i = 0; i < count; i++) {
@@ -242,7 +243,7 @@ smq_err properties_read(const mosquitto_property *list, struct smq_property **re
 	return SMQ_OK;
 }
 
-void properties_free(struct smq_property *properties, size_t count)
+SMQ_HOT void properties_free(struct smq_property *properties, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		free((void *)(uintptr_t)properties[i].value);

@@ -22,6 +22,7 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 
+#include "base/hot.h"
 #include "base/wipe.h"
 #include "properties.h"
 #include "settings.h"
@@ -383,8 +384,8 @@ static void on_disconnect(struct mosquitto *m, void *self, int rc, const mosquit
 	}
 }
 
-static void on_message(struct mosquitto *m, void *self, const struct mosquitto_message *message,
-		       const mosquitto_property *list)
+SMQ_HOT static void on_message(struct mosquitto *m, void *self, const struct mosquitto_message *message,
+			       const mosquitto_property *list)
 {
 	struct transport *t = self;
 	struct smq_property *properties = NULL;
@@ -412,7 +413,8 @@ static void on_message(struct mosquitto *m, void *self, const struct mosquitto_m
 	callback_done();
 }
 
-static void on_publish(struct mosquitto *m, void *self, int mid, int reason, const mosquitto_property *properties)
+SMQ_HOT static void on_publish(struct mosquitto *m, void *self, int mid, int reason,
+			       const mosquitto_property *properties)
 {
 	struct transport *t = self;
 	(void)m;
@@ -543,7 +545,7 @@ static bool finish_tcp(struct transport *t)
 /* ---- reading and writing ---- */
 
 /* After a call into the library: tells what it noted. False if the connection is over. */
-static bool settle(struct transport *t, int rc, int number)
+SMQ_HOT static bool settle(struct transport *t, int rc, int number)
 {
 	bool refused = t->connack && t->connack_reason != 0;
 	tell_connack(t);
@@ -567,7 +569,7 @@ static bool live(const struct transport *t)
  * One loop_read takes one packet, or what one TLS record left over. There is more as long as it gets on: errno
  * alone does not say, for the library's wake-up pipe leaves EAGAIN in it too.
  */
-static bool read_packets(struct transport *t)
+SMQ_HOT static bool read_packets(struct transport *t)
 {
 	int most = t->events.before_ack ? READS_PER_ACK : READS_PER_SERVICE;
 	for (int i = 0; i < most && live(t); i++) {
@@ -588,7 +590,7 @@ static bool read_packets(struct transport *t)
  * leaves the queue to loop_write, which comes after this. What is queued when the connection ends is dropped by the
  * library.
  */
-static bool may_acknowledge(struct transport *t, bool up)
+SMQ_HOT static bool may_acknowledge(struct transport *t, bool up)
 {
 	bool held = t->held;
 	t->held = false;
@@ -608,7 +610,7 @@ static void cork(const struct transport *t, int on)
 		(void)setsockopt(fd, IPPROTO_TCP, TCP_CORK, &on, sizeof(on));
 }
 
-static bool write_packets(struct transport *t)
+SMQ_HOT static bool write_packets(struct transport *t)
 {
 	bool many = t->unwritten >= CORK_FROM;
 	if (!mosquitto_want_write(t->m))
@@ -673,7 +675,7 @@ static smq_err op_connect(struct smq_transport *transport)
 	return SMQ_OK;
 }
 
-static smq_err op_publish(struct smq_transport *transport, const struct smq_mqtt_message *message, int *ret_id)
+SMQ_HOT static smq_err op_publish(struct smq_transport *transport, const struct smq_mqtt_message *message, int *ret_id)
 {
 	struct transport *t = of(transport);
 	mosquitto_property *list = NULL;
@@ -834,7 +836,7 @@ static smq_err op_renew(struct smq_transport *transport)
 	return err;
 }
 
-static int op_fd(const struct smq_transport *transport)
+SMQ_HOT static int op_fd(const struct smq_transport *transport)
 {
 	const struct transport *t = of_const(transport);
 	return live(t) && !t->ended ? mosquitto_socket(t->m) : -1;
@@ -845,7 +847,7 @@ static int op_fd(const struct smq_transport *transport)
  * would come back at once for as long as the broker is silent. So the handshake goes by what can be read, and by
  * a tick for the rare rest.
  */
-static bool op_want_write(const struct smq_transport *transport)
+SMQ_HOT static bool op_want_write(const struct smq_transport *transport)
 {
 	const struct transport *t = of_const(transport);
 	if (!live(t) || t->ended)
@@ -857,7 +859,7 @@ static bool op_want_write(const struct smq_transport *transport)
 	return mosquitto_want_write(t->m);
 }
 
-static int64_t op_wake_at(const struct smq_transport *transport)
+SMQ_HOT static int64_t op_wake_at(const struct smq_transport *transport)
 {
 	const struct transport *t = of_const(transport);
 	int64_t at = t->due_ms;
@@ -874,7 +876,7 @@ static int64_t op_wake_at(const struct smq_transport *transport)
 	return at;
 }
 
-static void op_service(struct smq_transport *transport, bool readable, bool writable, int64_t monotonic_ms)
+SMQ_HOT static void op_service(struct smq_transport *transport, bool readable, bool writable, int64_t monotonic_ms)
 {
 	struct transport *t = of(transport);
 	t->now_ms = monotonic_ms;
@@ -888,7 +890,10 @@ static void op_service(struct smq_transport *transport, bool readable, bool writ
 		serve_connection(t, readable, writable);
 }
 
-static bool op_connected(const struct smq_transport *transport) { return of_const(transport)->state == CONNECTED; }
+SMQ_HOT static bool op_connected(const struct smq_transport *transport)
+{
+	return of_const(transport)->state == CONNECTED;
+}
 
 static size_t op_inflight(const struct smq_transport *transport) { return of_const(transport)->inflight_count; }
 
