@@ -21,6 +21,8 @@ static uint32_t *bucket_of(const struct smq_proof_table *t, const uint8_t stream
 static struct smq_proof_entry *find(const struct smq_proof_table *t, const char *sender,
 				    const uint8_t stream[SMQ_HASH_LEN], uint64_t counter)
 {
+	if (t->first == t->next)
+		return NULL; /* as what a checkpoint named usually is, when a message asks */
 	for (uint32_t i = *bucket_of(t, stream, counter); i != 0; i = t->entries[i - 1].next) {
 		struct smq_proof_entry *e = &t->entries[i - 1];
 		if (e->counter == counter && memcmp(e->stream, stream, SMQ_HASH_LEN) == 0 &&
@@ -44,6 +46,8 @@ static void advance(struct smq_proof_table *t)
 {
 	while (t->first < t->next && t->entries[t->first % t->count].state == SMQ_ENTRY_FREE)
 		t->first++;
+	if (t->first == t->next)
+		t->first = t->next = 0; /* the same few entries again: they are in the cache */
 }
 
 static void free_entry(struct smq_proof_table *t, struct smq_proof_entry *e)
@@ -59,7 +63,11 @@ static struct smq_proof_entry *insert(struct smq_proof_table *t, const char *sen
 	struct smq_proof_entry *e = &t->entries[t->next % t->count];
 	if (t->next - t->first >= t->count)
 		return NULL;
-	*e = (struct smq_proof_entry){ .state = SMQ_ENTRY_WAITING, .counter = counter, .since_ms = mono_ms };
+	e->state = SMQ_ENTRY_WAITING;
+	e->verdict = SMQ_VERDICT_OPEN;
+	e->counter = counter;
+	e->since_ms = mono_ms;
+	e->tag = 0;
 	memcpy(e->sender, sender, strlen(sender) + 1);
 	memcpy(e->stream, stream, SMQ_HASH_LEN);
 	memcpy(e->digest, digest, SMQ_HASH_LEN);

@@ -34,13 +34,13 @@ enum smq_proof_verdict {
 struct smq_proof_entry {
 	enum { SMQ_ENTRY_FREE, SMQ_ENTRY_WAITING, SMQ_ENTRY_SETTLED } state;
 	enum smq_proof_verdict verdict;
-	char sender[SMQ_MEMBER_NAME_MAX + 1];
-	uint8_t stream[SMQ_HASH_LEN];
-	uint8_t digest[SMQ_HASH_LEN];
+	uint32_t next; /* in its bucket, or among the settled; index + 1 */
 	uint64_t counter;
 	int64_t since_ms;
-	uint64_t tag;  /* the caller's */
-	uint32_t next; /* in its bucket, or among the settled; index + 1 */
+	uint64_t tag; /* the caller's */
+	uint8_t stream[SMQ_HASH_LEN];
+	uint8_t digest[SMQ_HASH_LEN];
+	char sender[SMQ_MEMBER_NAME_MAX + 1]; /* last: most are short, and then fewer lines of the cache are touched */
 };
 
 /* A ring in order of arrival, and buckets over it. */

@@ -238,30 +238,56 @@ smq_err smq_seal_key_again(const struct smq_seal_key *key, const struct smq_seal
 	return err;
 }
 
-/* [ "CounterSignature0", protected, << [ "sealmq1 proof", external_aad, counter ] >>, ciphertext ] (RFC 9338, 3.3) */
+/* The protected header, as it lies in the template. */
+static smq_span protected_of(const struct smq_seal_key *key)
+{
+	enum { BEFORE = 1 + 1 + 8 /* array, "Encrypt0" */, BEHIND = 2 + SMQ_EXTERNAL_HEAD_LEN };
+	return smq_span_of(key->aad_head + BEFORE, key->aad_head_len - BEFORE - BEHIND);
+}
+
+static inline uint8_t *put(uint8_t *at, smq_span bytes)
+{
+	memcpy(at, bytes.p, bytes.len);
+	return at + bytes.len;
+}
+
+/*
+ * [ "CounterSignature0", protected, << [ "sealmq1 proof", external_aad, counter ] >>, ciphertext ] (RFC 9338, 3.3)
+ *
+ * By hand, like the AAD, and for the same reason: checkpoints ask for it with every message.
+ */
 smq_err smq_proof_input_make(const struct smq_seal_key *key, const struct smq_sealed *sealed, smq_span topic,
 			     struct smq_proof_input *ret_input)
 {
-	uint8_t external[EXTERNAL_AAD_MAX], aad[EXTERNAL_AAD_MAX + 32];
-	size_t external_len = 0, aad_len = 0;
-	smq_err err =
-	    smq_seal_external_aad(key, sealed, topic, smq_mspan_of(external, sizeof(external)), &external_len);
+	static const uint8_t outer[] = "\x84\x71"
+				       "CounterSignature0";
+	static const uint8_t inner[] = "\x83\x6d"
+				       "sealmq1 proof";
+	enum { OUTER_LEN = sizeof(outer) - 1, INNER_LEN = sizeof(inner) - 1, COUNTER_MAX = 9, PROTECTED_MAX = 6 };
+	_Static_assert(OUTER_LEN + PROTECTED_MAX + 3 + INNER_LEN + 3 + EXTERNAL_AAD_MAX + COUNTER_MAX +
+			       SMQ_CBOR_HEAD32_MAX <=
+			   SMQ_PROOF_HEAD_MAX,
+		       "the longest one has room");
+	uint8_t aad_room[AAD_MAX], counter[COUNTER_MAX];
+	smq_span aad, external;
+	struct smq_writer c = smq_writer_on(smq_mspan_of(counter, sizeof(counter)));
+	smq_err err = sealed->ciphertext.len > UINT32_MAX ? SMQ_ERR_TOO_LARGE
+							  : make_aad(key, sealed, topic, aad_room, &aad, &external);
 	if (err != SMQ_OK)
 		return err;
-	struct smq_writer a = smq_writer_on(smq_mspan_of(aad, sizeof(aad)));
-	smq_cbor_put_array(&a, 3);
-	smq_cbor_put_text(&a, smq_span_str("sealmq1 proof"));
-	smq_cbor_put_bytes(&a, smq_span_of(external, external_len));
-	smq_cbor_put_uint(&a, sealed->counter);
-	err = smq_writer_end(&a, &aad_len);
-	struct smq_writer w = smq_writer_on(smq_mspan_of(ret_input->head, sizeof(ret_input->head)));
-	smq_cbor_put_array(&w, 4);
-	smq_cbor_put_text(&w, smq_span_str("CounterSignature0"));
-	smq_sealed_put_protected(&w, key->header.alg);
-	smq_cbor_put_bytes(&w, smq_span_of(aad, aad_len));
-	smq_cbor_put_bytes_head(&w, sealed->ciphertext.len);
+	smq_cbor_put_uint(&c, sealed->counter);
+	size_t external_head = external.len <= UINT8_MAX ? 2 : 3; /* it is never below 24 bytes */
+	uint8_t *at = put(ret_input->head, smq_span_of(outer, OUTER_LEN));
+	at = put(at, protected_of(key));
+	at = smq_cbor_head32(at, 2, (uint32_t)(INNER_LEN + external_head + external.len + c.len));
+	at = put(at, smq_span_of(inner, INNER_LEN));
+	at = smq_cbor_head32(at, 2, (uint32_t)external.len);
+	at = put(at, external);
+	at = put(at, smq_span_of(counter, c.len));
+	at = smq_cbor_head32(at, 2, (uint32_t)sealed->ciphertext.len);
+	ret_input->head_len = (size_t)(at - ret_input->head);
 	ret_input->ciphertext = sealed->ciphertext;
-	return err != SMQ_OK ? err : smq_writer_end(&w, &ret_input->head_len);
+	return SMQ_OK;
 }
 
 smq_err smq_proof_input_digest(const struct smq_crypto *crypto, const struct smq_proof_input *input,

@@ -11,6 +11,7 @@
 #include "base/table.h"
 #include "core/proof_checker.h"
 #include "core/proof_signer.h"
+#include "wire/cbor.h"
 
 enum { ROOM = 1024, TABLE = 64, KEYS = 4, MEMBERS = 4, WAIT_MS = 1000 };
 
@@ -627,6 +628,95 @@ static void a_message_moved_to_another_topic_is_not_proven(void **state)
 	sender_done(&s);
 }
 
+/* What PROTOCOL.md 3.9 says, item by item. */
+static size_t written_out(const struct smq_seal_key *key, const struct smq_sealed *m, smq_span t, uint8_t room[ROOM])
+{
+	uint8_t external[ROOM], aad[ROOM];
+	size_t external_len = 0;
+	assert_int_equal(smq_seal_external_aad(key, m, t, smq_mspan_of(external, ROOM), &external_len), SMQ_OK);
+	struct smq_writer a = smq_writer_on(smq_mspan_of(aad, ROOM)), w = smq_writer_on(smq_mspan_of(room, ROOM));
+	smq_cbor_put_array(&a, 3);
+	smq_cbor_put_text(&a, smq_span_str("sealmq1 proof"));
+	smq_cbor_put_bytes(&a, smq_span_of(external, external_len));
+	smq_cbor_put_uint(&a, m->counter);
+	smq_cbor_put_array(&w, 4);
+	smq_cbor_put_text(&w, smq_span_str("CounterSignature0"));
+	smq_sealed_put_protected(&w, m->alg);
+	smq_cbor_put_bytes(&w, smq_writer_span(&a));
+	smq_cbor_put_bytes_head(&w, m->ciphertext.len);
+	assert_int_equal(a.err, SMQ_OK);
+	assert_int_equal(w.err, SMQ_OK);
+	return w.len;
+}
+
+/* It is put together by hand, so at every length at which a head of CBOR grows: of a topic that is 47 bytes shorter
+ * than the external_aad, of that, of what it lies in. */
+static void what_is_signed_is_the_structure_at_every_length(void **state)
+{
+	(void)state;
+	static const uint64_t counters[] = {
+		0, 23, 24, 255, 256, 65535, 65536, UINT32_MAX, UINT64_C(1) << 32, SMQ_VARINT_MAX
+	};
+	static const size_t ciphers[] = { 16, 23, 24, 255, 256, 65535, 65536 };
+	static const int algs[] = { SMQ_A128GCM, SMQ_A256GCM, SMQ_CHACHA20_POLY1305 };
+	static uint8_t long_topic[SMQ_TOPIC_AAD_MAX + 1], cipher[65536], room[ROOM];
+	memset(long_topic, 'a', sizeof(long_topic));
+	for (size_t row = 0; row < 3 * 700; row++) {
+		size_t len = row / 3 < 699 ? row / 3 : SMQ_TOPIC_AAD_MAX;
+		struct smq_seal_context c = context_of("fridge-07", 1, "g");
+		struct smq_seal_key key;
+		struct smq_proof_input made;
+		c.alg = smq_aead_alg_by_id(algs[row % 3]);
+		assert_int_equal(smq_seal_key_init(&key, smq_crypto_openssl(), &secret, &c), SMQ_OK);
+		struct smq_sealed m = key.header;
+		m.counter = counters[row % SMQ_COUNT(counters)];
+		m.covered = row % 2;
+		m.has_stamp = row % 5 == 0;
+		m.stamp = m.has_stamp ? (uint32_t)row << 12 : 0;
+		m.ciphertext = smq_span_of(cipher, ciphers[row % SMQ_COUNT(ciphers)]);
+		assert_int_equal(smq_proof_input_make(&key, &m, smq_span_of(long_topic, len), &made), SMQ_OK);
+		assert_int_equal(made.head_len, written_out(&key, &m, smq_span_of(long_topic, len), room));
+		assert_memory_equal(made.head, room, made.head_len);
+		assert_int_equal(made.ciphertext.len, m.ciphertext.len);
+		assert_int_equal(smq_proof_input_make(&key, &m, smq_span_of(long_topic, sizeof(long_topic)), &made),
+				 SMQ_ERR_TOPIC);
+		smq_seal_key_done(&key);
+	}
+}
+
+/* Nothing waits, then something does, again and again: the tables begin anew each time. */
+static void each_has_its_answer_however_often_the_tables_run_empty(void **state)
+{
+	(void)state;
+	struct sender s;
+	struct message m[TABLE / 2];
+	uint32_t random = 1;
+	sender_init(&s, 0, "fridge-07", 1, "g", SMQ_SIGN_CHECKPOINT);
+	struct receiver *r = receiver_new("fridge-07", 1, "g");
+	for (int round = 0; round < 300; round++) {
+		random = random * 1664525 + 1013904223;
+		size_t count = 1 + (random >> 8) % (TABLE / 2), before = (random >> 16) % (count + 1);
+		for (size_t i = 0; i < count; i++)
+			m[i] = seal_text(&s, "13.1");
+		struct checkpoint c = take(&s);
+		for (size_t i = 0; i < before; i++)
+			assert_int_equal(received(r, &m[i], i), SMQ_VERDICT_OPEN);
+		assert_int_equal(receive_checkpoint(r, "fridge-07", &c), SMQ_OK);
+		if (round % 2 == 0) /* else those that came before have their answer later */
+			for (size_t i = 0; i < before; i++)
+				next_is(r, i, SMQ_VERDICT_PROVEN);
+		for (size_t i = before; i < count; i++)
+			assert_int_equal(received(r, &m[i], i), SMQ_VERDICT_PROVEN);
+		if (round % 2 != 0)
+			for (size_t i = 0; i < before; i++)
+				next_is(r, i, SMQ_VERDICT_PROVEN);
+		next_is_none(r);
+		assert_int_equal(smq_proof_checker_wake_at(&r->checker), INT64_MAX);
+	}
+	receiver_free(r);
+	sender_done(&s);
+}
+
 static void a_checkpoint_waits_for_its_certificate(void **state)
 {
 	(void)state;
@@ -827,6 +917,8 @@ int main(void)
 		cmocka_unit_test(an_unproven_tail_is_reported),
 		cmocka_unit_test(a_checkpoint_that_does_not_belong_is_refused),
 		cmocka_unit_test(a_message_moved_to_another_topic_is_not_proven),
+		cmocka_unit_test(what_is_signed_is_the_structure_at_every_length),
+		cmocka_unit_test(each_has_its_answer_however_often_the_tables_run_empty),
 		cmocka_unit_test(a_checkpoint_waits_for_its_certificate),
 		cmocka_unit_test(tables_are_bounded_and_each_message_has_one_answer),
 		cmocka_unit_test(junk_costs_a_bounded_number_of_signature_checks),
