@@ -681,28 +681,28 @@ static smq_err open_any(struct smq_messenger *g, const struct smq_mqtt_message *
 	return err;
 }
 
-/* What the message that was opened just now carries for the proof of its sender. */
+/* What the message that was opened just now carries for the proof of its sender; false: nothing, and ret_proof means
+ * nothing. */
 static bool read_proof(struct smq_messenger *g, const struct smq_mqtt_message *m, const struct smq_message *message,
 		       struct smq_opened_proof *ret_proof)
 {
-	struct smq_sealed sealed;
+	struct smq_sealed *sealed = &ret_proof->sealed;
 	const struct smq_seal_key *key = NULL;
-	if (!smq_sealed_may_prove(m->payload) || smq_sealed_decode(m->payload, &sealed) != SMQ_OK ||
-	    (!sealed.covered && sealed.signature.len == 0))
+	if (!smq_sealed_may_prove(m->payload) || smq_sealed_decode(m->payload, sealed) != SMQ_OK ||
+	    (!sealed->covered && sealed->signature.len == 0))
 		return false;
 	if (!message->group)
-		key = smq_member_key_of(g->config.member, &sealed);
+		key = smq_member_key_of(g->config.member, sealed);
 	else if (g->config.groups->last_key)
 		key = g->config.groups->last_key(g->config.groups->self);
-	if (!key || smq_proof_input_make(key, &sealed, smq_span_str(m->topic), &ret_proof->input) != SMQ_OK)
+	if (!key || smq_proof_input_make(key, sealed, smq_span_str(m->topic), &ret_proof->input) != SMQ_OK)
 		return false;
-	ret_proof->sealed = sealed;
 	ret_proof->group_key = message->group ? key : NULL;
-	ret_proof->covered = sealed.covered;
-	ret_proof->is_signed = sealed.signature.len == SMQ_SIG_LEN;
+	ret_proof->covered = sealed->covered;
+	ret_proof->is_signed = sealed->signature.len == SMQ_SIG_LEN;
 	memcpy(ret_proof->stream, key->context_digest, sizeof(ret_proof->stream));
 	if (ret_proof->is_signed)
-		memcpy(ret_proof->signature, sealed.signature.p, SMQ_SIG_LEN);
+		memcpy(ret_proof->signature, sealed->signature.p, SMQ_SIG_LEN);
 	return true;
 }
 
@@ -910,6 +910,13 @@ static smq_err before_ack(void *self)
 	return g->o->before_ack(g->o->self);
 }
 
+/* A checkpoint that comes before its messages are stored spares storing them twice. */
+static bool more_before_ack(void *self)
+{
+	const struct smq_messenger *g = self;
+	return g->config.proofs && smq_proofs_holds_back(g->config.proofs);
+}
+
 /* ---- the connection ---- */
 
 static void subscribe_control(struct smq_messenger *g)
@@ -1096,6 +1103,7 @@ struct smq_transport_events smq_messenger_events(struct smq_messenger *g)
 		.disconnected = on_disconnected,
 		.message = on_message,
 		.before_ack = g->o->before_ack ? before_ack : NULL,
+		.more_before_ack = g->o->before_ack ? more_before_ack : NULL,
 		.published = on_published,
 		.subscribed = on_subscribed,
 		.unsubscribed = on_unsubscribed,

@@ -17,6 +17,8 @@ enum {
 	UNSENT_MAX = 256,         /* checkpoints */
 	CERTIFICATE_EVERY_MS = 60000,
 	KEPT_PAYLOAD_MAX = 512, /* bytes; of a message that was delivered and waits for proof */
+	KEPT_ROOM = 256,        /* bytes; of what most messages need while they wait */
+	SPARES_MAX = 1024,      /* of those, between messages */
 	TOPIC_MAX = 512
 };
 
@@ -44,9 +46,10 @@ struct kept {
 	struct smq_message_copy *copy; /* of one that is fresh and large, or carries evidence; else it is all here */
 	struct smq_message message;
 	bool whole;
-	struct smq_proof_input *input; /* of one that is signed; else NULL: it is large */
-	uint8_t signature[SMQ_SIG_LEN];
+	struct smq_proof_input *input;  /* of one that is signed; else NULL: it is large */
+	uint8_t signature[SMQ_SIG_LEN]; /* likewise, else undefined */
 	int64_t since_ms;
+	size_t room;
 	uint8_t bytes[]; /* what the pointers above point to */
 };
 
@@ -68,6 +71,8 @@ struct smq_proofs {
 	struct smq_proof_key *keys;
 	struct kept *signed_waiting;
 	struct kept *fresh, *fresh_last;
+	struct kept *spares; /* used again: the allocator takes as long as hashing a short message does */
+	size_t spare_count;
 	size_t signed_count;
 	uint32_t wait_ms;
 };
@@ -135,13 +140,40 @@ smq_err smq_proofs_new(const struct smq_proofs_config *config, struct smq_proofs
 
 void smq_proofs_attach(struct smq_proofs *p, const struct smq_proofs_ports *ports) { p->ports = *ports; }
 
-static void free_kept(struct kept *k)
+/* Not cleared; NULL: no memory. */
+static struct kept *new_kept(struct smq_proofs *p, size_t len)
+{
+	struct kept *k = p->spares;
+	if (len > KEPT_ROOM || !k) {
+		size_t room = len > KEPT_ROOM ? len : KEPT_ROOM;
+		k = malloc(sizeof(*k) + room);
+		if (k)
+			k->room = room;
+		return k;
+	}
+	p->spares = k->next;
+	p->spare_count--;
+	return k;
+}
+
+static void wipe_payload(struct kept *k)
+{
+	smq_wipe((uint8_t *)(uintptr_t)k->message.mqtt.payload.p, k->message.mqtt.payload.len);
+	k->message.mqtt.payload.len = 0;
+}
+
+static void free_kept(struct smq_proofs *p, struct kept *k)
 {
 	smq_message_copy_free(k->copy);
 	free(k->input);
-	if (k->message.mqtt.payload.len > 0)
-		smq_wipe((uint8_t *)(uintptr_t)k->message.mqtt.payload.p, k->message.mqtt.payload.len);
-	free(k);
+	wipe_payload(k);
+	if (k->room != KEPT_ROOM || p->spare_count == SPARES_MAX) {
+		free(k);
+		return;
+	}
+	k->next = p->spares;
+	p->spares = k;
+	p->spare_count++;
 }
 
 /* Messages that still wait are forgotten without a word: nobody is there to hear it. */
@@ -153,11 +185,16 @@ static void free_waiting(struct smq_proofs *p)
 		return;
 	smq_proof_checker_give_up(&p->checker);
 	while (smq_proof_checker_next(&p->checker, (struct smq_now){ 0 }, &tag, &verdict))
-		free_kept((struct kept *)(uintptr_t)tag);
+		free_kept(p, (struct kept *)(uintptr_t)tag);
 	while (p->signed_waiting) {
 		struct kept *k = p->signed_waiting;
 		p->signed_waiting = k->next;
-		free_kept(k);
+		free_kept(p, k);
+	}
+	while (p->spares) {
+		struct kept *k = p->spares;
+		p->spares = k->next;
+		free(k);
 	}
 }
 
@@ -306,30 +343,35 @@ size_t smq_proofs_pending(const struct smq_proofs *p) { return p->unsent_count; 
 
 /* ---- what waits for proof ---- */
 
-static const char *put_text(uint8_t **at, const char *text)
+/* text may be NULL: its len is 0 then, and else 1 more than its length. */
+static const char *put_text(uint8_t **at, const char *text, size_t len)
 {
-	if (!text)
-		return NULL;
-	size_t len = strlen(text) + 1;
-	char *copy = memcpy(*at, text, len);
+	char *copy = len > 0 ? memcpy(*at, text, len) : NULL;
 	*at += len;
 	return copy;
 }
 
+static size_t text_len(const char *text) { return text ? strlen(text) + 1 : 0; }
+
 /* Properties are left behind: what they say was never sealed. */
-static struct kept *keep(const struct smq_message *m, const struct smq_opened_proof *opened, bool whole,
-			 int64_t mono_ms)
+static struct kept *keep(struct smq_proofs *p, const struct smq_message *m, const struct smq_opened_proof *opened,
+			 bool whole, int64_t mono_ms)
 {
 	size_t cipher_len = opened->is_signed ? opened->input.ciphertext.len : 0;
-	size_t len = strlen(m->mqtt.topic) + strlen(m->sender) + (m->group ? strlen(m->group) : 0) + 3;
-	struct kept *k = calloc(1, sizeof(*k) + len + cipher_len + (whole ? m->mqtt.payload.len : 0));
+	size_t topic_len = text_len(m->mqtt.topic), sender_len = text_len(m->sender), group_len = text_len(m->group);
+	struct kept *k =
+	    new_kept(p, topic_len + sender_len + group_len + cipher_len + (whole ? m->mqtt.payload.len : 0));
 	if (!k)
 		return NULL;
 	uint8_t *at = k->bytes;
+	k->fresh = false;
+	k->copy = NULL;
+	k->input = NULL;
+	k->next = k->fresh_before = k->fresh_next = NULL;
 	k->message = *m;
-	k->message.mqtt.topic = put_text(&at, m->mqtt.topic);
-	k->message.sender = put_text(&at, m->sender);
-	k->message.group = put_text(&at, m->group);
+	k->message.mqtt.topic = put_text(&at, m->mqtt.topic, topic_len);
+	k->message.sender = put_text(&at, m->sender, sender_len);
+	k->message.group = put_text(&at, m->group, group_len);
 	k->message.evidence = NULL;
 	k->message.mqtt.properties = NULL;
 	k->message.mqtt.property_count = 0;
@@ -344,7 +386,7 @@ static struct kept *keep(const struct smq_message *m, const struct smq_opened_pr
 	if (opened->is_signed) {
 		k->input = malloc(sizeof(*k->input));
 		if (!k->input) {
-			free_kept(k);
+			free_kept(p, k);
 			return NULL;
 		}
 		*k->input = opened->input;
@@ -372,9 +414,7 @@ static void deliver_fresh(struct smq_proofs *p, struct kept *k, enum smq_proof p
 	p->ports.deliver(p->ports.self, message);
 	smq_message_copy_free(k->copy);
 	k->copy = NULL;
-	if (k->message.mqtt.payload.len > 0)
-		smq_wipe((uint8_t *)(uintptr_t)k->message.mqtt.payload.p, k->message.mqtt.payload.len);
-	k->message.mqtt.payload.len = 0;
+	wipe_payload(k);
 }
 
 /* The last word on one that was not delivered yet; true: nothing more is to be said. */
@@ -398,7 +438,7 @@ static void settle(struct smq_proofs *p, struct kept *k, enum smq_proof_verdict 
 	smq_err reason = verdict == SMQ_VERDICT_FORGED ? SMQ_ERR_SIGNATURE : SMQ_ERR_NOT_PROVEN;
 	const struct smq_evidence evidence = { .signature = k->signature, .certificate = p->checker.signer };
 	if (k->fresh && settle_fresh(p, k, verdict)) {
-		free_kept(k);
+		free_kept(p, k);
 		return;
 	}
 	k->message.proof = proven ? SMQ_PROOF_PROVEN : SMQ_PROOF_PROVISIONAL;
@@ -412,7 +452,7 @@ static void settle(struct smq_proofs *p, struct kept *k, enum smq_proof_verdict 
 		p->ports.refuse(p->ports.self, &k->message, reason);
 	else if (o->on_proof)
 		o->on_proof(o->self, &k->message, proven ? SMQ_OK : reason);
-	free_kept(k);
+	free_kept(p, k);
 }
 
 static void take_verdicts(struct smq_proofs *p, struct smq_now now)
@@ -439,7 +479,7 @@ static enum smq_proofs_answer wait_for_certificate(struct smq_proofs *p, struct 
 						   smq_err *ret_reason)
 {
 	bool whole = p->config.options->check == SMQ_CHECK_REQUIRE;
-	struct kept *k = p->signed_count < SIGNED_WAITING_MAX ? keep(m, opened, whole, now.mono_ms) : NULL;
+	struct kept *k = p->signed_count < SIGNED_WAITING_MAX ? keep(p, m, opened, whole, now.mono_ms) : NULL;
 	m->proof = SMQ_PROOF_PROVISIONAL;
 	*ret_reason = SMQ_ERR_NOT_PROVEN;
 	if (!k)
@@ -494,11 +534,11 @@ static bool fits_kept(const struct smq_proofs *p, const struct smq_message *m)
 static enum smq_proofs_answer keep_fresh(struct smq_proofs *p, struct kept *k, const struct smq_message *m,
 					 const struct smq_opened_proof *opened)
 {
-	struct smq_message message = *m;
-	struct smq_evidence_room room;
-	if (p->config.options->evidence)
-		smq_proofs_add_evidence(p, opened, &message, &room);
 	if (!fits_kept(p, m)) {
+		struct smq_message message = *m;
+		struct smq_evidence_room room;
+		if (p->config.options->evidence)
+			smq_proofs_add_evidence(p, opened, &message, &room);
 		k->copy = smq_message_copy_new(&message);
 		if (!k->copy)
 			return SMQ_PROOFS_DELIVER;
@@ -520,7 +560,7 @@ static enum smq_proofs_answer check_covered(struct smq_proofs *p, struct smq_mes
 	smq_err err = smq_proof_input_digest(p->config.crypto, &opened->input, digest);
 	bool fresh = !whole && p->config.options->before_ack;
 	bool with_payload = whole || (fresh && fits_kept(p, m));
-	struct kept *k = err == SMQ_OK ? keep(m, opened, with_payload, now.mono_ms) : NULL;
+	struct kept *k = err == SMQ_OK ? keep(p, m, opened, with_payload, now.mono_ms) : NULL;
 	*ret_reason = err == SMQ_OK ? SMQ_ERR_NO_MEMORY : err;
 	if (!k)
 		return SMQ_PROOFS_REFUSE;
@@ -528,7 +568,7 @@ static enum smq_proofs_answer check_covered(struct smq_proofs *p, struct smq_mes
 	smq_proof_checker_message(&p->checker, m->sender, opened->stream, m->counter, digest, (uint64_t)(uintptr_t)k,
 				  now, &verdict);
 	if (verdict != SMQ_VERDICT_OPEN) {
-		free_kept(k);
+		free_kept(p, k);
 		return stands(m, verdict, ret_reason);
 	}
 	m->proof = SMQ_PROOF_PROVISIONAL;
@@ -598,6 +638,8 @@ void smq_proofs_join(struct smq_proofs *p)
 	while (p->fresh)
 		deliver_fresh(p, p->fresh, SMQ_PROOF_PROVISIONAL);
 }
+
+bool smq_proofs_holds_back(const struct smq_proofs *p) { return p->fresh != NULL; }
 
 /* ---- topics of proof ---- */
 

@@ -73,6 +73,8 @@ enum smq_proofs_answer smq_proofs_opened(struct smq_proofs *p, struct smq_messag
 /* Tells of all that workers have looked at, waiting for the rest, and delivers as provisional what was held back for a
  * checkpoint that could have come in the same burst. */
 void smq_proofs_join(struct smq_proofs *p);
+/* Whether messages are held back that a checkpoint would let be delivered as proven. */
+bool smq_proofs_holds_back(const struct smq_proofs *p);
 
 /* Room for what is handed out as evidence of one message. */
 struct smq_evidence_room {

@@ -35,6 +35,9 @@ struct smq_transport_events {
 	/* NULL: messages are acknowledged as they come. Else acknowledgements are held until this, called after the
 	 * messages of one service(), answers SMQ_OK; anything else ends the connection without them. */
 	smq_err (*before_ack)(void *self);
+	/* With before_ack, asked where as many messages as one service() takes have come and there may be more: true
+	 * if before_ack had less to do after one more message. A few more are taken then. NULL: no. */
+	bool (*more_before_ack)(void *self);
 	/* A publish is done: QoS 0 written to the socket, QoS 1 and 2 acknowledged. reason >= 128: refused;
 	 * SMQ_PUBLISHED_NEVER: the connection ended before a QoS 0 message was written (comes before disconnected). */
 	void (*published)(void *self, int id, int reason);

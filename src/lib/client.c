@@ -333,6 +333,12 @@ SMQ_HOT static smq_err before_ack(void *self)
 	return c->events.before_ack(c->events.self);
 }
 
+static bool more_before_ack(void *self)
+{
+	const struct smq_client *c = self;
+	return c->events.more_before_ack(c->events.self);
+}
+
 SMQ_HOT static void on_published(void *self, int id, int reason)
 {
 	const struct smq_client *c = self;
@@ -365,6 +371,7 @@ static struct smq_transport_events events_of(struct smq_client *c)
 					      .disconnected = on_disconnected,
 					      .message = on_message,
 					      .before_ack = c->events.before_ack ? before_ack : NULL,
+					      .more_before_ack = c->events.more_before_ack ? more_before_ack : NULL,
 					      .published = on_published,
 					      .subscribed = on_subscribed,
 					      .unsubscribed = on_unsubscribed,

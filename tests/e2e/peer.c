@@ -95,6 +95,20 @@ static void on_log(void *self, int level, const char *line)
 		fprintf(stderr, "# %d %s\n", level, line);
 }
 
+static smq_err on_before_ack(void *self)
+{
+	struct peer *p = self;
+	if (p->acks < (int)(sizeof(p->acked_at) / sizeof(p->acked_at[0])))
+		p->acked_at[p->acks++] = p->messages;
+	return SMQ_OK;
+}
+
+static bool on_more_before_ack(void *self)
+{
+	const struct peer *p = self;
+	return p->messages < p->worth_until;
+}
+
 void peer_init(struct peer *p, int port)
 {
 	memset(p, 0, sizeof(*p));
@@ -114,6 +128,8 @@ void peer_open(struct peer *p)
 		.connected = on_connected,
 		.disconnected = on_disconnected,
 		.message = on_message,
+		.before_ack = p->acks_late ? on_before_ack : NULL,
+		.more_before_ack = p->acks_late ? on_more_before_ack : NULL,
 		.published = on_published,
 		.subscribed = on_subscribed,
 		.unsubscribed = on_unsubscribed,

@@ -29,6 +29,11 @@ struct peer {
 	char log[512];      /* the last line at level error */
 	uint64_t rounds;    /* how often service was called */
 
+	/* Acknowledgements wait for before_ack, which notes how many messages had come, until there is no room. */
+	bool acks_late;
+	int worth_until; /* more_before_ack is true below so many messages */
+	int acked_at[4], acks;
+
 	/* Run inside the event, where wanted. */
 	void (*at_connect)(struct peer *p);
 	void (*at_message)(struct peer *p);

@@ -910,6 +910,38 @@ static void a_broker_that_sends_far_ahead(void **state)
 	fake_close(&f);
 }
 
+/* So many before one before_ack, and a few more where that is worth it. */
+static void a_little_more_is_read_where_it_spares_work(void **state)
+{
+	enum { SENT = 2500, EACH = 9 };
+	static const struct {
+		int worth_until, first;
+	} rows[] = { { 0, 2048 }, { 2048, 2048 }, { 2049, 2049 }, { 2100, 2100 }, { SENT, 2048 + 257 } };
+	static uint8_t all[SENT * EACH];
+	(void)state;
+	for (int i = 0; i < SENT; i++) {
+		const uint8_t one[EACH] = { 0x32, 7, 0, 1, 't', (uint8_t)((i + 1) >> 8), (uint8_t)(i + 1), 0, 'x' };
+		memcpy(all + i * EACH, one, EACH);
+	}
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct fake f;
+		struct peer p;
+		fake_open(&f);
+		peer_init(&p, f.port);
+		p.acks_late = true;
+		p.worth_until = rows[i].worth_until;
+		peer_open(&p);
+		assert_true(fake_welcome(&f));
+		assert_true(UNTIL(p.connects == 1, 3000));
+		fake_send(&f, all, sizeof(all));
+		assert_true(UNTIL(p.messages == SENT && p.acks == 2, 3000));
+		assert_int_equal(p.acked_at[0], rows[i].first);
+		assert_int_equal(p.acked_at[1], SENT);
+		peer_free(&p);
+		fake_close(&f);
+	}
+}
+
 static void no_more_under_way_than_allowed(void **state)
 {
 	struct fake f;
@@ -1220,6 +1252,7 @@ int main(int argc, char **argv)
 		ROW(what_cannot_be_reached_is_named),
 		ROW(unacknowledged_messages_go_out_again_once_and_first),
 		ROW(a_broker_that_sends_far_ahead),
+		ROW(a_little_more_is_read_where_it_spares_work),
 		ROW(no_more_under_way_than_allowed),
 		ROW(a_packet_identifier_in_use_is_not_used_again),
 		ROW(qos_0_is_bounded_and_accounted_for),

@@ -34,6 +34,8 @@
 #define READS_PER_SERVICE 256
 /* Where acknowledgements wait for something durable, the more wait for it at a time the better. */
 #define READS_PER_ACK 2048
+/* And so many more if they are worth it: a checkpoint's messages, and itself. */
+#define READS_MORE 257
 /* From so many packets on they are corked: as few segments as they fit into, instead of one each. */
 #define CORK_FROM 8
 /* How often a TLS handshake is looked at when poll is of no help (see want_write). */
@@ -565,14 +567,23 @@ static bool live(const struct transport *t)
 	return !t->cut && (t->state == CONNECTING || t->state == CONNECTED || t->state == LEAVING);
 }
 
+/* Whether one more packet is to be read in this service(). */
+static bool reads_on(const struct transport *t, int count)
+{
+	const struct smq_transport_events *e = &t->events;
+	if (!e->before_ack)
+		return count < READS_PER_SERVICE;
+	return count < READS_PER_ACK ||
+	       (count < READS_PER_ACK + READS_MORE && e->more_before_ack && e->more_before_ack(e->self));
+}
+
 /*
  * One loop_read takes one packet, or what one TLS record left over. There is more as long as it gets on: errno
  * alone does not say, for the library's wake-up pipe leaves EAGAIN in it too.
  */
 SMQ_HOT static bool read_packets(struct transport *t)
 {
-	int most = t->events.before_ack ? READS_PER_ACK : READS_PER_SERVICE;
-	for (int i = 0; i < most && live(t); i++) {
+	for (int i = 0; live(t) && reads_on(t, i); i++) {
 		t->progress = false;
 		errno = 0;
 		int rc = mosquitto_loop_read(t->m, 1);
