@@ -33,8 +33,9 @@ def took(text):
     found = {word: float(m) * 60 + float(s) for word, m, s in re.findall(r'(real|user)\s+(\d+)m([\d.]+)s', text)}
     if not found:
         return ''
-    return '; %.1f minutes on two cores with other work on them, of which %.1f minutes of processor time' % (
-        found['real'] / 60, found['user'] / 60)
+    # what it did not have of two cores, others had
+    return '; %.1f minutes, in which %d %% of two cores were its own: %.1f minutes of processor time' % (
+        found['real'] / 60, round(100 * found['user'] / (2 * found['real'])), found['user'] / 60)
 
 
 def crash(figures):

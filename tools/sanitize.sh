@@ -1,15 +1,18 @@
 #!/bin/sh
 # What two sanitizers see that need builds of their own: memory (values that nobody wrote) and thread (races).
 #
-#     sanitize.sh [memory|thread]...       both by default; a minute or two
+#     sanitize.sh [memory|thread]...       both by default; ten minutes, most of them for the whole tool
 #
 # memory: base, crypto's own part, wire and app without foreign libraries but libcbor, of which src/base/foreign.h tells.
 # (OpenSSL is not built for it: what it writes would look unwritten.) thread: the pool that verifies signatures and the
-# store that writes behind. Each must first find what is planted.
+# store that writes behind; then the whole tool, in real scenes of tests/cli (tools/threads.py; not with --in-tests, as it
+# takes a build of its own). Each must first find what is planted.
 set -eu
 cd "$(dirname "$0")/.."
+in_tests=
 if [ "${1-}" = --in-tests ]; then
 	shift
+	in_tests=yes
 	[ -n "${SEALMQ_LONG-}" ] || { echo "1..0 # SKIP long: ./run sanitize, or ./run test --full"; exit 0; }
 fi
 [ $# -gt 0 ] || set -- memory thread
@@ -59,6 +62,23 @@ try() {
 	verdict "$kind: test_$name" $code
 }
 
+# The whole tool: rows of its own, numbered on.
+scenes() {
+	dir=build-thread
+	if [ -n "$in_tests" ]; then
+		number=$((number + 1))
+		echo "ok $number - thread: the whole tool # SKIP a build of its own: ./run sanitize thread"
+		return 0
+	fi
+	[ -f "$dir/build.ninja" ] ||
+		CC=clang CXX=clang++ meson setup "$dir" -Db_sanitize=thread -Db_lundef=false >"$room/setup.log" 2>&1 ||
+		{ cat "$room/setup.log"; verdict "thread: the whole tool is set up" 1; return 0; }
+	ninja -C "$dir" src/cli/sealmq >"$room/build.log" 2>&1 ||
+		{ tail -40 "$room/build.log"; verdict "thread: the whole tool is built" 1; return 0; }
+	python3 -B tools/threads.py . "$dir" "$number" || status=1
+	number=$((number + $(python3 -B tools/threads.py --count)))
+}
+
 for kind in "$@"; do
 	case $kind in
 	memory)
@@ -75,6 +95,7 @@ int main(void) { pthread_t t; pthread_create(&t, 0, f, 0); n++; pthread_join(t, 
 			src/adapters/crypto_openssl/*.c src/adapters/common_openssl/*.c $(grep -l '^smq_err smq_err_of_errno' -r src)
 		try store_behind
 		try proof_pool -lcrypto -ldl
+		scenes
 		;;
 	*) echo "sanitize: no sanitizer '$kind'" >&2; exit 2 ;;
 	esac

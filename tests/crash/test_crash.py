@@ -3,15 +3,17 @@
 
 usage: test_crash.py SEALMQ ROOT CRASH_SERVER CRASH_RECORDS FAILMALLOC
 
-Short by default; SEALMQ_KILLS=N (./run crash) walks everything and kills N times at random.
+Short by default; SEALMQ_KILLS=N (./run crash) walks everything and kills N times at random. SEALMQ_ONLY names parts:
+databases, files, memory, enrol.
 """
+import concurrent.futures
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 
 SEALMQ, ROOT, SERVER, RECORDS, FAILMALLOC = (os.path.abspath(path) for path in sys.argv[1:6])
 sys.path[:0] = [os.path.dirname(os.path.abspath(__file__)), os.path.join(ROOT, 'tools')]
@@ -24,6 +26,11 @@ LONG = KILLS > 0
 FIGURES = {}
 WORDS = {'kills': 'killed anywhere', 'cuts': 'cut from power', 'walk': 'killed at each system call',
          'faults': 'disks that fail at each call'}
+
+
+def wanted(part):
+    only = os.environ.get('SEALMQ_ONLY')
+    return not only or part in only.split(',')
 
 
 def run(*words, **env):
@@ -110,32 +117,73 @@ def fences(deed, place, env):
 
 # ---- memory ----
 
+AGAIN = 25  # of the runs that came to their end in spite of it, one in so many is asked for once more
+
+
+class Starved:
+    """One allocation after the other fails, alone: the command says so, or does without; nothing is half done, nothing
+    crashes. Several at a time, each in a copy of the world that is its own."""
+
+    def __init__(self, deed, place, env):
+        self.deed, self.place, self.env = deed, place, env
+        self.lock = threading.Lock()
+        self.places = []
+        self.tried, self.refusals, self.bad = 0, 0, []
+
+    def run(self, place, number, **more):
+        files.copy(self.deed.world, place)
+        return subprocess.run(self.deed.command(place), env=dict(self.env, LD_PRELOAD=FAILMALLOC, FAILMALLOC=str(number), **more),
+                              capture_output=True, text=True, errors='replace', stdin=subprocess.DEVNULL, check=False)
+
+    def count(self):
+        """Its allocations; None if it does not get there at all."""
+        counted = os.path.join(self.env['TMPDIR'], 'count')
+        first = self.run(self.place, 0, FAILMALLOC_COUNT=counted)
+        with open(counted, encoding='ascii') as file:
+            return int(file.read()) if first.returncode == 0 else None
+
+    def complaint(self, place, number, done):
+        if done.returncode < 0:
+            return 'it crashed: %d %s' % (done.returncode, done.stderr[-200:])
+        if done.returncode == 0:
+            wrong = self.deed.finished(place) or self.deed.sound(place)
+            return wrong or (self.deed.again(place, self.env) if number % AGAIN == 0 else None)
+        if files.differs(place, self.deed.world):
+            return self.deed.sound(place) or self.deed.again(place, self.env)
+        return None
+
+    def one(self, number):
+        with self.lock:
+            place = self.places.pop()
+        done = self.run(place, number)
+        complaint = self.complaint(place, number, done)
+        with self.lock:
+            self.places.append(place)
+            self.tried += 1
+            self.refusals += done.returncode != 0
+            if complaint:
+                self.bad.append('allocation %d: %s' % (number, complaint))
+
+    def all(self, numbers, jobs):
+        self.places = ['%s-%d' % (self.place, at) for at in range(jobs)]
+        with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+            for _ in pool.map(self.one, numbers):
+                pass
+
+
 def memory(deed, place, env):
-    """One allocation after the other fails, alone: the command says so, or does without; nothing is half done, nothing crashes."""
-    counted = os.path.join(env['TMPDIR'], 'count')
-    files.copy(deed.world, place)
-    first = subprocess.run(deed.command(place), env=dict(env, LD_PRELOAD=FAILMALLOC, FAILMALLOC='0', FAILMALLOC_COUNT=counted),
-                           capture_output=True, stdin=subprocess.DEVNULL, check=False)
-    with open(counted, encoding='ascii') as file:
-        total = int(file.read())
-    bad, refusals, step = [], 0, max(1, total // (4000 if LONG else 12))
-    for i in range(1, total + 1, step):
-        files.copy(deed.world, place)
-        done = subprocess.run(deed.command(place), env=dict(env, LD_PRELOAD=FAILMALLOC, FAILMALLOC=str(i)), capture_output=True,
-                              text=True, stdin=subprocess.DEVNULL, check=False)
-        complaint = 'it crashed: %d %s' % (done.returncode, done.stderr[-200:]) if done.returncode < 0 else None
-        if not complaint and done.returncode == 0:
-            complaint = deed.finished(place)
-        refusals += done.returncode != 0
-        if done.returncode == 0 or files.differs(place, deed.world):
-            complaint = complaint or deed.sound(place) or deed.again(place, env)
-        if complaint:
-            bad.append('allocation %d of %d: %s' % (i, total, complaint))
+    starved = Starved(deed, place, env)
+    total = starved.count()
+    if total is None:
+        TAP.row(False, '%s does not work under failmalloc at all' % deed.name, [])
+        return
+    step = 1 if LONG else max(1, total // 12)
+    starved.all(range(1, total + 1, step), os.cpu_count() if LONG else 1)
     # most of them are OpenSSL's, which does without: a dozen may all be of those
-    TAP.row(first.returncode == 0 and (refusals > 0 or not LONG) and not bad, '%s: each %sof %d allocations fails; %d refusals, no crash' %
-            (deed.name, '' if step == 1 else '%d. ' % step, total, refusals), bad[:8])
-    FIGURES[deed.name + ': failing allocations'] = '%d of %d, one at a time: %d refusals, no crash' % (
-        len(range(1, total + 1, step)), total, refusals)
+    TAP.row((starved.refusals > 0 or not LONG) and not starved.bad, '%s: each %sof %d allocations fails; %d refusals, no crash' %
+            (deed.name, '' if step == 1 else '%d. ' % step, total, starved.refusals), starved.bad[:8])
+    FIGURES[deed.name + ': failing allocations'] = '%s, one at a time: %d refusals, no crash' % (
+        'each of %d' % total if step == 1 else '%d of %d' % (starved.tried, total), starved.refusals)
 
 
 def authority(folder):
@@ -149,11 +197,12 @@ def authority(folder):
                         ('--reissue',)),
              files.Deed('revoke', world, lambda p: [SEALMQ, 'ca', 'revoke', 'fridge', '--ca', p], authority_sound, revoked)]
     for deed in deeds:
-        if shutil.which('strace'):
+        if wanted('files') and shutil.which('strace'):
             fences(deed, place, env)
-        else:
+        elif wanted('files'):
             TAP.skip(deed.name, 'no strace')
-        memory(deed, place, env)
+        if wanted('memory'):
+            memory(deed, place, env)
 
 
 # ---- a device that enrols ----
@@ -221,20 +270,26 @@ def enrolment(folder, env):
 
 def main():
     sanitized = b'__asan_init' in open(SEALMQ, 'rb').read()
-    databases()
+    if wanted('databases'):
+        databases()
     folder = tempfile.mkdtemp(prefix='sealmq-crash-', dir='/dev/shm' if os.path.isdir('/dev/shm') else None)
     try:
         if sanitized:
             TAP.skip('files', 'a build with sanitizers has allocations and traces of its own')
         else:
             authority(os.path.realpath(folder))
-            if shutil.which('strace'):
+            if wanted('enrol') and shutil.which('strace'):
                 enrolment(os.path.realpath(folder), dict(os.environ, TMPDIR=folder, HOME='/nonexistent'))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    if os.environ.get('SEALMQ_FIGURES'):
-        with open(os.environ['SEALMQ_FIGURES'], 'w', encoding='ascii') as file:
-            json.dump(FIGURES, file, indent=1)
+    place = os.environ.get('SEALMQ_FIGURES')
+    if place:
+        before = {}
+        if os.path.exists(place):
+            with open(place, encoding='ascii') as file:
+                before = json.load(file)
+        with open(place, 'w', encoding='ascii') as file:
+            json.dump({**before, **FIGURES}, file, indent=1)
     return TAP.end()
 
 

@@ -5,7 +5,9 @@ What was acknowledged is there, nothing is told twice, and no (key, nonce) is us
 
 usage: test_crash_member.py SEALMQ ROOT FAILMALLOC
 
-Short by default; SEALMQ_KILLS=N (./run crash) walks all of it.
+Short by default; SEALMQ_KILLS=N (./run crash) walks all of it, which takes hours on a slow machine: with SEALMQ_SECONDS=N it
+stops after about so long, and goes on from there when it is started again with the same SEALMQ_STATE, a file. SEALMQ_ONLY
+names scenes by their numbers.
 """
 import json
 import os
@@ -27,6 +29,67 @@ FIGURES = {}
 SAYING = files.ALTERING + ['sendto', 'sendmsg', 'writev']
 DECLARED = 'parameters:\n  LEVEL: { type: integer, min: 0, max: 1000000 }\nfrom: [ centre ]\n'
 PATIENCE = 90
+
+
+class Walk:
+    """What a scene has done, in this run and in those before it: its rows, each once, and what it counts."""
+
+    state, until, kept = {}, float('inf'), 0.0
+
+    def __init__(self, name, eye):
+        self.name, self.eye, self.is_whole = name, eye, True
+        self.at = Walk.state.setdefault(name, {'done': [], 'bad': [], 'messages': 0, 'sums': {}})
+        self.before, self.seen = len(eye.seen), set(self.at['done'])
+
+    def rows(self, points, count):
+        """Those that are left; one is done when the next is asked for. They are known by what they are, not by where they
+        stand: the same command makes a call more or less from time to time."""
+        points = sample(points, count)
+        self.at['of'] = max(self.at.get('of', 0), len(points))
+        for row in points:
+            words = ' '.join(map(str, row))
+            if words in self.seen:
+                continue
+            if time.monotonic() > Walk.until:
+                self.is_whole = False
+                return
+            yield row
+            self.at['done'].append(words)
+            if time.monotonic() - Walk.kept > 2:
+                Walk.keep()
+
+    def add(self, what, count=1):
+        self.at['sums'][what] = self.at['sums'].get(what, 0) + count
+
+    def of(self, what):
+        return self.at['sums'].get(what, 0)
+
+    def wrong(self, text):
+        self.at['bad'].append(text)
+
+    def messages(self, w):
+        """Sealed ones that the broker has been given in this scene."""
+        total = self.eye.judge(w)
+        self.at['messages'] += total - self.before
+        self.before = total
+        Walk.keep()
+        return self.at['messages']
+
+    def told(self, text, count):
+        bad = self.at['bad'] + self.eye.bad
+        left = '' if self.is_whole else '; %d of %d so far' % (len(self.at['done']), self.at['of'])
+        TAP.row((count > 0 or not self.is_whole) and not bad, '%s: %s%s' % (self.name, text, left), bad[:6])
+        if count > 0:
+            FIGURES[self.name] = text + left
+
+    @staticmethod
+    def keep():
+        place = os.environ.get('SEALMQ_STATE')
+        if place:
+            with open(place + '.new', 'w', encoding='ascii') as file:
+                json.dump(Walk.state, file, indent=1)
+            os.replace(place + '.new', place)
+        Walk.kept = time.monotonic()
 
 
 class Eye:
@@ -100,11 +163,6 @@ def was_killed(status):
     return status in (-9, 137)
 
 
-def told(name, text, bad, count):
-    TAP.row(count > 0 and not bad, '%s: %s' % (name, text), bad[:6])
-    FIGURES[name] = text
-
-
 class Room:
     """The world, with a key server beside the static group."""
 
@@ -170,58 +228,60 @@ def traced_pub(r, group, topic, more):
 
 
 def seal_killed(r, name, group, topic, more, count):
-    points, kills, bad = traced_pub(r, group, topic, more), 0, []
-    for call, number in sample(points, count):
+    walk = Walk(name + ', killed', r.eye)
+    for call, number in walk.rows(traced_pub(r, group, topic, more), count):
         r.fresh()
         words, place = r.pub(group, topic, *more)
-        kills += was_killed(r.run_pub(words, place, kill_words(call, number, [])).returncode)
+        walk.add('kills', was_killed(r.run_pub(words, place, kill_words(call, number, [])).returncode))
         words, place = r.pub(group, topic, *more)
         done = r.run_pub(words, place)
         if done.returncode != 0:
-            bad.append('killed at %s %d, then: %d %s' % (call, number, done.returncode, done.stderr[-200:]))
-    sealed = r.eye.judge(r.w)
-    told(name + ', killed', '%d kills at its calls, then it goes on; %d messages at the broker, no nonce twice' % (kills, sealed),
-         bad + r.eye.bad, kills)
+            walk.wrong('killed at %s %d, then: %d %s' % (call, number, done.returncode, done.stderr[-200:]))
+    walk.told('%d kills at its calls, then it goes on; %d messages at the broker, no nonce twice' % (
+        walk.of('kills'), walk.messages(r.w)), walk.of('kills'))
 
 
 def seal_refused(r, name, group, topic, more, count):
-    points, errors, refusals, bad = traced_pub(r, group, topic, more), 0, 0, []
-    rows = [(error, call, number) for error, which in files.ERRORS for call, number in points if call in which]
-    for error, call, number in sample(rows, count):
+    walk = Walk(name + ', ENOSPC and EIO', r.eye)
+    points = traced_pub(r, group, topic, more)
+    for error, call, number in walk.rows([(error, call, number) for error, which in files.ERRORS for call, number in points if call in which], count):
         r.fresh()
         words, place = r.pub(group, topic, *more)
         done = r.run_pub(words, place, ['strace', '-f', '-qqq', '-o', '/dev/null', '-e', 'trace=' + call, '-e',
                                         'inject=%s:error=%s:when=%d' % (call, error, number)])
-        errors += 1
-        refusals += done.returncode != 0
+        walk.add('errors')
+        walk.add('refusals', done.returncode != 0)
         if done.returncode < 0 or done.returncode > 128:
-            bad.append('%s at %s %d: %d' % (error, call, number, done.returncode))
+            walk.wrong('%s at %s %d: %d' % (error, call, number, done.returncode))
         words, place = r.pub(group, topic, *more)
         done = r.run_pub(words, place)
         if done.returncode != 0:
-            bad.append('%s at %s %d, then: %d %s' % (error, call, number, done.returncode, done.stderr[-200:]))
-    r.eye.judge(r.w)
-    told(name + ', ENOSPC and EIO', '%d errors, %d refusals; it goes on, no nonce twice' % (errors, refusals), bad + r.eye.bad, errors)
+            walk.wrong('%s at %s %d, then: %d %s' % (error, call, number, done.returncode, done.stderr[-200:]))
+    walk.told('%d errors, %d refusals; it goes on, %d messages at the broker, no nonce twice' % (
+        walk.of('errors'), walk.of('refusals'), walk.messages(r.w)), walk.of('errors'))
 
 
 def seal_without_memory(r, name, group, topic, more, count):
+    walk = Walk(name + ', failing allocations', r.eye)
     counted = r.w.path('count')
     r.fresh()
     words, place = r.pub(group, topic, *more, '--unconfined')  # it writes its count where it likes
     r.run_pub(words, place, LD_PRELOAD=FAILMALLOC, FAILMALLOC='0', FAILMALLOC_COUNT=counted)
     with open(counted, encoding='ascii') as file:
         total = int(file.read())
-    tried, refusals, bad = 0, 0, []
-    for i in range(1, total + 1, max(1, total // (2000 if LONG else count))):
+    # the count differs from run to run by a few; a walk that goes on keeps its step
+    step = walk.at['sums'].setdefault('step', 1 if LONG else max(1, total // count))
+    for (i,) in walk.rows([(i,) for i in range(1, total + 1, step)], total):
         r.fresh()
         words, place = r.pub(group, topic, *more)
         done = r.run_pub(words, place, LD_PRELOAD=FAILMALLOC, FAILMALLOC=str(i))
-        tried, refusals = tried + 1, refusals + (done.returncode != 0)
+        walk.add('tried')
+        walk.add('refusals', done.returncode != 0)
         if done.returncode < 0:
-            bad.append('allocation %d: crashed by signal %d: %s' % (i, -done.returncode, done.stderr[-200:]))
-    r.eye.judge(r.w)
-    told(name + ', failing allocations', '%d of %d, one at a time: %d refusals, no crash, no nonce twice' % (tried, total, refusals),
-         bad + r.eye.bad, tried)
+            walk.wrong('allocation %d: crashed by signal %d: %s' % (i, -done.returncode, done.stderr[-200:]))
+    walk.told('%s, one at a time: %d refusals, no crash, %d messages at the broker, no nonce twice' % (
+        'each of %d' % walk.of('tried') if step == 1 else '%d of %d' % (walk.of('tried'), total), walk.of('refusals'), walk.messages(r.w)),
+        walk.of('tried'))
 
 
 def seal_cut(r, heed):
@@ -257,9 +317,15 @@ def seal_cut(r, heed):
 
 
 def cut_from_power(r):
-    count, bad = seal_cut(r, True)
-    r.eye.judge(r.w)
-    told('seal, kept boot id, cut from power', '%d cuts: no nonce twice' % count, bad + r.eye.bad, count)
+    walk = Walk('seal, kept boot id, cut from power', r.eye)
+    for _ in walk.rows([('all',)], 1):
+        count, bad = seal_cut(r, True)
+        walk.add('cuts', count)
+        walk.at['bad'] += bad
+    walk.messages(r.w)
+    walk.told('%d cuts: no nonce twice' % walk.of('cuts'), walk.of('cuts'))
+    if not walk.is_whole:
+        return
     before = len(r.eye.bad)
     count, _ = seal_cut(r, False)
     r.eye.judge(r.w)
@@ -331,14 +397,16 @@ def rotation(r, prefix):
 
 
 def rotate_killed(r, count):
+    walk = Walk('join and rotate, killed', r.eye)
     log = r.w.path('strace.log')
     r.fresh()
     first, sent, _ = rotation(r, ['strace', '-f', '-qqq', '-e', 'trace=' + ','.join(SAYING), '-e', 'signal=none', '-o', log])
-    bad, kills = [] if first == sent else ['undisturbed: %s, not %s' % (first, sent)], 0
-    for call, number in sample(points_of(log), count):
+    if first != sent:
+        walk.wrong('undisturbed: %s, not %s' % (first, sent))
+    for call, number in walk.rows(points_of(log), count):
         r.fresh()
         told_first, _, killed = rotation(r, kill_words(call, number, []))
-        kills += killed
+        walk.add('kills', killed)
         again, later = Reader(r), []
         good = again.ready(epoch_now(r))
         send(r, later)
@@ -346,16 +414,17 @@ def rotate_killed(r, count):
         again.stop()
         both = told_first + again.told()
         if not good:
-            bad.append('killed at %s %d: it does not read on: %s' % (call, number, again.said()[-300:]))
+            walk.wrong('killed at %s %d: it does not read on: %s' % (call, number, again.said()[-300:]))
         if len(set(both)) != len(both):
-            bad.append('killed at %s %d: told twice: %s' % (call, number, both))
-    told('join and rotate, killed', '%d kills at its calls: each reads on, nothing told twice' % kills, bad, kills)
+            walk.wrong('killed at %s %d: told twice: %s' % (call, number, both))
+    walk.messages(r.w)
+    walk.told('%d kills at its calls: each reads on, nothing told twice' % walk.of('kills'), walk.of('kills'))
 
 
 # ---- recording ----
 
 def record_killed(r, count):
-    w = r.w
+    w, walk = r.w, Walk('record, killed', r.eye)
     store, total = w.path('kept.db'), 0
     words = [SEALMQ, 'record', '--realm', w.member('centre'), *w.at(), '--store', store, '-t', 'audit/kept/#', '-i', 'kept', '--verify-threads', '1']
     # its session is there from now on: what it misses waits
@@ -368,24 +437,25 @@ def record_killed(r, count):
 
     r.fresh()
     total += publish()
-    points = talk([*words, '-C', '2'], r.env, w.path('strace.log'))
-    kills, bad = 0, []
-    for call, number in sample(points, count):
+    for call, number in walk.rows(talk([*words, '-C', '2'], r.env, w.path('strace.log')), count):
         total += publish()
+        walk.add('acknowledged', 2)
         try:
-            kills += was_killed(subprocess.run(kill_words(call, number, [*words, '-C', '2']), env=r.env, capture_output=True, check=False,
-                                               timeout=PATIENCE).returncode)
+            walk.add('kills', was_killed(subprocess.run(kill_words(call, number, [*words, '-C', '2']), env=r.env, capture_output=True, check=False,
+                                                          timeout=PATIENCE).returncode))
         except subprocess.TimeoutExpired:
-            bad.append('at %s %d: it does not end' % (call, number))
+            walk.wrong('at %s %d: it does not end' % (call, number))
         if w.stored(store) < total:
             again = subprocess.Popen(words, env=r.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             wait(lambda: w.stored(store) >= total)
             again.terminate()
             again.wait(PATIENCE)
         if w.stored(store) != total:
-            bad.append('killed at %s %d: %d stored of %d acknowledged' % (call, number, w.stored(store), total))
+            walk.wrong('killed at %s %d: %d stored of %d acknowledged' % (call, number, w.stored(store), total))
             total = w.stored(store)
-    told('record, killed', '%d kills at its calls, %d messages acknowledged to their publisher: all stored, none twice' % (kills, total), bad, kills)
+    walk.messages(r.w)
+    walk.told('%d kills at its calls, %d messages acknowledged to their publisher: all stored, none twice' % (
+        walk.of('kills'), walk.of('acknowledged')), walk.of('kills'))
 
 
 # ---- obeying ----
@@ -424,14 +494,16 @@ def end_device(child):
 
 
 def obey_killed(r, count):
+    walk = Walk('commands, killed', r.eye)
     log = r.w.path('strace.log')
     r.w.write('commands.yaml', DECLARED)
     r.fresh()
     child, _ = device(r, ['strace', '-f', '-qqq', '-e', 'trace=' + ','.join(SAYING), '-e', 'signal=none', '-o', log])
     good = command(r, 1, 1, '--wait', '--expires', '30s').returncode == 0
     end_device(child)
-    kills, bad = 0, [] if good else ['undisturbed it does not obey']
-    for at, (call, number) in enumerate(sample(points_of(log), count)):
+    if not good:
+        walk.wrong('undisturbed it does not obey')
+    for at, (call, number) in enumerate(walk.rows(points_of(log), count)):
         r.fresh()
         level = 1000 + at
         child, first = device(r, kill_words(call, number, []))
@@ -445,21 +517,22 @@ def obey_killed(r, count):
             acknowledged = sender.poll() == 0
             sender.kill()
             sender.wait()
-        kills += child.poll() is not None
+        walk.add('kills', child.poll() is not None)
         end_device(child)
         obeyed = len(re.findall(r'command from .*LEVEL=%d\b' % level, first()))
         child, said = device(r)
         kept = 'still commanded: LEVEL=%d' % level in said()
         if (acknowledged or obeyed) and not kept:
-            bad.append('killed at %s %d: obeyed and acknowledged, and forgotten: %s' % (call, number, said()[-200:]))
+            walk.wrong('killed at %s %d: obeyed and acknowledged, and forgotten: %s' % (call, number, said()[-200:]))
         done = command(r, level, level, '--wait', '--expires', '1h')
         again = len(re.findall(r'command from .*LEVEL=%d\b' % level, said()))
         if done.returncode != 0 and 'replayed' not in done.stdout:
-            bad.append('killed at %s %d: sent again, it is not obeyed: %s' % (call, number, (done.stdout + done.stderr + said())[-300:]))
+            walk.wrong('killed at %s %d: sent again, it is not obeyed: %s' % (call, number, (done.stdout + done.stderr + said())[-300:]))
         if again + kept != 1:
-            bad.append('killed at %s %d: obeyed %d times' % (call, number, again + kept))
+            walk.wrong('killed at %s %d: obeyed %d times' % (call, number, again + kept))
         end_device(child)
-    told('commands, killed', '%d kills at its calls: each obeyed once, and what was acknowledged is remembered' % kills, bad, kills)
+    walk.messages(r.w)
+    walk.told('%d kills at its calls: each obeyed once, and what was acknowledged is remembered' % walk.of('kills'), walk.of('kills'))
 
 
 def main():
@@ -467,6 +540,11 @@ def main():
         print('1..0 # SKIP a build with sanitizers has calls and allocations of its own')
         return 0
     needs('mosquitto', 'mosquitto_sub', 'strace')
+    if os.environ.get('SEALMQ_SECONDS'):
+        Walk.until = time.monotonic() + int(os.environ['SEALMQ_SECONDS'])
+    if os.path.exists(os.environ.get('SEALMQ_STATE', '')):
+        with open(os.environ['SEALMQ_STATE'], encoding='ascii') as file:
+            Walk.state.update(json.load(file))
     r = Room()
     kept = ('audit', 'audit/aud-1/x', ('-l', '--keep-boot-id'))
     joined = ('tele', 'plant/x', ('-l',))
@@ -482,8 +560,10 @@ def main():
         for at, scene in enumerate(scenes):
             if only and str(at) not in only.split(','):
                 continue
+            began = time.monotonic()
             try:
                 scene()
+                print('# scene %d: %.0f s' % (at, time.monotonic() - began), flush=True)
             except Exception as failure:  # the others go on
                 TAP.row(False, 'scene %d' % at, ['%s: %s' % (type(failure).__name__, failure)])
     finally:
