@@ -289,7 +289,7 @@ def main():
             with open(place, encoding='ascii') as file:
                 before = json.load(file)
         with open(place, 'w', encoding='ascii') as file:
-            json.dump({**before, **FIGURES}, file, indent=1)
+            file.write(json.dumps({**before, **FIGURES}, indent=1) + '\n')
     return TAP.end()
 
 

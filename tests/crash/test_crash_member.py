@@ -575,7 +575,7 @@ def main():
             with open(place, encoding='ascii') as file:
                 before = json.load(file)
         with open(place, 'w', encoding='ascii') as file:
-            json.dump({**before, **{'member: ' + k: v for k, v in FIGURES.items()}}, file, indent=1)
+            file.write(json.dumps({**before, **{'member: ' + k: v for k, v in FIGURES.items()}}, indent=1) + '\n')
     return TAP.end()
 
 
