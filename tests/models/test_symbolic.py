@@ -43,6 +43,35 @@ SESSION_TWINS = [
     ('i2(1, a, b) r1(2, b)', 'nobody', 0, 'nowindow', 2, 'once', 'no replay window'),
     ('i2(1, a, b) r1(2, b)', 'nobody', 0, 'oneway', 1, 'origin', 'one key for both directions'),
 ]
+# model, runs, keys that may come out, method, whom the policy admits; what the row says
+JOIN_SOUND = [
+    ('a2(1, a) k1(2) k1(3)', 'nobody', 0, '(a, b, c)',
+     'a and the attacker join, and he is expelled: secrecy, grants, injective, who asked, policy'),
+    ('a2(1, a) k1(2) k1(3)', 'nobody', 3, '(a, b, c)', 'the same by method 3'),
+    ('a2(1, a) k1(2) k1(3)', 'nobody', 0, '(a, b)', 'the policy has no place for the attacker'),
+    ('a2(1, a) k1(2)', '(a, s)', 0, '(a, b)', 'keys that come out at any time, the key server\'s too, method 0'),
+    ('a2(1, a) k1(2)', '(a, s)', 3, '(a, b)', 'the same by method 3'),
+]
+JOIN_LONG = [
+    ('a2(1, a) k1(2)', '(a, s)', 0, '(a, b, c)', 'the attacker may join, keys come out at any time, method 0'),
+    ('a2(1, a) k1(2)', '(a, s)', 3, '(a, b, c)', 'the same by method 3'),
+    ('a2(1, a) a2(2, b) k1(3) k1(4)', 'nobody', 0, '(a, b, c)', 'two members and the attacker, two at a time'),
+    ('a2(1, a) a2(2, a) k1(3) k1(4)', 'nobody', 3, '(a, b, c)', 'one member that joins twice, method 3'),
+]
+JOIN_TWINS = [
+    ('a2(1, a) k1(2)', 'nobody', 0, 'unsigned', '(a, b)', 'secret', 'messages 2 and 3 without a signature'),
+    ('a2(1, a) k1(2)', 'nobody', 0, 'unsigned', '(a, b)', 'asked', 'the same: a is admitted and did not ask'),
+    ('a2(1, a) k1(2)', 'nobody', 0, 'norole', '(a, b)', 'granted', 'any certificate passes for the key server\'s'),
+    ('a2(1, a) k1(2)', 'nobody', 0, 'nopolicy', '(a, b)', 'policy', 'the policy is not asked'),
+    ('a2(1, a) a2(2, a) k1(3) k1(4)', 'nobody', 0, 'unbound', '(a, b)', 'injective',
+     'an answer that is not bound to the run: an old grant is taken again'),
+    ('a2(1, a) k1(2)', '(a, s)', 0, 'static', '(a, b)', 'secret',
+     'long-term keys in place of ephemeral ones, which come out later'),
+    ('a2(1, a) k1(2)', 'a', 3, 'kci', '(a, b)', 'granted', 'a proof by both long-term keys alone'),
+    ('k1(2)', 'nobody', 0, 'oldroot', '(a, b, c)', 'secret', 'a new epoch under the key of the old one'),
+    ('k1(2)', 'nobody', 0, 'keeps', '(a, b, c)', 'secret', 'a new epoch for the leaf of the expelled, too'),
+    ('a2(1, a) k1(2) k1(3)', 'nobody', 0, 'unbarred', '(a, b, c)', 'policy', 'the expelled may join again'),
+]
 
 
 def rows():
@@ -51,10 +80,23 @@ def rows():
     yield ('session', begin % ('i2(1, a, b) r1(2, b)', 'nobody', 0, 'sound', 2), 'never', True,
            'honest runs get to their end, method 0')
     yield ('session', begin % ('i2(1, a, b) r1(2, b)', 'nobody', 3, 'sound', 2), 'never', True, 'and by method 3')
+    yield ('session', begin % ('i2(1, a, c) r1(2, b)', 'nobody', 0, 'sound', 0), 'insider', True,
+           'the attacker can have sessions in his own name, at both ends')
     for runs, out, method, deliveries, claim, text in SESSION_SOUND + (SESSION_LONG if LONG else []):
         yield 'session', begin % (runs, out, method, 'sound', deliveries), claim, False, text
     for runs, out, method, twin, deliveries, claim, text in SESSION_TWINS:
         yield 'session', begin % (runs, out, method, twin, deliveries), claim, True, 'caught (%s): %s' % (claim, text)
+    yield from join_rows()
+
+
+def join_rows():
+    begin = 'begin(%s, %s, %d, \'%s, %s)'
+    yield ('join', begin % ('a2(1, a) k1(2) k1(3)', 'nobody', 0, 'sound', '(a, b, c)'), 'never', True,
+           'a joins and follows, the attacker was a member and is not')
+    for runs, out, method, policy, text in JOIN_SOUND + (JOIN_LONG if LONG else []):
+        yield 'join', begin % (runs, out, method, 'sound', policy), 'anyjoin', False, text
+    for runs, out, method, twin, policy, claim, text in JOIN_TWINS:
+        yield 'join', begin % (runs, out, method, twin, policy), claim, True, 'caught (%s): %s' % (claim, text)
 
 
 def maude(directory, file, commands):
@@ -88,11 +130,11 @@ def split(text, separators):
     return [part for part in parts + [text[start:].strip()] if part]
 
 
-def told(strand, known):
+def told(strand):
     """One sentence for what somebody has come to."""
     name, arguments = strand.split('(', 1)
     field = split(arguments[:-1], ',')
-    point = '' if len(field) < 3 else 'g^(%s)' % field[-1 if name in ('r3', 'k3') else 3]
+    point = '' if len(field) < 2 else 'g^(%s)' % field[-1 if name in ('r3', 'k3') else 3]
     point += ', the attacker\'s' if point == 'g^(e)' else ''
     if name == 'r3':
         return 'run %s: %s answers a message_1 with G_X = %s' % (field[0], field[1], point)
@@ -107,7 +149,15 @@ def told(strand, known):
 
 
 def told_of_join(name, field, point):
-    return '%s(%s) %s' % (name, ', '.join(field[:3]), point)
+    if name == 'k3':
+        return 'run %s: the key server answers a message_1 with G_X = %s' % (field[0], point)
+    if name == 'a4':
+        return 'run %s: %s takes a message_2 as from the key server (%s), G_Y = %s, and asks to join' % (
+            field[0], field[1], field[2], point)
+    if name == 'admitted':
+        return 'run %s: the key server admits %s to epoch %s' % (field[0], field[1], field[3])
+    return 'run %s: %s takes a grant: sender id %s, epoch %s, secret %s' % (
+        field[0], field[1], field[4], field[5], field[6])
 
 
 def trace(path):
@@ -115,8 +165,10 @@ def trace(path):
     states = [re.split(r'\s\|\s', line.split(': ', 1)[1].strip()[1:-1]) for line in path.splitlines()
               if re.match(r'state \d+, State: ', line)]
     for before, after in zip(states, states[1:]):
+        if len(after) == 8 and (before[6], after[6]) == ('1', '2'):
+            yield 'the key server expels c and begins epoch 2'
         for strand in [new for new in split(after[0], ' ') if new not in split(before[0], ' ')]:
-            yield told(strand, after[1])
+            yield told(strand)
         had = split(before[1], ' ')
         for new in [new for new in split(after[1], ' ') if new not in had]:
             if re.match(r'(secret|pay|root)\(', new):
@@ -136,7 +188,7 @@ def main():
         failed += not good
         note = more if result is None else '%d states' % result[1]
         print('%s %d - %s, %s: %s' % ('ok' if good else 'not ok', number, file, text, note.replace('#', '')))
-        if result and result[0] is not None and claim != 'never':
+        if result and result[0] is not None and claim not in ('never', 'insider'):
             for step in trace(more):
                 print('#     ' + step)
         sys.stdout.flush()
