@@ -15,7 +15,14 @@ static uint32_t *bucket_of(const struct smq_proof_table *t, const uint8_t stream
 	uint64_t h = 0;
 	for (int i = 0; i < 8; i++)
 		h = h << 8 | stream[i];
-	return &t->buckets[(h ^ counter * UINT64_C(0x9e3779b97f4a7c15)) % t->count];
+	/* the upper half's share of the count, for a division takes as long as the rest */
+	return &t->buckets[((h ^ counter * UINT64_C(0x9e3779b97f4a7c15)) >> 32) * t->count >> 32];
+}
+
+/* Of a table that runs empty now and then, most places are below its count. */
+static struct smq_proof_entry *entry_at(const struct smq_proof_table *t, uint64_t place)
+{
+	return &t->entries[place < t->count ? place : place % t->count];
 }
 
 static struct smq_proof_entry *find(const struct smq_proof_table *t, const char *sender,
@@ -44,7 +51,7 @@ static void unlink_entry(const struct smq_proof_table *t, struct smq_proof_entry
 
 static void advance(struct smq_proof_table *t)
 {
-	while (t->first < t->next && t->entries[t->first % t->count].state == SMQ_ENTRY_FREE)
+	while (t->first < t->next && entry_at(t, t->first)->state == SMQ_ENTRY_FREE)
 		t->first++;
 	if (t->first == t->next)
 		t->first = t->next = 0; /* the same few entries again: they are in the cache */
@@ -60,7 +67,7 @@ static void free_entry(struct smq_proof_table *t, struct smq_proof_entry *e)
 static struct smq_proof_entry *insert(struct smq_proof_table *t, const char *sender, const uint8_t stream[SMQ_HASH_LEN],
 				      uint64_t counter, const uint8_t digest[SMQ_HASH_LEN], int64_t mono_ms)
 {
-	struct smq_proof_entry *e = &t->entries[t->next % t->count];
+	struct smq_proof_entry *e = entry_at(t, t->next);
 	if (t->next - t->first >= t->count)
 		return NULL;
 	e->state = SMQ_ENTRY_WAITING;
@@ -82,7 +89,7 @@ static struct smq_proof_entry *insert(struct smq_proof_table *t, const char *sen
 static struct smq_proof_entry *oldest(const struct smq_proof_table *t, uint64_t *at)
 {
 	for (; *at < t->next; ++*at) {
-		struct smq_proof_entry *e = &t->entries[*at % t->count];
+		struct smq_proof_entry *e = entry_at(t, *at);
 		if (e->state == SMQ_ENTRY_WAITING)
 			return e;
 	}
