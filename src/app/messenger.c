@@ -794,7 +794,7 @@ static void deliver_proven(struct smq_messenger *g, const struct smq_mqtt_messag
 			   struct smq_message *message)
 {
 	struct smq_opened_proof proof;
-	struct smq_evidence_room room;
+	struct smq_evidence room;
 	smq_err reason = SMQ_OK;
 	enum smq_proofs_answer answer = SMQ_PROOFS_DELIVER;
 	if (g->config.proofs && g->o->check != SMQ_CHECK_NONE) {

@@ -7,6 +7,7 @@
 #include "app/message_copy.h"
 #include "app/proof_pool.h"
 #include "base/wipe.h"
+#include "core/keyschedule.h"
 #include "core/proof_checker.h"
 #include "core/proof_signer.h"
 #include "wire/command.h"
@@ -75,6 +76,9 @@ struct smq_proofs {
 	size_t spare_count;
 	size_t signed_count;
 	uint32_t wait_ms;
+	uint8_t context_digest[SMQ_HASH_LEN]; /* of the context below, where there is one */
+	size_t context_len;
+	uint8_t context[SMQ_CONTEXT_MAX];
 };
 
 bool smq_proofs_wanted(const struct smq_client_options *o)
@@ -497,7 +501,7 @@ static bool leave_to_others(struct smq_proofs *p, const struct smq_message *m, c
 			    const struct smq_proof_verifier *verifier)
 {
 	struct smq_message message = *m;
-	struct smq_evidence_room room;
+	struct smq_evidence room;
 	if (p->config.options->evidence)
 		smq_proofs_add_evidence(p, opened, &message, &room);
 	if (smq_proof_pool_add(p->pool, &message, opened, verifier))
@@ -536,7 +540,7 @@ static enum smq_proofs_answer keep_fresh(struct smq_proofs *p, struct kept *k, c
 {
 	if (!fits_kept(p, m)) {
 		struct smq_message message = *m;
-		struct smq_evidence_room room;
+		struct smq_evidence room;
 		if (p->config.options->evidence)
 			smq_proofs_add_evidence(p, opened, &message, &room);
 		k->copy = smq_message_copy_new(&message);
@@ -590,14 +594,13 @@ enum smq_proofs_answer smq_proofs_opened(struct smq_proofs *p, struct smq_messag
 	return p->config.options->check == SMQ_CHECK_REQUIRE ? SMQ_PROOFS_REFUSE : SMQ_PROOFS_DELIVER;
 }
 
-void smq_proofs_add_evidence(const struct smq_proofs *p, const struct smq_opened_proof *opened, struct smq_message *m,
-			     struct smq_evidence_room *room)
+/* The context of a message's key, as CBOR: made anew where it is not the last one's, which its digest tells. */
+static bool find_context(struct smq_proofs *p, const struct smq_opened_proof *opened, const struct smq_message *m)
 {
 	const struct smq_seal_key *key = opened->group_key;
 	const struct smq_sealed *h = &opened->sealed;
-	size_t len = 0;
-	if (!key || !p->checks || !m->group)
-		return;
+	if (p->context_len > 0 && memcmp(p->context_digest, key->context_digest, SMQ_HASH_LEN) == 0)
+		return true;
 	struct smq_seal_context c = { .kind = h->kind,
 				      .alg = h->alg,
 				      .realm = smq_span_str(p->config.realm),
@@ -608,18 +611,30 @@ void smq_proofs_add_evidence(const struct smq_proofs *p, const struct smq_opened
 				      .sender_id = h->sender_id };
 	memcpy(c.manifest, key->manifest, sizeof(c.manifest));
 	memcpy(c.boot_id, m->boot_id, sizeof(c.boot_id));
-	if (smq_context_encode(&c, smq_mspan_of(room->context, sizeof(room->context)), &len) != SMQ_OK)
+	p->context_len = 0;
+	if (smq_context_encode(&c, smq_mspan_of(p->context, sizeof(p->context)), &p->context_len) != SMQ_OK)
+		return false;
+	memcpy(p->context_digest, key->context_digest, SMQ_HASH_LEN);
+	return true;
+}
+
+void smq_proofs_add_evidence(struct smq_proofs *p, const struct smq_opened_proof *opened, struct smq_message *m,
+			     struct smq_evidence *room)
+{
+	const struct smq_seal_key *key = opened->group_key;
+	const struct smq_sealed *h = &opened->sealed;
+	if (!key || !p->checks || !m->group || !find_context(p, opened, m))
 		return;
-	room->evidence = (struct smq_evidence){ .stream = key->context_digest,
-						.context = smq_span_of(room->context, len),
-						.key = smq_span_of(key->raw, h->alg->key_len),
-						.base_iv = smq_span_of(key->base_iv, h->alg->nonce_len),
-						.has_stamp = h->has_stamp,
-						.stamp = h->stamp,
-						.signature = opened->is_signed ? opened->signature : NULL };
+	*room = (struct smq_evidence){ .stream = key->context_digest,
+				       .context = smq_span_of(p->context, p->context_len),
+				       .key = smq_span_of(key->raw, h->alg->key_len),
+				       .base_iv = smq_span_of(key->base_iv, h->alg->nonce_len),
+				       .has_stamp = h->has_stamp,
+				       .stamp = h->stamp,
+				       .signature = opened->is_signed ? opened->signature : NULL };
 	if (opened->is_signed && m->proof == SMQ_PROOF_PROVEN)
-		room->evidence.certificate = p->checker.signer;
-	m->evidence = &room->evidence;
+		room->certificate = p->checker.signer;
+	m->evidence = room;
 }
 
 static void tell_verified(void *self, struct smq_message *m, smq_err err)

@@ -12,7 +12,6 @@
 
 #include "app/groups.h"
 #include "app/workers.h"
-#include "core/keyschedule.h"
 #include "core/seal.h"
 
 struct smq_proofs;
@@ -76,15 +75,11 @@ void smq_proofs_join(struct smq_proofs *p);
 /* Whether messages are held back that a checkpoint would let be delivered as proven. */
 bool smq_proofs_holds_back(const struct smq_proofs *p);
 
-/* Room for what is handed out as evidence of one message. */
-struct smq_evidence_room {
-	struct smq_evidence evidence;
-	uint8_t context[SMQ_CONTEXT_MAX];
-};
-/* To be called right after a message was to be delivered: says in message->evidence what a third party needs. A
- * session's keys are shared with us and prove nothing to a third party: there it stays NULL. */
-void smq_proofs_add_evidence(const struct smq_proofs *p, const struct smq_opened_proof *opened,
-			     struct smq_message *message, struct smq_evidence_room *room);
+/* To be called right after a message was to be delivered: says in message->evidence, which is room then, what a third
+ * party needs, until it is called again. A session's keys are shared with us and prove nothing to a third party: there
+ * it stays NULL. */
+void smq_proofs_add_evidence(struct smq_proofs *p, const struct smq_opened_proof *opened, struct smq_message *message,
+			     struct smq_evidence *room);
 
 /* ---- the connection, and time ---- */
 

@@ -76,8 +76,12 @@ static void deliver(void *self, const struct smq_message *m)
 	assert_string_equal(m->group, "g");
 	assert_true(smq_span_equal(m->mqtt.payload, smq_span_of(text, length_of(m->counter))));
 	assert_true((m->evidence != NULL) == r->o.evidence);
-	if (m->evidence)
+	if (m->evidence) {
+		uint8_t digest[SMQ_HASH_LEN];
 		assert_memory_equal(m->evidence->stream, r->sealer.key.context_digest, SMQ_HASH_LEN);
+		assert_int_equal(smq_crypto_openssl()->sha256(&m->evidence->context, 1, digest), SMQ_OK);
+		assert_memory_equal(m->evidence->stream, digest, SMQ_HASH_LEN);
+	}
 	r->heard[m->counter].delivered++;
 	r->heard[m->counter].proven += m->proof == SMQ_PROOF_PROVEN;
 	r->heard[m->counter].provisional += m->proof == SMQ_PROOF_PROVISIONAL;
