@@ -14,13 +14,20 @@ ALL = 'secrecy, agreement, forward secrecy, key compromise, once, origin'
 # model, runs, keys that may come out, method, twin, deliveries; claim; what the row says
 SESSION_SOUND = [
     ('i2(1, a, b) r1(2, b)', '(a, b)', 0, 2, 'any', 'two members, keys that come out at any time, method 0: ' + ALL),
+    ('i2(1, a, b) r1(2, b)', '(a, b)', 1, 2, 'any', 'the same by method 1'),
+    ('i2(1, a, b) r1(2, b)', '(a, b)', 2, 2, 'any', 'the same by method 2'),
     ('i2(1, a, b) r1(2, b)', '(a, b)', 3, 2, 'any', 'the same by method 3'),
+    ('i2(1, a, b) i2(31, a, b) r1(2, b) r1(32, b)', 'nobody', 9, 0, 'any', 'methods 0 and 3 beside each other'),
     ('i2(1, a, b) i2(2, a, c) r1(3, b) r1(4, b)', 'nobody', 0, 0, 'any',
      'two sessions at a time, one of them with the attacker, method 0'),
     ('i2(1, a, b) r1(2, a) i2(3, b, a) r1(4, b)', 'nobody', 0, 1, 'any', 'both begin and both answer, method 0'),
     ('i2(1, a, b) r1(2, a) i2(3, b, a) r1(4, b)', 'nobody', 3, 1, 'any', 'the same by method 3'),
 ]
 SESSION_LONG = [
+    ('i2(21, a, b) i2(11, a, c) r1(12, b) r1(22, b)', 'nobody', 9, 0, 'any',
+     'methods 1 and 2 beside each other, one session with the attacker'),
+    ('i2(1, a, b) i2(31, a, c) r1(2, b) r1(32, b)', 'nobody', 9, 0, 'any',
+     'methods 0 and 3 beside each other, one session with the attacker'),
     ('i2(1, a, b) i2(2, a, c) r1(3, b) r1(4, b)', 'nobody', 3, 0, 'any',
      'two sessions at a time, one of them with the attacker, method 3'),
     ('i2(1, a, b) i2(2, a, b) r1(3, b) r1(4, b)', '(a, b)', 0, 1, 'any',
@@ -51,6 +58,7 @@ JOIN_SOUND = [
     ('a2(1, a) k1(2) k1(3)', 'nobody', 0, '(a, b)', 'the policy has no place for the attacker'),
     ('a2(1, a) k1(2)', '(a, s)', 0, '(a, b)', 'keys that come out at any time, the key server\'s too, method 0'),
     ('a2(1, a) k1(2)', '(a, s)', 3, '(a, b)', 'the same by method 3'),
+    ('a2(31, a) a2(21, a) k1(32) k1(22)', 'nobody', 9, '(a, b)', 'methods 2 and 3 beside each other (7.8)'),
 ]
 JOIN_LONG = [
     ('a2(1, a) k1(2)', '(a, s)', 0, '(a, b, c)', 'the attacker may join, keys come out at any time, method 0'),
