@@ -471,7 +471,7 @@ static bool read_file(struct parse *p, FILE *file)
 			/* values point into the kept copy */
 			ok = read_line(p, (char *)(uintptr_t)settings_keep(p->s, line, (size_t)len));
 	}
-	if (ok && ferror(file))
+	if (ok && !feof(file)) /* an error, or getline() without memory, which sets none */
 		ok = fail(p, "cannot be read: %s", strerror(errno));
 	if (line)
 		mem_wipe(line, room);

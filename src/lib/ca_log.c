@@ -248,6 +248,8 @@ smq_err smq_ca_log_read(const char *dir, const char *containing,
 	read_lines(file, containing, each, self);
 	if (ferror(file))
 		err = smq_because(SMQ_ERR_IO, ret_why, why_len, "%s: cannot be read", path);
+	else if (!feof(file)) /* getline() without memory is silent about it: what was read is not all there is */
+		err = smq_because(SMQ_ERR_NO_MEMORY, ret_why, why_len, "%s: out of memory", path);
 	fclose(file);
 	return err;
 }

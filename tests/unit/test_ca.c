@@ -1,6 +1,7 @@
 /* ca: a realm made and identities issued; nothing overwritten, nothing left half done. */
 #include "dir_rig.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -291,6 +292,41 @@ static void the_log_holds_every_certificate_and_stands_a_crash(void **state)
 	assert_int_equal(smq_ca_list("nowhere", note, &n, &why), SMQ_ERR_REALM);
 }
 
+/* The n-th line from here on is read without memory, of which the C library says nothing but that there is none. */
+static int starved_at;
+
+ssize_t __getdelim(char **line, size_t *room, int end, FILE *file)
+{
+	if (starved_at > 0 && --starved_at == 0) {
+		errno = ENOMEM;
+		return -1;
+	}
+	return getdelim(line, room, end, file);
+}
+
+ssize_t getline(char **line, size_t *room, FILE *file) { return __getdelim(line, room, '\n', file); }
+
+static void what_of_the_log_cannot_be_read_is_not_taken_for_nothing(void **state)
+{
+	(void)state;
+	struct smq_ca_issued issued;
+	struct names n = { .count = 0 };
+	const struct smq_ca_revoke_options all_of_b = { .who = "b" };
+	size_t revoked = 0;
+	assert_int_equal(issue("a", &issued), SMQ_OK);
+	assert_int_equal(issue("b", &issued), SMQ_OK);
+	for (int at = 1; at <= 3; at++) {
+		starved_at = at;
+		assert_int_equal(smq_ca_list("plant", note, &n, &why), SMQ_ERR_NO_MEMORY);
+		starved_at = at;
+		assert_int_equal(smq_ca_crl("plant", NULL, NULL, &why), SMQ_ERR_NO_MEMORY);
+		starved_at = at;
+		assert_int_equal(smq_ca_revoke("plant", &all_of_b, &revoked, NULL, &why), SMQ_ERR_NO_MEMORY);
+	}
+	starved_at = 0;
+	assert_int_equal(smq_ca_revoke("plant", &all_of_b, &revoked, NULL, &why), SMQ_OK);
+}
+
 static void an_unsafe_or_spoiled_authority_issues_nothing(void **state)
 {
 	(void)state;
@@ -326,6 +362,7 @@ int main(void)
 		CASE(a_full_disk_leaves_nothing_half_done),
 		CASE(lifetimes_end_with_the_root),
 		CASE(the_log_holds_every_certificate_and_stands_a_crash),
+		CASE(what_of_the_log_cannot_be_read_is_not_taken_for_nothing),
 		CASE(an_unsafe_or_spoiled_authority_issues_nothing),
 	};
 	return cmocka_run_group_tests_name("ca", tests, NULL, NULL);
