@@ -190,7 +190,8 @@ def say(text):
 def measure_seal(options):
     say('seal')
     numbers = (25, 50, 4096) if options['quick'] else (101, 200, 65536)
-    return json.loads(run(os.path.join(HERE, 'bench_seal'), *numbers))
+    return dict(json.loads(run(os.path.join(HERE, 'bench_seal'), *numbers)),
+                many=json.loads(run(os.path.join(HERE, 'bench_many'), numbers[0])))
 
 
 def measure_session(options, world):
@@ -386,6 +387,13 @@ def signed_rows(part):
                '%.0f' % r['every_seal_ns'], '%.0f' % r['direct_open_ns'], '%.0f' % r['every_open_ns'])
 
 
+def many_rows(part):
+    yield ('senders', 'one by one ns', 'in bursts of %d' % part['many']['burst'], 'one by one again')
+    for r in part['many']['rows']:
+        yield (r['senders'], '%.0f' % r['single_ns'], *('%.2f x (%.2f to %.2f)' % (r[key + '_ratio'], *r[key + '_ratio_quartiles'])
+                                                        for key in ('many', 'control')))
+
+
 def session_rows(part):
     yield ('method', 'suite', 'first bytes', 'later bytes', 'rotation ms', 'processor ms, both', 'a second')
     for r in part['rows']:
@@ -478,7 +486,8 @@ def dataset_rows(part):
 
 TABLES = {
     'seal': (('Sealing and opening one message, beside EVP with a cached context (floor)', seal_rows),
-             ('Signed', signed_rows)),
+             ('Signed', signed_rows),
+             ('Messages of 64 bytes from many senders, opened', many_rows)),
     'session': (('Key exchanges between two members over a broker', session_rows),),
     'group': (('Rekeying', group_rows),),
     'link': (('Through a broker: messages a second, and processor time of publisher, broker and subscribers a message',
