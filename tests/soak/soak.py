@@ -3,9 +3,14 @@
 flood of junk at ten times the honest rate.
 
 usage: soak.py SEALMQ [--seconds N] [--members N] [--moves N] [--rate N] [--json FILE]
+       soak.py SEALMQ --planted
 
 Ends with status 0 if all converge, nobody who left reads anything, nothing is lost, memory and descriptors of the tool,
 the key server's processes and Mosquitto are flat, and junk raises the honest p99 by a factor of at most 2.
+
+--planted runs short ones in which one of these is not so, each of which must be found: a member who is
+taken for gone and is not, a broker that forgets what it was given, a process that leaks, a publisher that leaves a message out, and a
+subscriber that stands still under junk.
 """
 import argparse
 import json
@@ -13,6 +18,7 @@ import multiprocessing
 import os
 import random
 import re
+import signal
 import ssl
 import socket
 import subprocess
@@ -40,8 +46,11 @@ def usage_of(pid):
 
 
 def children_of(pid):
-    with open('/proc/%d/task/%d/children' % (pid, pid), encoding='ascii') as file:
-        return [int(word) for word in file.read().split()]
+    try:
+        with open('/proc/%d/task/%d/children' % (pid, pid), encoding='ascii') as file:
+            return [int(word) for word in file.read().split()]
+    except OSError:  # it has ended
+        return []
 
 
 def name_of(pid):
@@ -86,22 +95,29 @@ class Watch(threading.Thread):
 
 
 class Rig(swarm.Rig):
+    def set_up(self):
+        super().set_up()
+        for name in ('desk', 'fridge', 'vandal'):
+            self.must('ca', 'issue', name, '--ca', self.path('swarm'))
+
     def group(self, name, *more):
         self.must('group', 'create', name, '--realm', self.member('ops'), *self.tls(), '--mode', 'update', '--filter',
                   'swarm/%s' % name, '--publish', '*', '--subscribe', '*', '--batch-ms', '2000', '--activation-ms', '100',
                   '--wait', '30', *more)
 
 
-def churn(rig, options):
+def churn(rig, options, meanwhile=None, tool=lambda sealmq: sealmq):
     rig.group('crowd')
     done = {}
-    words = [rig.sealmq, 'swarm', '--ca', rig.path('swarm'), '--group', 'crowd', '-t', 'swarm/crowd', '--members',
+    words = [tool(rig.sealmq), 'swarm', '--ca', rig.path('swarm'), '--group', 'crowd', '-t', 'swarm/crowd', '--members',
              str(options.members), '--leaves', '0', '--rate', str(options.rate), '--churn', str(options.seconds), '--moves',
              str(options.moves), '--json', *rig.tls()]
     child = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     roots = [c.pid for c in rig.children] + [child.pid]
     watch = Watch(lambda: roots + [p for r in roots for p in children_of(r)], max(0.2, options.seconds / 300))
     watch.start()
+    if meanwhile:
+        roots += meanwhile(rig)
     done['out'], done['err'] = child.communicate()
     watch.over.set()
     try:
@@ -159,14 +175,20 @@ def p(values, share):
 class Line:
     """An honest publisher and an honest subscriber, and how long each message takes from one to the other."""
 
-    def __init__(self, rig, rate):
+    def __init__(self, rig, rate, group='line'):
         self.rate, self.took, self.sent = rate, {}, 0
-        tls = rig.tls()
-        self.sub = subprocess.Popen([rig.sealmq, 'sub', '--realm', rig.member('desk'), *tls, '--group', 'line', '-t',
-                                     'swarm/line', '--quiet'], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-        self.pub = subprocess.Popen([rig.sealmq, 'pub', '--realm', rig.member('fridge'), *tls, '--group', 'line', '-t',
-                                     'swarm/line', '-l', '--quiet'], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        where = [*rig.tls(), '--group', group, '-t', 'swarm/' + group, '--quiet']
+        self.sub = subprocess.Popen([rig.sealmq, 'sub', '--realm', rig.member('desk'), *where], stdout=subprocess.PIPE,
+                                    stderr=subprocess.DEVNULL)
+        self.pub = subprocess.Popen([rig.sealmq, 'pub', '--realm', rig.member('fridge'), *where, '-l'], stdin=subprocess.PIPE,
+                                    stderr=subprocess.DEVNULL)
         threading.Thread(target=self.read, daemon=True).start()
+
+    def begin(self):
+        until = time.monotonic() + 60
+        while not self.took and time.monotonic() < until:
+            self.one()
+            time.sleep(0.2)
 
     def read(self):
         for line in self.sub.stdout:
@@ -202,15 +224,10 @@ class Line:
             child.wait()
 
 
-def junk(rig, rate, seconds):
-    for name in ('desk', 'fridge', 'vandal'):
-        rig.must('ca', 'issue', name, '--ca', rig.path('swarm'))
+def junk(rig, rate, seconds, line_of=Line, meanwhile=None):
     rig.group('line', '--batch-ms', '1')
-    line = Line(rig, rate)
-    until = time.monotonic() + 60
-    while not line.took and time.monotonic() < until:
-        line.one()
-        time.sleep(0.2)
+    line = line_of(rig, rate)
+    line.begin()
     quiet, loud, lost, sent = [], [], 0, 0
     # by turns, so that whatever else the machine does falls on both
     for _ in range(TURNS):
@@ -220,6 +237,8 @@ def junk(rig, rate, seconds):
         counts = multiprocessing.Queue()  # a process of its own: the clock above is not to wait for it
         flooding = multiprocessing.Process(target=lambda: counts.put(flood(rig, JUNK_FACTOR * rate, seconds)))
         flooding.start()
+        if meanwhile:
+            threading.Thread(target=meanwhile, args=(line, seconds), daemon=True).start()
         took, missing = line.stretch(seconds)
         sent += counts.get()
         flooding.join()
@@ -234,7 +253,7 @@ def junk(rig, rate, seconds):
 
 # ---- the result ----
 
-def complaints(crowd, flood_result):
+def crowd_complaints(crowd):
     if crowd['lost']:
         yield '%d messages were lost' % crowd['lost']
     if crowd['opened_after_leaving']:
@@ -244,10 +263,99 @@ def complaints(crowd, flood_result):
     for row in crowd['processes']:
         if not row['flat']:
             yield '%(process)s grows: %(kib_early)d to %(kib_late)d kB, %(files_early)d to %(files_late)d descriptors' % row
+
+
+def junk_complaints(flood_result):
     if flood_result['lost']:
         yield '%d honest messages were lost under junk' % flood_result['lost']
     if flood_result['p99_factor'] > P99_FACTOR:
         yield 'junk raises the honest p99 by a factor of %.2f' % flood_result['p99_factor']
+
+
+# ---- planted ----
+
+STAYS = {'m->gone = m->leaving = true;': 'm->gone = true;', 'smq_client_leave_groups(m->client);': '',
+         'return come_back(s, m);': 'return ++s->result.came_back != 0 || come_back(s, m);'}
+
+
+def who_stays(sealmq):
+    """The tool, with a swarm that says "gone" of members without their leaving."""
+    build = os.path.dirname(os.path.dirname(os.path.dirname(sealmq)))
+    out = sealmq + '-planted'
+    with open(os.path.join(ROOT, 'src', 'cli', 'cmd_swarm.c'), encoding='utf-8') as file:
+        text = file.read()
+    for line, planted_line in STAYS.items():
+        if text.count(line) != 1:
+            raise SystemExit('soak: not found in cmd_swarm.c: ' + line)
+        text = text.replace(line, planted_line)
+    with open(out + '.c', 'w', encoding='utf-8') as file:
+        file.write(text)
+    commands = subprocess.run(['ninja', '-C', build, '-t', 'commands', 'src/cli/sealmq'], capture_output=True, text=True,
+                              check=True).stdout.splitlines()
+    compiling = next(line for line in commands if 'cmd_swarm.c.o -c' in line)
+    source = compiling.rpartition(' ')[2]
+    for line in (compiling.replace('cmd_swarm.c.o', 'planted.o').replace(source, out + '.c'),
+                 commands[-1].replace('cmd_swarm.c.o', 'planted.o').replace('-o src/cli/sealmq ', '-o %s ' % out)):
+        subprocess.run(line, shell=True, cwd=build, check=True)
+    return out
+
+
+def leaking_process(_):
+    return [subprocess.Popen([sys.executable, '-c', 'import os, time\nkept = []\nwhile os.getppid() == %d:\n kept += '
+                              '[bytearray(500000), open("/dev/null")]\n time.sleep(0.1)' % os.getpid()]).pid]
+
+
+def forgetful_broker(rig):
+    def again():
+        for _ in range(3):
+            time.sleep(3)
+            rig.children[0].kill()
+            rig.children[0].wait()
+            rig.broker()
+            rig.children[0] = rig.children.pop()
+    threading.Thread(target=again, daemon=True).start()
+    return []
+
+
+class LeavesOneOut(Line):
+    def one(self):
+        if self.sent == 77:
+            self.sent += 1
+        super().one()
+
+
+def stands_still(line, seconds):
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        line.sub.send_signal(signal.SIGSTOP)
+        time.sleep(0.05)
+        line.sub.send_signal(signal.SIGCONT)
+        time.sleep(0.2)
+
+
+def planted(sealmq):
+    """(what, the complaint that must come, how)"""
+    short = argparse.Namespace(seconds=15, members=20, moves=3, rate=10)
+    crowd = lambda **how: lambda rig: crowd_complaints(churn(rig, short, **how))
+    flood_of = lambda **how: lambda rig: junk_complaints(junk(rig, 50, 2, **how))
+    rows = [('nothing is planted', '', crowd()),
+            ('one who leaves, and does not', 'who had left opened', crowd(tool=who_stays)),
+            ('a broker that forgets', 'messages were lost', crowd(meanwhile=forgetful_broker)),
+            ('a process that leaks', '-c grows', crowd(meanwhile=leaking_process)),
+            ('a publisher that leaves one out', 'honest messages were lost', flood_of(line_of=LeavesOneOut)),
+            ('a subscriber that stands still', 'raises the honest p99', flood_of(meanwhile=stands_still))]
+    missed = 0
+    for what, wanted, run in rows:
+        rig = Rig(sealmq)
+        try:
+            rig.set_up()
+            found = list(run(rig))
+        finally:
+            rig.strike()
+        good = any(wanted in line for line in found) if wanted else not found
+        missed += not good
+        print('%s: %s: %s' % ('ok' if good else 'MISSED', what, '; '.join(found) or 'no complaint'), flush=True)
+    return 1 if missed else 0
 
 
 def main():
@@ -259,8 +367,11 @@ def main():
     parser.add_argument('--rate', type=int, default=2, help='messages a second to the crowd')
     parser.add_argument('--honest', type=int, default=50, help='messages a second beside the junk')
     parser.add_argument('--junk-seconds', type=int, default=10, help='of each of six turns')
+    parser.add_argument('--planted', action='store_true', help='short ones in which something is wrong: each must be found')
     parser.add_argument('--json', help='a file for the figures')
     options = parser.parse_args()
+    if options.planted:
+        return planted(options.sealmq)
     rig = Rig(options.sealmq)
     try:
         rig.set_up()
@@ -275,7 +386,7 @@ def main():
             json.dump({'seconds': options.seconds, 'moves_per_s': options.moves, 'crowd': crowd, 'junk': flood_result}, file,
                       indent=1)
             file.write('\n')
-    wrong = list(complaints(crowd, flood_result))
+    wrong = [*crowd_complaints(crowd), *junk_complaints(flood_result)]
     for line in wrong:
         print('WRONG: ' + line)
     if not wrong:
