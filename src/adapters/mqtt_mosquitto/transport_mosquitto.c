@@ -499,8 +499,10 @@ static void attempt(struct transport *t)
 		rc = dial(t);
 	}
 	int number = errno;
+	/* no IPv4 address to fall back to: what became of the IPv6 one is the reason */
+	bool nowhere = t->ipv6_err && (rc == MOSQ_ERR_ERRNO || rc == MOSQ_ERR_EAI);
 	if (rc != MOSQ_ERR_SUCCESS)
-		connection_over(t, t->ipv6_err ? t->ipv6_err : err_of_end(t, rc, number), 0);
+		connection_over(t, nowhere ? t->ipv6_err : err_of_end(t, rc, number), 0);
 }
 
 /* Where IPv6 did not get through, the name's IPv4 address has its turn at once: a broker on 127.0.0.1 alone is
