@@ -370,6 +370,9 @@ static void interrupted(struct pub *p)
 {
 	struct tool *t = &p->tool;
 	size_t left = smq_client_pending(t->client);
+	/* what is pending may be a step of a key exchange as well */
+	if (p->under_way > 0 && p->under_way < left && !t->s.outbox)
+		left = p->under_way;
 	if (left > 0 && t->s.outbox)
 		report_line(&t->report, "%zu %s in the outbox for the next run", left,
 			    left == 1 ? "message waits" : "messages wait");

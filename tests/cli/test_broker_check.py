@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 
+from findings import of_files
 from sealed_rig import SEALMQ, TAP, find, free_port, ok, run, wait
 
 STATUS = {None: 0, 'low': 91, 'medium': 92, 'high': 93, 'critical': 94}
@@ -164,9 +165,13 @@ def good_ones():
         status, _, err = run(SEALMQ, 'broker', 'init', top, '--realm', os.path.join(ROOM, 'plant'), *options)
         assert status == 0, err
         status, said, err = check(top)
-        ok(status == 0 and said['findings'] == [], 'clean: init ' + ' '.join(options), '%s %s' % (said, err))
+        ok(of_files(said['findings']) == [] and (status != 0) == (said['findings'] != []), 'clean: init ' + ' '.join(options),
+           '%s %s' % (said, err))
     status, out, _ = run(SEALMQ, 'broker', 'check', os.path.join(ROOM, 'good0'))
-    ok(status == 0 and out == 'nothing found that would hurt\n', 'and in words', out)
+    if check(os.path.join(ROOM, 'good0'))[1]['findings']:
+        TAP.skip('and in words', 'this machine\'s NGINX or Mosquitto lacks corrections of Debian, and check says so')
+    else:
+        ok(status == 0 and out == 'nothing found that would hurt\n', 'and in words', out)
 
 
 def bad_ones():
@@ -249,7 +254,8 @@ def refusals():
     top = os.path.join(ROOM, 'bad')
     shutil.copytree(os.path.join(ROOM, 'good0'), top)
     swap(MOSQ, '^max_inflight_messages .*', 'max_inflight_messages 0')(top)
-    ok(check(top, '--least', 'medium')[0] == 0 and check(top)[0] == 91, '--least leaves out what is lower')
+    least, all_ = (of_files(check(top, *words)[1]['findings']) for words in (['--least', 'medium'], []))
+    ok(not least and [f['severity'] for f in all_] == ['low'], '--least leaves out what is lower', '%s %s' % (least, all_))
     put(ACL, 'user \x1b[31mx\ntopic #\n')(top)
     status, out, _ = run(SEALMQ, 'broker', 'check', top)
     ok(status == 93 and '\x1b' not in out, 'what a file says does not reach the terminal raw', repr(out))
