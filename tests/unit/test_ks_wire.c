@@ -127,9 +127,17 @@ static void keys_in_one_request(void **state)
 	for (size_t cut = 0; cut < len; cut++)
 		assert_int_not_equal(smq_ks_keys_decode(smq_span_of(room, cut), back, &count), SMQ_OK);
 	assert_int_not_equal(smq_ks_keys_decode(smq_span_of(room, len + 1), back, &count), SMQ_OK);
+	assert_int_equal(smq_ks_keys_encode(keys, 2, smq_mspan_of(room, sizeof(room)), &len), SMQ_OK);
+	room[1] = 0x83; /* a row of three, and another */
+	assert_int_equal(smq_ks_keys_decode(smq_span_of(room, len), back, &count), SMQ_ERR_MALFORMED);
+	assert_int_equal(smq_ks_keys_encode(keys, 1, smq_mspan_of(room, sizeof(room)), &len), SMQ_OK);
+	assert_int_equal(smq_ks_keys_decode(smq_span_of(room, len), back, &count), SMQ_OK);
 	room[len - 65] = 2; /* compressed */
 	assert_int_equal(smq_ks_keys_decode(smq_span_of(room, len), back, &count), SMQ_ERR_MALFORMED);
 	assert_int_not_equal(smq_ks_keys_decode(smq_span_of("\x80", 1), back, &count), SMQ_OK);
+	keys[0].key[0] = 2;
+	assert_int_equal(smq_ks_keys_encode(keys, 1, smq_mspan_of(room, sizeof(room)), &len), SMQ_ERR_USAGE);
+	keys[0].key[0] = 4;
 	keys[0].name = smq_span_str("a/b");
 	assert_int_equal(smq_ks_keys_encode(keys, 1, smq_mspan_of(room, sizeof(room)), &len), SMQ_ERR_USAGE);
 
