@@ -24,7 +24,7 @@
  * An epoch comes to a member as its manifest and a node or two: the root's for all, the one below for a quarter, ...;
  * seven messages for three members.
  */
-enum { FLOOR_FEW = 2, FLOOR_EACH = 3, FLOOR_BYTES = 256 };
+enum { FLOOR_FEW = 2, FLOOR_EACH = 3, FLOOR_BYTES = 256, MESSAGES_MIN = 10000 };
 
 enum {
 	MEMBERS_MAX = 16384,
@@ -253,6 +253,7 @@ static bool make_member(struct swarm *s, size_t i)
 	o.on_message = when_message;
 	o.on_refused = when_refused;
 	o.on_event = when_event;
+	o.queue_max = MESSAGES_MIN + (FLOOR_FEW + 1) * s->count; /* the floor's messages, all at once */
 	smq_err err = smq_client_new(&o, &m->client, &why);
 	if (err != SMQ_OK) {
 		report_line(&s->tool.report, "%s", why ? report_shown(why) : smq_err_text(err));
