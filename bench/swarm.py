@@ -59,7 +59,8 @@ class Rig:
 
     def must(self, *words):
         done = subprocess.run([self.sealmq, *words], capture_output=True, text=True, check=False)
-        if done.returncode != 0:
+        # a swarm that lost messages says so by its status as well; how many is part of its figures
+        if done.returncode != 0 and not (words[0] == 'swarm' and done.stdout):
             raise SystemExit('swarm.py: %s: %s' % (' '.join(words[:3]), done.stderr.strip()))
         return done.stdout
 
