@@ -13,6 +13,7 @@
 #include "app/messenger.h"
 #include "app/outbox_memory.h"
 #include "app/topic_filter.h"
+#include "base/hot.h"
 #include "lib/client_internal.h"
 #include "lib/crl_line.h"
 #include "lib/crl_watch.h"
@@ -22,7 +23,6 @@
 #include "lib/realm_tls.h"
 #include "lib/wakeup.h"
 #include "lib/will.h"
-#include "base/hot.h"
 
 enum { LEAVE_MS = 2000 }; /* for the key server to let us go */
 

@@ -8,9 +8,9 @@
 
 #include "adapters/x509_openssl/crl_merge.h"
 #include "adapters/x509_openssl/roots_merge.h"
+#include "base/hot.h"
 #include "lib/files.h"
 #include "lib/realm_internal.h"
-#include "base/hot.h"
 
 smq_err smq_crl_topic(const char *control_prefix, char ret_topic[SMQ_CRL_TOPIC_MAX])
 {

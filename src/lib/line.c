@@ -7,8 +7,8 @@
 
 #include "adapters/http_microhttpd/http.h"
 #include "adapters/mqtt_mosquitto/transport_mosquitto.h"
-#include "lib/realm_internal.h"
 #include "base/hot.h"
+#include "lib/realm_internal.h"
 
 enum { PAGE_EVERY_MS = 1000 }; /* for its timeouts */
 

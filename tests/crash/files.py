@@ -6,6 +6,7 @@ directory lists, after fsync of the directory. Changes to directories are kept i
 synced are the old ones, the new ones, or a part of the new ones.
 """
 import filecmp
+import json
 import os
 import random
 import re
@@ -289,3 +290,15 @@ def cut(deed, place, env, times, seed, heed=True, step=1):
         if complaint:
             bad.append('cut after the end: ' + complaint)
     return count, bad
+
+
+def write_figures(figures):
+    """Beside those of other runs, into the file that SEALMQ_FIGURES names, if any."""
+    place, before = os.environ.get('SEALMQ_FIGURES'), {}
+    if not place:
+        return
+    if os.path.exists(place):
+        with open(place, encoding='ascii') as file:
+            before = json.load(file)
+    with open(place, 'w', encoding='ascii') as file:
+        file.write(json.dumps({**before, **figures}, indent=1) + '\n')

@@ -282,14 +282,7 @@ def main():
                 enrolment(os.path.realpath(folder), dict(os.environ, TMPDIR=folder, HOME='/nonexistent'))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    place = os.environ.get('SEALMQ_FIGURES')
-    if place:
-        before = {}
-        if os.path.exists(place):
-            with open(place, encoding='ascii') as file:
-                before = json.load(file)
-        with open(place, 'w', encoding='ascii') as file:
-            file.write(json.dumps({**before, **FIGURES}, indent=1) + '\n')
+    files.write_figures(FIGURES)
     return TAP.end()
 
 

@@ -568,14 +568,7 @@ def main():
                 TAP.row(False, 'scene %d' % at, ['%s: %s' % (type(failure).__name__, failure)])
     finally:
         r.close()
-    place = os.environ.get('SEALMQ_FIGURES')
-    if place:
-        before = {}
-        if os.path.exists(place):
-            with open(place, encoding='ascii') as file:
-                before = json.load(file)
-        with open(place, 'w', encoding='ascii') as file:
-            file.write(json.dumps({**before, **{'member: ' + k: v for k, v in FIGURES.items()}}, indent=1) + '\n')
+    files.write_figures({'member: ' + k: v for k, v in FIGURES.items()})
     return TAP.end()
 
 
