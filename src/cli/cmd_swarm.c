@@ -76,6 +76,7 @@ struct member {
 	int64_t floor_us;
 	uint64_t owed; /* messages published while it was subscribed and in the group */
 	uint64_t refused, refused_gone;
+	uint64_t cut_off; /* times that its connection was lost */
 };
 
 /* What the processes have in common besides the members. */
@@ -93,7 +94,7 @@ struct result {
 	struct spread join, rekey, floor;
 	struct spread follow, follow_all, floor_all, ratio; /* from the answer to whom left on; all: until the last */
 	double joined_s;
-	uint64_t published, expected, received, lost, refused, refused_gone;
+	uint64_t published, expected, received, lost, refused, refused_gone, cut_off;
 	uint64_t left, came_back, opened_gone; /* churn; opened_gone: by somebody who had left */
 	long rss_kib;
 };
@@ -198,6 +199,13 @@ static void when_connected(void *self, int reason, bool session_present)
 		    !m->swarm->floor || smq_client_subscribe(m->client, floor_topic(m), 1, NULL, 0, &id) == SMQ_OK;
 }
 
+static void when_disconnected(void *self, smq_err err, int reason, bool will_retry)
+{
+	struct member *m = self;
+	(void)reason;
+	m->cut_off += err != SMQ_OK && will_retry;
+}
+
 /* ---- identities ---- */
 
 static void name_member(const struct swarm *s, size_t i, char ret_name[32], char ret_dir[4096])
@@ -250,6 +258,7 @@ static bool make_member(struct swarm *s, size_t i)
 	o.only_groups = true; /* with sessions they would greet each other, all of them */
 	o.self = m;
 	o.on_connect = when_connected;
+	o.on_disconnect = when_disconnected;
 	o.on_message = when_message;
 	o.on_refused = when_refused;
 	o.on_event = when_event;
@@ -321,14 +330,24 @@ static void turn(struct swarm *s)
 	publish_due(s);
 }
 
-static bool going_on(struct swarm *s, int64_t until_us)
+static uint64_t connections_lost(const struct swarm *s)
+{
+	uint64_t lost = 0;
+	for (size_t i = 0; i < s->count; i++)
+		lost += s->members[i].cut_off;
+	return lost;
+}
+
+/* What: of whom or what more must come until then. */
+static bool going_on(struct swarm *s, int64_t until_us, const char *what)
 {
 	if (s->trouble)
 		report_line(&s->tool.report, "%s", s->trouble);
 	if (s->trouble || s->common->trouble)
 		return false;
 	if (now_us() > until_us) {
-		report_line(&s->tool.report, "not all of them came within a minute");
+		report_line(&s->tool.report, "not all %s within a minute; connections were lost %llu times", what,
+			    (unsigned long long)connections_lost(s));
 		return false;
 	}
 	return true;
@@ -374,7 +393,7 @@ static bool join_all(struct swarm *s)
 		if (leads && now > joined)
 			progress(s, "joined", now, s->count);
 		joined = now;
-		if (!going_on(s, until))
+		if (!going_on(s, until, "who connected joined"))
 			return false;
 	} while (leads ? joined < s->count : next < s->count && !s->common->over);
 	s->result.joined_s = (double)(now_us() - begin) / 1e6;
@@ -409,7 +428,7 @@ static bool settle(struct swarm *s)
 			epoch = newest(s);
 			quiet_since = now_us();
 		}
-		if (!going_on(s, until))
+		if (!going_on(s, until, "members were in the newest epoch"))
 			return false;
 	}
 	return true;
@@ -445,7 +464,7 @@ static bool leave_one(struct swarm *s, size_t who)
 	smq_client_leave_groups(s->members[who].client);
 	while (!all_have(s, before + 1)) {
 		turn(s);
-		if (!going_on(s, until))
+		if (!going_on(s, until, "members followed to the next epoch"))
 			return false;
 	}
 	note_rekey(s, begin, s->members[who].left_us);
@@ -474,7 +493,7 @@ static bool unicast(struct swarm *s)
 	}
 	while (left > 0) {
 		turn(s);
-		if (!going_on(s, until))
+		if (!going_on(s, until, "of the plain messages came"))
 			return false;
 		left = 0;
 		for (size_t i = 1; i < s->count; i++)
@@ -540,6 +559,7 @@ static void sum_up(struct swarm *s)
 	r->floor_all = spread_of(s->floors_all, s->ratio_count);
 	r->ratio = spread_of(s->ratios, s->ratio_count);
 	r->published = s->published;
+	r->cut_off = connections_lost(s);
 	for (size_t i = 0; i < s->count; i++) {
 		const struct member *m = &s->members[i];
 		r->refused += m->refused;
@@ -631,9 +651,9 @@ static bool churn(struct swarm *s)
 		while (moved < due) {
 			moved++;
 			if (!move_one(s))
-				return going_on(s, 0);
+				return going_on(s, 0, "who came back connected");
 		}
-		if (!arrivals(s, &all) || !going_on(s, INT64_MAX))
+		if (!arrivals(s, &all) || !going_on(s, INT64_MAX, "of them came"))
 			return false;
 	}
 	return true;
@@ -696,6 +716,7 @@ static void write_result(struct smq_json *j, const void *of)
 	json_number(j, "lost", (double)r->lost);
 	json_number(j, "refused", (double)r->refused);
 	json_number(j, "refused_by_leavers", (double)r->refused_gone);
+	json_number(j, "cut_off", (double)r->cut_off);
 	json_number(j, "left", (double)r->left);
 	json_number(j, "came_back", (double)r->came_back);
 	json_number(j, "opened_after_leaving", (double)r->opened_gone);
@@ -729,11 +750,10 @@ static void print_result(const struct result *r)
 		       (unsigned long long)r->left, (unsigned long long)r->came_back,
 		       (unsigned long long)r->opened_gone);
 	printf("%llu messages to each: %llu of %llu came, %llu lost, %llu refused; those who left could not read %llu; "
-	       "%.1f MiB of "
-	       "memory in all\n",
+	       "connections were lost %llu times; %.1f MiB of memory in all\n",
 	       (unsigned long long)r->published, (unsigned long long)r->received, (unsigned long long)r->expected,
 	       (unsigned long long)r->lost, (unsigned long long)r->refused, (unsigned long long)r->refused_gone,
-	       (double)r->rss_kib / 1024);
+	       (unsigned long long)r->cut_off, (double)r->rss_kib / 1024);
 }
 
 static int show(struct swarm *s)
@@ -793,7 +813,7 @@ static int follow(struct swarm *s)
 	bool good = make_members(s) && join_all(s);
 	while (good && !s->common->over) {
 		turn(s);
-		good = going_on(s, INT64_MAX);
+		good = going_on(s, INT64_MAX, "of them came");
 	}
 	s->common->trouble = s->common->trouble || !good;
 	getrusage(RUSAGE_SELF, &used);
