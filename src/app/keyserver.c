@@ -337,9 +337,8 @@ int64_t smq_keyserver_wake_at(const struct smq_keyserver *ks)
 	if (!ks->settled)
 		return all_heard(ks) ? INT64_MIN : ks->settle_until;
 	for (size_t i = 0; i < ks->group_count; i++) {
-		const struct ks_group *g = ks->groups[i];
-		if (g->due && !g->broken && g->due_at < at)
-			at = g->due_at;
+		int64_t due = ks_group_due_at(ks->groups[i]);
+		at = due < at ? due : at;
 	}
 	return at > ks->flush_not_before ? at : ks->flush_not_before;
 }

@@ -250,7 +250,7 @@ void ks_join_overtaken(struct smq_keyserver *ks, struct smq_now now)
 bool ks_wait_is_over(const struct ks_wait *w, struct smq_now now)
 {
 	const struct ks_group *g = w->group;
-	return !g || (g->due && !g->broken && now.mono_ms >= g->due_at);
+	return !g || now.mono_ms >= ks_group_due_at(g);
 }
 
 void ks_answer_waits(struct smq_keyserver *ks, smq_err err, struct smq_now now)

@@ -169,6 +169,14 @@ void ks_group_schedule(struct ks_group *g, bool prompt, struct smq_now now)
 	g->due = true;
 }
 
+/* A broker with thousands of members takes a while for a manifest: what comes meanwhile is gathered into one epoch. */
+int64_t ks_group_due_at(const struct ks_group *g)
+{
+	if (!g->due || g->broken)
+		return INT64_MAX;
+	return g->due_at + (g->moves && !g->prompt && g->manifest_out != 0 ? KS_MANIFEST_WAIT_MS : 0);
+}
+
 /* ---- bars ---- */
 
 bool ks_barred(const struct ks_bars *bars, const uint8_t credential[SMQ_HASH_LEN])
@@ -489,8 +497,9 @@ void ks_group_jump(struct ks_group *g, uint64_t epoch, const uint8_t hash[SMQ_HA
 	memmove(g->jump_hash, hash, sizeof(g->jump_hash));
 	if (epoch + KS_JUMP > g->epoch_floor)
 		g->epoch_floor = epoch + KS_JUMP;
-	/* What was granted and never published, nobody shows us: members who follow that have a manifest above this one.
-	 * So the predecessor that we name is of an epoch that nobody has: for each of them one that it has missed. */
+	/* What was granted and never published, nobody shows us: members who follow that have a manifest above this
+	 * one. So the predecessor that we name is of an epoch that nobody has: for each of them one that it has missed.
+	 */
 	g->chain.epoch = g->epoch_floor;
 	memcpy(g->chain.hash, g->jump_hash, sizeof(g->chain.hash));
 	/* One backup put back twice would give out the same ids twice: the epochs that were published since tell. */

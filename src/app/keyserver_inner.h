@@ -25,6 +25,7 @@ enum {
 	KS_JUMP = 1 << 16,   /* epochs and sender ids are moved on by this after a restore */
 	KS_SETTLE_MS = 1000, /* for the broker's retained manifests to come */
 	KS_SETTLE_RESTORED_MS = 3000,
+	KS_MANIFEST_WAIT_MS = 5000, /* at most so long the next epoch waits for the broker to take the last manifest */
 	KS_RETAINED_WAIT_MS = 3000, /* a manifest that the broker has not shown by then is published again */
 	KS_TIMERS_EVERY_MS = 100,
 	KS_REVIEWED_AT_A_TIME = 64, /* certificates asked about every 100 ms, in all groups together */
@@ -115,7 +116,8 @@ struct ks_group {
 	uint64_t review_at;
 	/* what the broker has */
 	bool heard;
-	int64_t heard_by; /* mono ms; INT64_MAX: not waiting */
+	int64_t heard_by;      /* mono ms; INT64_MAX: not waiting */
+	uint64_t manifest_out; /* number of the latest manifest on its way to the broker; 0: it has it */
 	/* announced again: which epoch, how often, when next (mono ms; INT64_MAX: not) */
 	uint64_t announced;
 	unsigned announcements;
@@ -142,7 +144,10 @@ struct ks_note {
 	smq_err err;
 };
 
-/* What is retained: which message of a group. The payload is read when it is sent, so it is always the latest. */
+/*
+ * What is retained: which message of a group. The payload is read when it is sent, so it is always the latest. Of a
+ * group's manifests that wait only the last is sent: the nodes that lead to it are all before that one.
+ */
 #define KS_OUT_NODE(height, index) ((uint64_t)(height) << 32 | (index))
 #define KS_OUT_CARD(sender) (UINT64_C(1) << 60 | (sender))
 #define KS_OUT_POLICY (UINT64_C(2) << 60)
@@ -313,6 +318,7 @@ smq_err ks_group_make(struct smq_keyserver *ks, smq_span name, smq_span policy, 
 		      struct ks_group **ret_group);
 /* Something is to be saved: at once, or after the policy's batch if an epoch has to follow. */
 void ks_group_schedule(struct ks_group *g, bool prompt, struct smq_now now);
+int64_t ks_group_due_at(const struct ks_group *g); /* mono ms; INT64_MAX: nothing is to be saved */
 smq_err ks_group_join(struct ks_group *g, const struct smq_credential *from, const struct smq_ks_request *request,
 		      struct smq_now now, const char **ret_why);
 smq_err ks_group_leave(struct ks_group *g, smq_span name, bool expelled, struct smq_now now);

@@ -104,8 +104,11 @@ smq_err ks_out_stage(struct ks_group *g, uint64_t what)
 void ks_out_commit(struct smq_keyserver *ks)
 {
 	for (size_t i = 0; i < ks->staged.count; i++) {
-		if (ks_out_push(&ks->outs, &ks->staged.items[ks->staged.first + i]) != SMQ_OK)
+		const struct ks_out *out = &ks->staged.items[ks->staged.first + i];
+		if (ks_out_push(&ks->outs, out) != SMQ_OK)
 			break;
+		if (out->what == KS_OUT_MANIFEST)
+			out->group->manifest_out = out->number;
 	}
 	ks_out_rollback(ks);
 }
@@ -148,6 +151,32 @@ static bool send_reply(struct smq_keyserver *ks, struct ks_flight *flight)
 	return true;
 }
 
+/* It would bring the latest one, ahead of nodes that are needed for it. */
+static bool is_superseded(const struct ks_out *out)
+{
+	return out->what == KS_OUT_MANIFEST && out->group->manifest_out != 0 && out->number != out->group->manifest_out;
+}
+
+static void waits_no_more(const struct ks_out *out)
+{
+	if (out->what == KS_OUT_MANIFEST && out->number == out->group->manifest_out)
+		out->group->manifest_out = 0;
+}
+
+static void settle(struct smq_keyserver *ks, const struct ks_out *out)
+{
+	waits_no_more(out);
+	if (out->number != 0)
+		ks->acked[ks->acked_count++] = *out;
+}
+
+/* Without memory it goes out after the next start. */
+static void put_back(struct smq_keyserver *ks, const struct ks_out *out)
+{
+	if (ks_out_push(&ks->outs, out) != SMQ_OK)
+		waits_no_more(out);
+}
+
 static bool send_out(struct smq_keyserver *ks, struct ks_flight *flight)
 {
 	struct ks_out out = ks->outs.items[ks->outs.first];
@@ -155,6 +184,11 @@ static bool send_out(struct smq_keyserver *ks, struct ks_flight *flight)
 	char topic[SMQ_KS_TOPIC_MAX];
 	smq_span payload;
 	uint64_t id = 0;
+	if (is_superseded(&out)) {
+		settle(ks, &out);
+		pop(&ks->outs);
+		return true;
+	}
 	smq_err err = smq_ks_topic_write(ks->prefix, &t, smq_mspan_of(topic, sizeof(topic)));
 	if (err == SMQ_OK)
 		err = payload_of(&out, &t, &payload);
@@ -198,10 +232,10 @@ void smq_keyserver_published(struct smq_keyserver *ks, uint64_t id, smq_err err)
 		f->used = false;
 		if (f->is_out && err != SMQ_OK) {
 			ks->out_hold_until = ks_now(ks).mono_ms + OUT_HOLD_MS;
-			if (ks_out_push(&ks->outs, &f->out) != SMQ_OK)
-				break; /* no memory: it goes out after the next start */
-		} else if (f->is_out && f->out.number != 0)
-			ks->acked[ks->acked_count++] = f->out;
+			put_back(ks, &f->out);
+		} else if (f->is_out) {
+			settle(ks, &f->out);
+		}
 		break;
 	}
 	ks_out_pump(ks);
@@ -213,8 +247,8 @@ void ks_out_offline(struct smq_keyserver *ks)
 {
 	for (size_t i = 0; i < ks->config.out_max; i++) {
 		struct ks_flight *f = &ks->flights[i];
-		if (f->used && f->is_out && ks_out_push(&ks->outs, &f->out) != SMQ_OK)
-			break;
+		if (f->used && f->is_out)
+			put_back(ks, &f->out);
 		f->used = false;
 	}
 }

@@ -3,10 +3,7 @@
 
 enum { ACKED_WAIT_MS = 1000, RETRY_AFTER_MS = 500 }; /* retry: after a transaction that failed */
 
-static bool is_due(const struct ks_group *g, struct smq_now now)
-{
-	return g->due && !g->broken && now.mono_ms >= g->due_at;
-}
+static bool is_due(const struct ks_group *g, struct smq_now now) { return now.mono_ms >= ks_group_due_at(g); }
 
 static bool anything_due(const struct smq_keyserver *ks, struct smq_now now)
 {

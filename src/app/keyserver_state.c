@@ -473,6 +473,7 @@ void ks_group_reload(struct ks_group *g, struct smq_now now)
 	}
 	n->heard = g->heard;
 	n->heard_by = g->heard_by;
+	n->manifest_out = g->manifest_out;
 	if (g->jumped)
 		ks_group_jump(n, g->jump_epoch, g->jump_hash, now);
 	stand_in(g, n);
@@ -558,6 +559,8 @@ static smq_err take_out(void *context, const char *group, uint64_t number, uint6
 	if (!out.group)
 		return SMQ_ERR_CORRUPT;
 	ks->out_number = number > ks->out_number ? number : ks->out_number;
+	if (what == KS_OUT_MANIFEST && number > out.group->manifest_out)
+		out.group->manifest_out = number;
 	return ks_out_push(&ks->outs, &out);
 }
 

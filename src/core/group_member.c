@@ -23,6 +23,13 @@ size_t smq_group_member_size(const struct smq_group_member_config *c)
 	       lives * sizeof(struct member_card);
 }
 
+static uint16_t draw16(const smq_group_member *m)
+{
+	uint8_t bytes[2] = { 0x80, 0 };
+	(void)!m->c.random->fill(m->c.random->self, smq_mspan_of(bytes, sizeof(bytes)));
+	return (uint16_t)(bytes[0] << 8 | bytes[1]);
+}
+
 static void fill_asker(smq_group_member *m)
 {
 	const struct smq_group_member_config *c = &m->c;
@@ -93,6 +100,7 @@ smq_err smq_group_member_init(void *memory, size_t len, const struct smq_group_m
 	smq_err err = smq_boot_id_new(config->random, m->boot_id);
 	if (err == SMQ_OK)
 		err = learn_own_roles(m);
+	m->patience = draw16(m);
 	if (err == SMQ_OK)
 		err = load_kept(m);
 	if (err != SMQ_OK) {
@@ -427,6 +435,25 @@ static smq_err on_envelope(smq_group_member *m, smq_span payload)
 
 /* ---- what is asked for, as time passes ---- */
 
+/*
+ * How long we wait for what a broker owes us. Where it is slow it is so for all members, and thousands who ask at once
+ * would make it slower still, key server included: they spread over a time that grows with the tree.
+ */
+static int64_t missing_ms(const smq_group_member *m)
+{
+	int64_t spread = 0;
+	for (int64_t i = 0, room = 1; i <= m->k.path.height && spread < SMQ_GM_MISSING_MAX_MS; i++, room *= 4)
+		spread = room / SMQ_GM_MISSING_TREE * 1000;
+	spread = spread < SMQ_GM_MISSING_MAX_MS ? spread : SMQ_GM_MISSING_MAX_MS;
+	return SMQ_GM_MISSING_MS + spread * m->patience / 0x10000;
+}
+
+static int64_t missing_card_ms(const smq_group_member *m)
+{
+	int64_t wait = missing_ms(m);
+	return wait < SMQ_GM_MISSING_CARD_MS ? wait : SMQ_GM_MISSING_CARD_MS;
+}
+
 static void ask_for_cards(smq_group_member *m)
 {
 	for (size_t i = 0; i < SMQ_GM_WANTED_MAX; i++) {
@@ -437,7 +464,7 @@ static void ask_for_cards(smq_group_member *m)
 		if (since >= SMQ_GM_CARD_MS) {
 			w->used = false;
 			smq_gm_subscribe(m, true, smq_gm_topic(m, SMQ_KS_TOPIC_SENDER, 0, w->sender_id));
-		} else if (since >= SMQ_GM_MISSING_MS && w->asked_ms == INT64_MIN) {
+		} else if (since >= missing_card_ms(m) && w->asked_ms == INT64_MIN) {
 			m->want_fetch = m->want_fetch || m->k.granted;
 		}
 	}
@@ -452,18 +479,18 @@ static bool misses_own_card(const smq_group_member *m)
 /* What a broker with weak retained messages owes us is asked of the key server. */
 static void ask_for_missing(smq_group_member *m)
 {
-	int64_t mono = m->now.mono_ms;
+	int64_t mono = m->now.mono_ms, wait = missing_ms(m);
 	if (!m->k.granted || m->want_join)
 		return;
-	if (misses_own_card(m) && mono - m->own_card_ms >= SMQ_GM_MISSING_MS) {
+	if (misses_own_card(m) && mono - m->own_card_ms >= wait) {
 		m->own_card_ms = INT64_MAX;
 		m->want_join = true;
 	}
-	if (m->pending_len > 0 && !m->pending_fetched && mono - m->pending_since_ms >= SMQ_GM_MISSING_MS)
+	if (m->pending_len > 0 && !m->pending_fetched && mono - m->pending_since_ms >= wait)
 		m->want_fetch = m->pending_fetched = true;
-	if (m->ahead && mono - m->ahead_since_ms >= SMQ_GM_MISSING_MS)
+	if (m->ahead && mono - m->ahead_since_ms >= wait)
 		m->want_fetch = true;
-	if (m->online && !m->heard_manifest && mono - m->online_ms >= SMQ_GM_MISSING_MS)
+	if (m->online && !m->heard_manifest && mono - m->online_ms >= wait)
 		m->want_fetch = m->heard_manifest = true;
 	if (m->online && mono >= m->confirm_at_ms) {
 		m->confirm_at_ms = INT64_MAX;
@@ -517,27 +544,27 @@ static int64_t mono_of(const smq_group_member *m, int64_t unix_ms)
 /* Of all that waits for missing things. */
 static int64_t missing_due(const smq_group_member *m)
 {
-	int64_t due = INT64_MAX;
+	int64_t due = INT64_MAX, wait = missing_ms(m);
 	if (!m->online)
 		return due;
 	for (size_t i = 0; i < SMQ_GM_WANTED_MAX; i++) {
 		const struct member_wanted *w = &m->wanted[i];
 		if (w->used)
 			due = least(due, w->since_ms + (w->asked_ms == INT64_MIN && m->k.granted && !m->want_fetch
-							    ? SMQ_GM_MISSING_MS
+							    ? missing_card_ms(m)
 							    : SMQ_GM_CARD_MS));
 	}
 	if (!m->k.granted || m->want_join || m->want_fetch)
 		return due;
 	if (m->pending_len > 0 && !m->pending_fetched)
-		due = least(due, m->pending_since_ms + SMQ_GM_MISSING_MS);
+		due = least(due, m->pending_since_ms + wait);
 	if (m->ahead)
-		due = least(due, m->ahead_since_ms + SMQ_GM_MISSING_MS);
+		due = least(due, m->ahead_since_ms + wait);
 	if (!m->heard_manifest)
-		due = least(due, m->online_ms + SMQ_GM_MISSING_MS);
+		due = least(due, m->online_ms + wait);
 	due = least(due, m->confirm_at_ms);
 	if (misses_own_card(m))
-		due = least(due, m->own_card_ms + SMQ_GM_MISSING_MS);
+		due = least(due, m->own_card_ms + wait);
 	return due;
 }
 
@@ -575,13 +602,11 @@ int64_t smq_group_member_wake_at(const smq_group_member *m)
  */
 static void confirm_later(smq_group_member *m)
 {
-	uint8_t bytes[2] = { 0x80, 0 };
 	int64_t within = SMQ_GM_CONFIRM_MS;
-	(void)!m->c.random->fill(m->c.random->self, smq_mspan_of(bytes, sizeof(bytes)));
 	for (int64_t i = 0, leaf = SMQ_GM_CONFIRM_LEAF_MS; i <= m->k.path.height && leaf <= SMQ_GM_CONFIRM_MAX_MS;
 	     i++, leaf *= 4)
 		within = leaf > within ? leaf : within;
-	m->confirm_at_ms = m->now.mono_ms + within / 2 + within / 2 * (bytes[0] << 8 | bytes[1]) / 0x10000;
+	m->confirm_at_ms = m->now.mono_ms + within / 2 + within / 2 * draw16(m) / 0x10000;
 }
 
 void smq_group_member_online(smq_group_member *m, struct smq_now now)

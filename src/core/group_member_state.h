@@ -32,7 +32,10 @@ enum {
 	SMQ_GM_SIGNED_MANIFEST_MAX = SMQ_MANIFEST_MAX + SMQ_SIGN1_OVERHEAD_MAX,
 
 	/* times, ms */
-	SMQ_GM_MISSING_MS = 2000,       /* what the broker should have had by then is asked for */
+	SMQ_GM_MISSING_MS = 2000,   /* what the broker should have had by then is asked for, ... */
+	SMQ_GM_MISSING_TREE = 1024, /* ... up to a second later for as many members that the tree has room for, ... */
+	SMQ_GM_MISSING_MAX_MS = 60000,  /* ... but no more than so much later, ... */
+	SMQ_GM_MISSING_CARD_MS = 4000,  /* ... and cards no later than that: messages are held back for them */
 	SMQ_GM_CONFIRM_MS = 2000,       /* within so long of a reconnect the newest manifest is asked for, ... */
 	SMQ_GM_CONFIRM_LEAF_MS = 2,     /* ... or of so much for each member that the tree has room for, ... */
 	SMQ_GM_CONFIRM_MAX_MS = 600000, /* ... but no later */
@@ -124,6 +127,7 @@ struct smq_group_member {
 	int64_t first_online_ms; /* mono; INT64_MAX: never yet */
 	int64_t online_ms;       /* mono */
 	bool heard_manifest;     /* since then */
+	uint16_t patience;       /* drawn: where in the spread of those who miss something we ask */
 	int64_t confirm_at_ms;   /* mono: when whether its manifest is the newest is asked; INT64_MAX: never */
 	unsigned heights;        /* of the path's nodes, subscribed to */
 	uint64_t own_card;       /* our sender id, whose card we watch; 0: none */

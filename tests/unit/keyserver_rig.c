@@ -442,6 +442,8 @@ static smq_err publish(void *self, const char *topic, smq_span payload, bool ret
 	struct rig_server *s = self;
 	if (!s->up || s->rig->stores[s->index].dead || s->rig->broker_stuck)
 		return SMQ_ERR_NO_CONNECTION;
+	if (retain_it && s->rig->retained_stuck)
+		return SMQ_ERR_FULL;
 	assert_false(s->rig->stores[s->index].open); /* nothing is said before it is durable */
 	*ret_id = ++s->published;
 	s->rig->sent += payload.len;

@@ -115,6 +115,7 @@ struct rig {
 	uint64_t sent;                                              /* payloads of the key server */
 	struct smq_ks_store (*store_of)(struct rig *r, int server); /* NULL: the one in memory */
 	bool broker_stuck;                                          /* nothing is taken from the key server */
+	bool retained_stuck;                                        /* nothing that is to be retained */
 	const struct smq_crypto *crypto;                            /* of key servers that start; NULL: OpenSSL's */
 	struct {
 		size_t body, envelope, topic; /* bytes */

@@ -6,6 +6,7 @@
 
 #include <sealmq/client.h>
 
+#include "core/group_member_state.h"
 #include "group_sim.h"
 
 static const enum smq_policy_mode modes[] = { SMQ_MODE_STATIC, SMQ_MODE_UPDATE, SMQ_MODE_SLOTTED };
@@ -302,6 +303,34 @@ static void an_older_manifest_after_a_reconnect_is_asked_about(void **state)
 		assert_true(sent > 0);
 		sim_pass(s, 60000);
 		assert_int_equal(s->members[B].sent, sent); /* once for a reconnect */
+		end(s);
+	}
+}
+
+/* Of a large group not all ask at once for what a slow broker has not brought yet. */
+static void members_of_a_large_tree_spread_their_questions(void **state)
+{
+	static const struct {
+		unsigned height;
+		uint16_t patience;
+		int64_t wait_ms; /* asked by then, and not 200 ms before */
+	} rows[] = { { 1, 0xffff, 2000 },  { 4, 0xffff, 2000 },  { 5, 0, 2000 },
+		     { 5, 0x8000, 2500 },  { 5, 0xffff, 3000 },  { 6, 0x8000, 4000 },
+		     { 7, 0xffff, 18000 }, { 8, 0x4000, 17000 }, { 12, 0x8000, 32000 } };
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct sim *s = with_members(SMQ_MODE_UPDATE, 3);
+		smq_group_member *m = s->members[B].m;
+		m->k.path.height = rows[i].height;
+		m->patience = rows[i].patience;
+		s->drops_nodes = true;
+		sim_expel(s, D);
+		sim_settle(s);
+		unsigned sent = s->members[B].sent;
+		sim_pass(s, rows[i].wait_ms - 200);
+		assert_int_equal(s->members[B].sent, sent);
+		sim_pass(s, 300);
+		assert_true(s->members[B].sent > sent);
 		end(s);
 	}
 }
@@ -708,6 +737,7 @@ int main(void)
 		cmocka_unit_test(what_was_missed_is_caught_up_with),
 		cmocka_unit_test(what_the_broker_lost_is_asked_for),
 		cmocka_unit_test(an_older_manifest_after_a_reconnect_is_asked_about),
+		cmocka_unit_test(members_of_a_large_tree_spread_their_questions),
 		cmocka_unit_test(what_is_played_back_is_refused),
 		cmocka_unit_test(another_history_is_noticed),
 		cmocka_unit_test(forged_nodes_are_survived),

@@ -6,6 +6,7 @@
 
 #include <sealmq/client.h>
 
+#include "app/keyserver_inner.h"
 #include "base/table.h"
 #include "core/policy.h"
 #include "core/slots.h"
@@ -813,6 +814,89 @@ static void fetch_gives_the_bytes_that_are_published(void **state)
 	assert_true(smq_span_equal(f.manifest, smq_span_of(m->bytes, m->len)));
 }
 
+/* ---- a broker that is slow ---- */
+
+static struct {
+	unsigned manifests, nodes, nodes_after; /* after: behind the last manifest */
+} told;
+
+static void heard(void *others, const char *topic, smq_span payload)
+{
+	(void)others;
+	(void)payload;
+	if (strstr(topic, "/g/g/n/")) {
+		told.nodes++;
+		told.nodes_after++;
+	}
+	if (strstr(topic, "/g/g/m")) {
+		told.manifests++;
+		told.nodes_after = 0;
+	}
+}
+
+static bool asks_to_join(int peer)
+{
+	unsigned answers = r->peers[peer].answers;
+	struct smq_ks_request q = rig_join_request(r, peer, "g");
+	rig_ask(r, peer, &q);
+	rig_pass(r, 1000, 100);
+	return r->peers[peer].answers > answers;
+}
+
+/* What comes while it has not taken the last manifest becomes one epoch; after a while that one comes all the same. */
+static void an_epoch_waits_for_the_last_manifest_to_be_taken(void **state)
+{
+	static const int64_t waits_ms[] = { 3000, KS_MANIFEST_WAIT_MS + 1000 };
+	(void)state;
+	for (size_t i = 0; i < sizeof(waits_ms) / sizeof(waits_ms[0]); i++) {
+		make(SMQ_MODE_UPDATE);
+		joined(A);
+		r->retained_stuck = true;
+		assert_true(asks_to_join(B)); /* durable, and on its way */
+		unsigned moved = r->servers[0].epochs;
+		assert_false(asks_to_join(C));
+		assert_false(asks_to_join(D));
+		rig_pass(r, waits_ms[i] - 2000, 100);
+		bool over = waits_ms[i] > KS_MANIFEST_WAIT_MS;
+		assert_int_equal(r->servers[0].epochs, moved + over);
+		r->retained_stuck = false;
+		rig_pass(r, 1000, 100);
+		assert_int_equal(r->servers[0].epochs, moved + 1);
+		rig_take_grant(r, C, "g");
+		rig_take_grant(r, D, "g");
+		assert_int_equal(r->peers[C].grant.epoch, r->peers[D].grant.epoch);
+		assert_true(rig_same_keys(r, C, D, "g"));
+		rig_free(r);
+		r = rig_new(RIG_PEERS);
+		assert_true(rig_start(r, 0));
+	}
+}
+
+/* Two expulsions wait for nobody. Of their manifests the last is told, once, behind the nodes of both. */
+static void of_waiting_manifests_only_the_last_is_told(void **state)
+{
+	(void)state;
+	make(SMQ_MODE_UPDATE);
+	for (int i = A; i <= D; i++)
+		joined(i);
+	r->heard = heard;
+	r->retained_stuck = true;
+	memset(&told, 0, sizeof(told));
+	unsigned moved = r->servers[0].epochs;
+	assert_int_equal(rig_expel(r, B, "g"), SMQ_OK);
+	assert_int_equal(rig_expel(r, C, "g"), SMQ_OK);
+	assert_int_equal(r->servers[0].epochs, moved + 2);
+	r->retained_stuck = false;
+	rig_pass(r, 2000, 100);
+	assert_int_equal(told.manifests, 1);
+	assert_true(told.nodes >= 2);
+	assert_int_equal(told.nodes_after, 0);
+	assert_true(rig_same_keys(r, A, D, "g"));
+	rig_restart(r, 0); /* nothing of it is left to be told */
+	rig_pass(r, 10000, 100);
+	assert_int_equal(told.manifests, 1);
+}
+
 #define row(test) cmocka_unit_test_setup_teardown(test, start, stop)
 
 int main(void)
@@ -850,6 +934,8 @@ int main(void)
 		row(junk_is_met_with_silence),
 		row(a_broker_that_forgot_is_told_everything),
 		row(fetch_gives_the_bytes_that_are_published),
+		row(an_epoch_waits_for_the_last_manifest_to_be_taken),
+		row(of_waiting_manifests_only_the_last_is_told),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
