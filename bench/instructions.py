@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Counts the instructions of bench/instructions.c under callgrind and holds them against the table kept beside it.
+"""Counts the instructions of bench/instructions*.c under callgrind and holds them against the table kept beside it.
 
-usage: instructions.py PROGRAM TABLE             TAP; fails where a count has grown by more than 5 %
-       instructions.py PROGRAM TABLE --write     keeps what is counted now as the table
-       instructions.py PROGRAM TABLE --json      what is counted, and nothing is compared
+usage: instructions.py PROGRAM ... TABLE             TAP; fails where a count has grown by more than 5 %
+       instructions.py PROGRAM ... TABLE --write     keeps what is counted now as the table
+       instructions.py PROGRAM ... TABLE --json      what is counted, and nothing is compared
        instructions.py --self-test
 
 The counts repeat exactly on one processor and one libcrypto; both choose the code that runs. The table names the
@@ -137,16 +137,19 @@ def self_test():
 def main():
     if sys.argv[1:] == ['--self-test']:
         return self_test()
-    program, kept_at = sys.argv[1:3]
+    options = [word for word in sys.argv[1:] if word.startswith('--')]
+    *programs, kept_at = [word for word in sys.argv[1:] if not word.startswith('--')]
     if not shutil.which('valgrind'):
         print('1..0 # SKIP valgrind is not installed')
         return 0
-    counts, where = count(program), surroundings(program)
-    if sys.argv[3:] == ['--write']:
+    counts, where = {}, surroundings(programs[0])
+    for program in programs:
+        counts.update(count(program))
+    if options == ['--write']:
         with open(kept_at, 'w', encoding='utf-8') as file:
             file.write(table(counts, where))
         return 0
-    if sys.argv[3:] == ['--json']:
+    if options == ['--json']:
         print(json.dumps({'bench': 'instructions', 'where': where, 'counts': counts}))
         return 0
     with open(kept_at, encoding='utf-8') as file:

@@ -81,13 +81,14 @@ static void forget_life(const struct smq_group_lives *t, struct smq_group_life *
 
 static struct smq_group_life *free_life(struct smq_group_lives *t)
 {
+	if (t->used < t->count)
+		return &t->lives[t->used++];
 	struct smq_group_life *oldest = &t->lives[0];
-	for (size_t i = 0; i < t->count && oldest->heard; i++) {
+	for (size_t i = 1; i < t->count; i++) {
 		if (t->lives[i].heard < oldest->heard)
 			oldest = &t->lives[i];
 	}
-	if (oldest->heard)
-		unlink_life(t, oldest);
+	unlink_life(t, oldest);
 	uint32_t first = oldest->first;
 	forget_life(t, oldest);
 	oldest->first = first;
@@ -96,7 +97,7 @@ static struct smq_group_life *free_life(struct smq_group_lives *t)
 
 void smq_group_lives_done(struct smq_group_lives *t)
 {
-	for (size_t i = 0; i < t->count; i++)
+	for (size_t i = 0; i < t->used; i++)
 		forget_life(t, &t->lives[i]);
 }
 

@@ -46,6 +46,7 @@ struct smq_group_lives {
 	const struct smq_group_windows *windows; /* NULL: not kept, for tests and inspection */
 	struct smq_group_life *lives;            /* count >= 1 of them, zeroed at first */
 	size_t count;
+	size_t used;  /* beyond these places there was never anybody */
 	bool repeats; /* what was opened before opens again: the caller tells repeats apart, durably */
 	uint64_t ticks;
 };

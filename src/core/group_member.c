@@ -108,6 +108,7 @@ smq_err smq_group_member_init(void *memory, size_t len, const struct smq_group_m
 		return err;
 	}
 	smq_gm_read_policy(m);
+	smq_gm_find_time_due(m);
 	*ret_member = m;
 	return SMQ_OK;
 }
@@ -456,13 +457,14 @@ static int64_t missing_card_ms(const smq_group_member *m)
 
 static void ask_for_cards(smq_group_member *m)
 {
-	for (size_t i = 0; i < SMQ_GM_WANTED_MAX; i++) {
+	for (size_t i = 0; i < SMQ_GM_WANTED_MAX && m->wanted_count > 0; i++) {
 		struct member_wanted *w = &m->wanted[i];
 		int64_t since = m->now.mono_ms - w->since_ms;
 		if (!w->used)
 			continue;
 		if (since >= SMQ_GM_CARD_MS) {
 			w->used = false;
+			m->wanted_count--;
 			smq_gm_subscribe(m, true, smq_gm_topic(m, SMQ_KS_TOPIC_SENDER, 0, w->sender_id));
 		} else if (since >= missing_card_ms(m) && w->asked_ms == INT64_MIN) {
 			m->want_fetch = m->want_fetch || m->k.granted;
@@ -547,7 +549,7 @@ static int64_t missing_due(const smq_group_member *m)
 	int64_t due = INT64_MAX, wait = missing_ms(m);
 	if (!m->online)
 		return due;
-	for (size_t i = 0; i < SMQ_GM_WANTED_MAX; i++) {
+	for (size_t i = 0; i < SMQ_GM_WANTED_MAX && m->wanted_count > 0; i++) {
 		const struct member_wanted *w = &m->wanted[i];
 		if (w->used)
 			due = least(due, w->since_ms + (w->asked_ms == INT64_MIN && m->k.granted && !m->want_fetch
@@ -577,7 +579,7 @@ int64_t smq_group_member_wake_at(const smq_group_member *m)
 		due = least(due, m->give_up_ms);
 	else if (wanted_most(m) && m->online)
 		due = least(due, m->ask_at_ms);
-	int64_t passing = mono_of(m, smq_gm_time_due(m));
+	int64_t passing = mono_of(m, m->time_due_ms);
 	if (passing < m->commit_retry_ms)
 		passing = m->commit_retry_ms;
 	due = least(due, passing);

@@ -2,6 +2,7 @@
  * How a group's member follows what its key server publishes (PROTOCOL.md 6.5, 6.6, 7.6): grants, manifests, policies,
  * nodes; when epochs begin and end, and slots pass.
  */
+#include "base/hot.h"
 #include "base/wipe.h"
 #include "core/group_member_state.h"
 #include "core/keyschedule.h"
@@ -28,6 +29,17 @@ const struct member_epoch *smq_gm_epoch(const struct member_kept *k, uint64_t nu
 			return &k->epochs[i];
 	}
 	return NULL;
+}
+
+SMQ_HOT const struct member_epoch *smq_gm_message_epoch(smq_group_member *m, uint64_t number)
+{
+	const struct member_epoch *e = &m->k.epochs[m->epoch_at];
+	if (e->number == number && number != 0)
+		return e;
+	e = smq_gm_epoch(&m->k, number);
+	if (e)
+		m->epoch_at = (size_t)(e - m->k.epochs);
+	return e;
 }
 
 /* In the place of the same one, or in a free one, or in that of the oldest. */
@@ -299,6 +311,7 @@ static smq_err act_on(smq_group_member *m, smq_span bytes, const struct smq_mani
 	drop_pending(m);
 	m->ahead = false;
 	m->expired_told = false;
+	smq_gm_find_time_due(m);
 	if (m->k.mode == SMQ_MODE_SLOTTED && m->k.holder_count == 0)
 		m->want_join = true; /* other slots: seeds of them */
 	if (jumped)
@@ -511,6 +524,7 @@ static void granted(smq_group_member *m)
 	smq_gm_watch_own_card(m);
 	m->ahead = false;
 	m->expired_told = false;
+	smq_gm_find_time_due(m);
 	if (m->pending_len > 0 && m->pending_epoch != 0 && m->pending_epoch <= m->k.chain.epoch)
 		drop_pending(m);
 	smq_gm_pass_time(m);
@@ -601,6 +615,7 @@ void smq_gm_forget_membership(smq_group_member *m)
 		smq_wipe(m->k.holders, sizeof(m->k.holders));
 		m->k.holder_count = 0;
 		m->k.in_use = 0;
+		smq_gm_find_time_due(m);
 	}
 	drop_pending(m);
 	smq_gm_drop_passed_keys(m);
@@ -675,22 +690,32 @@ static void pass_slots(smq_group_member *m)
 		m->commit_retry_ms = m->now.mono_ms + SMQ_GM_BACKOFF_MIN_MS;
 }
 
-void smq_gm_pass_time(smq_group_member *m)
+static void tell_expiry(smq_group_member *m)
+{
+	if (!m->k.granted || m->expired_told || !smq_manifest_chain_expired(&m->k.chain, m->now.unix_ms))
+		return;
+	m->expired_told = true;
+	smq_gm_find_time_due(m);
+	smq_gm_note(m, SMQ_GROUP_EXPIRED, m->k.chain.epoch, SMQ_ERR_STALE_EPOCH);
+}
+
+/* For each message as well, so that what is not due costs nothing. */
+SMQ_HOT void smq_gm_pass_time(smq_group_member *m)
 {
 	if (m->now.mono_ms < m->commit_retry_ms)
 		return;
-	uint64_t due = due_epoch(m, &m->k);
-	if (due > m->k.in_use)
-		activate(m, due);
-	end_graces(m);
-	pass_slots(m);
-	if (m->k.granted && !m->expired_told && smq_manifest_chain_expired(&m->k.chain, m->now.unix_ms)) {
-		m->expired_told = true;
-		smq_gm_note(m, SMQ_GROUP_EXPIRED, m->k.chain.epoch, SMQ_ERR_STALE_EPOCH);
+	if (m->now.unix_ms >= m->time_due_ms) {
+		uint64_t due = due_epoch(m, &m->k);
+		if (due > m->k.in_use)
+			activate(m, due);
+		end_graces(m);
 	}
+	pass_slots(m);
+	if (m->now.unix_ms >= m->time_due_ms)
+		tell_expiry(m);
 }
 
-int64_t smq_gm_time_due(const smq_group_member *m)
+void smq_gm_find_time_due(smq_group_member *m)
 {
 	int64_t due = m->k.granted && !m->expired_told ? m->k.chain.expires_ms : SMQ_NO_END;
 	for (size_t i = 0; i < SMQ_GM_EPOCHS_MAX; i++) {
@@ -704,7 +729,7 @@ int64_t smq_gm_time_due(const smq_group_member *m)
 	}
 	if (m->k.granted && m->k.until_ms < due)
 		due = m->k.until_ms;
-	return due;
+	m->time_due_ms = due;
 }
 
 /* Where the seeds end. */

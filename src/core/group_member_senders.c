@@ -2,44 +2,74 @@
  * Whom a group's member hears, and how it is heard (PROTOCOL.md 7.5, 7.6): cards, lives, sealing and opening. Counters
  * and windows go on over epochs and slots; keys do not.
  */
+#include "base/hot.h"
 #include "base/wipe.h"
 #include "core/group_member_state.h"
 #include "wire/command.h"
 
 /* ---- cards ---- */
 
-static struct member_card *find_card(smq_group_member *m, uint64_t sender_id)
+/* The key server counts sender ids up, so that they spread by themselves. */
+static uint32_t *bucket_of(smq_group_member *m, uint64_t sender_id)
 {
-	for (size_t i = 0; i < m->card_count; i++) {
-		if (m->cards[i].used && m->cards[i].sender_id == sender_id)
-			return &m->cards[i];
+	return &m->cards[sender_id % m->card_count].first;
+}
+
+SMQ_HOT static struct member_card *find_card(smq_group_member *m, uint64_t sender_id)
+{
+	for (uint32_t at = *bucket_of(m, sender_id); at != 0; at = m->cards[at - 1].next) {
+		if (m->cards[at - 1].sender_id == sender_id)
+			return &m->cards[at - 1];
 	}
 	return NULL;
 }
 
+static void link_card(smq_group_member *m, struct member_card *c)
+{
+	uint32_t *bucket = bucket_of(m, c->sender_id);
+	c->next = *bucket;
+	*bucket = (uint32_t)(c - m->cards) + 1;
+}
+
+static void unlink_card(smq_group_member *m, const struct member_card *c)
+{
+	uint32_t number = (uint32_t)(c - m->cards) + 1;
+	uint32_t *at = bucket_of(m, c->sender_id);
+	while (*at != number)
+		at = &m->cards[*at - 1].next;
+	*at = c->next;
+}
+
+/* A place that nobody had, or that of the sender heard least recently. */
 static struct member_card *free_card(smq_group_member *m)
 {
+	if (m->cards_used < m->card_count)
+		return &m->cards[m->cards_used++];
 	struct member_card *oldest = &m->cards[0];
-	for (size_t i = 0; i < m->card_count && oldest->used; i++) {
-		if (!m->cards[i].used || m->cards[i].heard < oldest->heard)
+	for (size_t i = 1; i < m->card_count; i++) {
+		if (m->cards[i].heard < oldest->heard)
 			oldest = &m->cards[i];
 	}
+	unlink_card(m, oldest);
 	return oldest;
 }
 
 void smq_gm_know_sender(smq_group_member *m, uint64_t sender_id, const char *name, const uint8_t *boot_id)
 {
 	struct member_card *c = find_card(m, sender_id);
-	if (!c)
+	if (!c) {
 		c = free_card(m);
-	*c = (struct member_card){ .used = true, .heard = ++m->ticks, .sender_id = sender_id };
+		c->sender_id = sender_id;
+		link_card(m, c);
+	}
+	c->heard = ++m->ticks;
 	memcpy(c->name, name, strlen(name) + 1);
 	memcpy(c->boot_id, boot_id, sizeof(c->boot_id));
 }
 
 static struct member_wanted *find_wanted(smq_group_member *m, uint64_t sender_id)
 {
-	for (size_t i = 0; i < SMQ_GM_WANTED_MAX; i++) {
+	for (size_t i = 0; i < SMQ_GM_WANTED_MAX && m->wanted_count > 0; i++) {
 		if (m->wanted[i].used && m->wanted[i].sender_id == sender_id)
 			return &m->wanted[i];
 	}
@@ -55,6 +85,7 @@ static smq_err want_card(smq_group_member *m, uint64_t sender_id)
 		if (m->wanted[i].used)
 			continue;
 		m->wanted[i] = (struct member_wanted){ true, sender_id, m->now.mono_ms, INT64_MIN };
+		m->wanted_count++;
 		if (m->online)
 			smq_gm_subscribe(m, false, smq_gm_topic(m, SMQ_KS_TOPIC_SENDER, 0, sender_id));
 		return SMQ_ERR_NO_SESSION;
@@ -122,6 +153,7 @@ smq_err smq_gm_take_card(smq_group_member *m, uint64_t sender_id, smq_span bytes
 	if (!w)
 		return SMQ_OK; /* nobody asked: it has no place to take */
 	w->used = false;
+	m->wanted_count--;
 	smq_gm_subscribe(m, true, smq_gm_topic(m, SMQ_KS_TOPIC_SENDER, 0, c.sender_id));
 	memcpy(name, c.name.p, c.name.len);
 	smq_gm_know_sender(m, c.sender_id, name, c.boot_id);
@@ -143,7 +175,7 @@ void smq_gm_drop_sealer(smq_group_member *m)
 /* What was worked out of an epoch or a slot that has passed is wiped with it. */
 void smq_gm_drop_passed_keys(smq_group_member *m)
 {
-	for (size_t i = 0; i < m->lives.count; i++) {
+	for (size_t i = 0; i < m->lives.used; i++) {
 		struct smq_group_life *l = &m->lives.lives[i];
 		const struct smq_sealed *h = &l->key.header;
 		if (l->heard &&
@@ -250,7 +282,7 @@ static smq_err present_epoch(smq_group_member *m, struct smq_now now, const stru
 {
 	m->now = now;
 	smq_gm_pass_time(m);
-	const struct member_epoch *e = smq_gm_epoch(&m->k, m->k.in_use);
+	const struct member_epoch *e = smq_gm_message_epoch(m, m->k.in_use);
 	if (!m->k.granted || !m->has_policy || !e || m->k.until_ms <= now.unix_ms)
 		return SMQ_ERR_NO_SESSION;
 	*ret_epoch = e;
@@ -301,7 +333,7 @@ smq_err smq_group_member_seal(smq_group_member *m, smq_span topic, struct smq_no
 /* The epoch of a message; one that is not here yet may come. */
 static smq_err epoch_of(smq_group_member *m, const struct smq_sealed *s, const struct member_epoch **ret_epoch)
 {
-	const struct member_epoch *e = smq_gm_epoch(&m->k, s->epoch);
+	const struct member_epoch *e = smq_gm_message_epoch(m, s->epoch);
 	if (e) {
 		*ret_epoch = e;
 		return e->alg == 0 || s->alg->id == e->alg ? SMQ_OK : SMQ_ERR_ALGORITHM;
@@ -383,8 +415,8 @@ static smq_err open_as(smq_group_member *m, const struct member_epoch *e, const 
 	return err;
 }
 
-smq_err smq_group_member_open(smq_group_member *m, const struct smq_sealed *sealed, smq_span topic, struct smq_now now,
-			      smq_mspan room, struct smq_group_member_opened *ret_opened)
+SMQ_HOT smq_err smq_group_member_open(smq_group_member *m, const struct smq_sealed *sealed, smq_span topic,
+				      struct smq_now now, smq_mspan room, struct smq_group_member_opened *ret_opened)
 {
 	const struct member_epoch *e;
 	struct member_card *c;

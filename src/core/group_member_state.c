@@ -277,6 +277,7 @@ static smq_err commit(smq_group_member *m, smq_err (*save)(void *self, smq_span 
 	if (err == SMQ_OK) {
 		m->k = m->next;
 		smq_gm_read_policy(m);
+		smq_gm_find_time_due(m);
 	}
 	smq_wipe(&m->next, sizeof(m->next));
 	return err;

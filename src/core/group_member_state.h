@@ -81,9 +81,10 @@ struct member_kept {
 	struct smq_slot_holder holders[SMQ_KS_TREES_MAX];
 };
 
-/* A sender id, once its card came. */
+/* A sender id, once its card came. Found by its id: each place holds the head of one bucket besides its own card. */
 struct member_card {
-	bool used;
+	uint32_t first; /* where the bucket of this place begins, from 1 */
+	uint32_t next;  /* card in the same bucket, from 1; 0: none */
 	uint64_t heard; /* larger is later */
 	uint64_t sender_id;
 	uint8_t boot_id[SMQ_BOOT_ID_LEN];
@@ -157,6 +158,8 @@ struct smq_group_member {
 		struct smq_tree_node_message message;
 	} nodes[SMQ_TREE_HEIGHT_MAX];
 	bool expired_told;
+	int64_t time_due_ms;     /* unix: when time brings something next, slots apart */
+	size_t epoch_at;         /* in k.epochs: of the last message */
 	bool ahead;              /* messages of an epoch came that we do not know */
 	int64_t ahead_since_ms;  /* mono */
 	int64_t floor_saved_ms;  /* mono */
@@ -165,9 +168,10 @@ struct smq_group_member {
 	/* senders */
 	struct smq_group_lives lives;
 	struct member_card *cards;
-	size_t card_count;
+	size_t card_count, cards_used; /* beyond those there was never one */
 	uint64_t ticks;
 	struct member_wanted wanted[SMQ_GM_WANTED_MAX];
+	size_t wanted_count;
 	struct smq_sealer sealer;
 	bool has_sealer;
 	uint64_t next_counter;
@@ -221,11 +225,13 @@ void smq_gm_follow(smq_group_member *m);
 void smq_gm_forget_membership(smq_group_member *m);
 /* What time brings: activations, ends of grace, slots that passed, an expiry. */
 void smq_gm_pass_time(smq_group_member *m);
-/* The next Unix time at which it does. */
-int64_t smq_gm_time_due(const smq_group_member *m);
+/* Looks up when it does so next (m->time_due_ms), after any change of the kept state or of what was told of it. */
+void smq_gm_find_time_due(smq_group_member *m);
 /* When the granted interval, or the seeds of it, are to be renewed: Unix time; SMQ_NO_END: never. */
 int64_t smq_gm_renew_at(const smq_group_member *m);
 const struct member_epoch *smq_gm_epoch(const struct member_kept *k, uint64_t number);
+/* The same, of m->k: most messages are of the epoch of the last one. */
+const struct member_epoch *smq_gm_message_epoch(smq_group_member *m, uint64_t number);
 SMQ_MUST_USE smq_err smq_gm_traffic(const smq_group_member *m, const struct member_epoch *e, bool slotted,
 				    uint64_t slot, struct smq_traffic_secret *ret_secret);
 /* Who signed a document, as far as it is known. */

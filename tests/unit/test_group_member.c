@@ -725,6 +725,25 @@ static void unknown_senders_take_bounded_room(void **state)
 	end(s);
 }
 
+/* More senders than there is room for: those heard least recently make room, and are asked for again. */
+static void senders_come_and_go(void **state)
+{
+	(void)state;
+	struct sim *s = begin(SMQ_MODE_UPDATE);
+	s->config.lives_max = 8;
+	for (int i = B; i <= D; i++)
+		sim_up(s, i);
+	uint8_t boot_id[SMQ_BOOT_ID_LEN] = { 0 };
+	for (uint64_t id = 1; id <= 200; id++) {
+		smq_gm_know_sender(s->members[C].m, 1000 + id * id, "somebody", boot_id);
+		int from = id % 3 == 0 ? B : D;
+		struct sim_message m = sim_sealed(s, from, "13.1");
+		assert_int_equal(sim_opened(s, C, &m), SMQ_OK);
+	}
+	assert_int_equal(s->members[C].m->cards_used, 8);
+	end(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -753,6 +772,7 @@ int main(void)
 		cmocka_unit_test(no_counter_is_used_twice_in_a_life),
 		cmocka_unit_test(a_publisher_whose_card_is_withdrawn_joins_again),
 		cmocka_unit_test(unknown_senders_take_bounded_room),
+		cmocka_unit_test(senders_come_and_go),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
