@@ -205,7 +205,7 @@ smq_err smq_group_windows_init(struct smq_group_windows_store *w, const struct s
 	if (err != SMQ_OK)
 		return err;
 	w->store = store;
-	snprintf(w->prefix, sizeof(w->prefix), "floor-%s", digest);
+	snprintf(w->prefix, sizeof(w->prefix), SMQ_STORE_FLOOR "%s", digest);
 	*ret_windows = (struct smq_group_windows){
 		.self = w,
 		.load = load,

@@ -3,6 +3,9 @@
  *
  * put is durable when it returns SMQ_OK (tmp, fsync, rename, fsync of the directory, or a committed transaction);
  * a reader sees the old value or the new one, never a mixture. Keys are [a-z0-9_-.] up to 80 characters.
+ *
+ * A value is taken for a secret, whose bytes are overwritten where it goes, except under keys that begin with
+ * SMQ_STORE_FLOOR: those are counters, which change often, and overwriting them would be a third of each change.
  */
 #ifndef SMQ_APP_STORE_H
 #define SMQ_APP_STORE_H
@@ -11,6 +14,8 @@
 
 #include <sealmq/err.h>
 #include <sealmq/span.h>
+
+#define SMQ_STORE_FLOOR "floor-"
 
 struct smq_store {
 	void *self;

@@ -41,7 +41,7 @@ static bool is_named(const char *key, const char *prefix) { return strncmp(key, 
 
 static smq_err merge(const char *key, smq_span mine, smq_span theirs, smq_mspan room, size_t *ret_len)
 {
-	if (is_named(key, "floor-"))
+	if (is_named(key, SMQ_STORE_FLOOR))
 		return smq_group_floors_merge(mine, theirs, room, ret_len);
 	bool further = is_named(key, "member-") && smq_group_kept_epoch(theirs) > smq_group_kept_epoch(mine);
 	smq_span kept = mine.len == 0 || further ? theirs : mine;
