@@ -95,7 +95,7 @@ def subscriber_starts(tool, repeats, suite):
 
 
 def start_rows(options, world, suite):
-    repeats = 5 if options['quick'] else 25
+    repeats = 5 if options['quick'] else 100
     for tls in (False, True):
         tool = Tool(world, tls)
         for what, measure in (
