@@ -497,9 +497,8 @@ void ks_group_jump(struct ks_group *g, uint64_t epoch, const uint8_t hash[SMQ_HA
 	memmove(g->jump_hash, hash, sizeof(g->jump_hash));
 	if (epoch + KS_JUMP > g->epoch_floor)
 		g->epoch_floor = epoch + KS_JUMP;
-	/* What was granted and never published, nobody shows us: members who follow that have a manifest above this
-	 * one. So the predecessor that we name is of an epoch that nobody has: for each of them one that it has missed.
-	 */
+	/* What was granted and never published, nobody shows us: members who follow that have a manifest above this one.
+	 * So the predecessor that we name is of an epoch that nobody has: for each of them one that it has missed. */
 	g->chain.epoch = g->epoch_floor;
 	memcpy(g->chain.hash, g->jump_hash, sizeof(g->chain.hash));
 	/* One backup put back twice would give out the same ids twice: the epochs that were published since tell. */

@@ -442,9 +442,7 @@ static smq_err on_envelope(smq_group_member *m, smq_span payload)
  */
 static int64_t missing_ms(const smq_group_member *m)
 {
-	int64_t spread = 0;
-	for (int64_t i = 0, room = 1; i <= m->k.path.height && spread < SMQ_GM_MISSING_MAX_MS; i++, room *= 4)
-		spread = room / SMQ_GM_MISSING_TREE * 1000;
+	int64_t room = INT64_C(1) << 2 * m->k.path.height, spread = room / SMQ_GM_MISSING_TREE * 1000;
 	spread = spread < SMQ_GM_MISSING_MAX_MS ? spread : SMQ_GM_MISSING_MAX_MS;
 	return SMQ_GM_MISSING_MS + spread * m->patience / 0x10000;
 }
